@@ -1,0 +1,26 @@
+import type { Argv } from 'yargs'
+import type { ParsedArguments } from './options.js'
+
+/** What a command uses of the world; a spec brings its own. */
+export interface CliContext {
+  readonly environment: Readonly<Record<string, string | undefined>>
+  /** What relative paths start from. */
+  readonly directory: string
+  readonly stdout: NodeJS.WritableStream
+  readonly stderr: NodeJS.WritableStream
+}
+
+/** A verb of the command line: one file in commands/ and one line in its index. */
+export interface Command {
+  /** As yargs wants it; `$0` marks the one that runs when none is named. */
+  readonly usage: string | readonly string[]
+  readonly about: string
+  readonly options: (yargs: Argv) => Argv
+  /** Answers the exit code. What it throws is told in sentences and ends with 1. */
+  run(args: ParsedArguments, context: CliContext): Promise<number>
+}
+
+/** The line goes to whoever asked for an answer; the log has its own stream. */
+export function print(stream: NodeJS.WritableStream, line: string): void {
+  stream.write(`${line}\n`)
+}

@@ -1,0 +1,5 @@
+import type { Command } from '../command.js'
+import { checkConfig } from './check-config.js'
+import { serve } from './serve.js'
+
+export const commands: readonly Command[] = [serve, checkConfig]

@@ -1,0 +1,105 @@
+import { closeSync, openSync } from 'node:fs'
+import { readConfiguration } from '../../target/config.js'
+import type { ServerOptions } from '../../target/options.js'
+import type { Clock } from '../../util/clock.js'
+import { systemClock } from '../../util/clock.js'
+import { openLog } from '../../util/log.js'
+import type { ClosableLogger, Logger, LogOptions } from '../../util/log.js'
+import type { Command } from '../command.js'
+import { sentencesOf } from '../failure.js'
+import { entriesOf, single, withSettings } from '../options.js'
+import { watchSignals } from '../signals.js'
+import type { StopWatch } from '../signals.js'
+
+/** What `serve` needs of a server. */
+export interface Server {
+  /** Resolves with the addresses it listens on; only then do clients get answers. */
+  listen(): Promise<readonly { readonly address: string; readonly port: number }[]>
+  /** Asks the initiators to leave, waits for them a bounded time, keeps their deltas. */
+  close(): Promise<void>
+}
+
+export type MakeServer = (options: ServerOptions, parts: { log: Logger; clock: Clock }) => Promise<Server>
+export type WatchStop = () => StopWatch
+
+/** Serves until a stop signal. */
+export const serve: Command = serveWith(makeServer, () => watchSignals(exitAtOnce))
+
+/** The command with its server and signals put in, which is how a spec runs it. */
+export function serveWith(make: MakeServer, watch: WatchStop): Command {
+  return {
+    usage: ['serve [image..]', '$0'],
+    about: 'Share images over iSCSI (what cloudx does when no command is named)',
+    options: (yargs) =>
+      withSettings(
+        yargs.positional('image', { type: 'string', array: true, describe: 'The same as --lun' }).option('config', {
+          type: 'string',
+          requiresArg: true,
+          group: 'Server:',
+          describe: 'Read settings from this file'
+        })
+      ),
+
+    async run(args, { environment, directory, stderr }) {
+      const images = Array.isArray(args.image) ? args.image.map(String) : []
+      const commandLine = entriesOf(args, images, directory)
+      const sources = { commandLine, configFile: single(args, 'config'), environment, directory }
+      const { server: options, log: logOptions, warnings } = await readConfiguration(sources)
+      tryLogFile(logOptions)
+      const log = openLog(logOptions, stderr)
+      try {
+        for (const warning of warnings) log.warn(warning)
+        return await serveUntilStopped(options, log, make, watch)
+      } finally {
+        await log.close()
+      }
+    }
+  }
+}
+
+async function serveUntilStopped(
+  options: ServerOptions,
+  log: ClosableLogger,
+  make: MakeServer,
+  watch: WatchStop
+): Promise<number> {
+  // Before anything is opened, so that a stop in the middle of the start is also a graceful one.
+  const stop = watch()
+  try {
+    const server = await make(options, { log, clock: systemClock })
+    const addresses = await server.listen()
+    for (const { address, port } of addresses) log.info(`Listening on ${withPort(address, port)}.`, { address, port })
+    const signal = await stop.stopped
+    log.info(
+      `Stopping after ${signal}: asking the clients to leave. Their deltas are kept; a second signal ends at once.`
+    )
+    await server.close()
+    log.info('Stopped.')
+    return 0
+  } catch (error) {
+    for (const sentence of sentencesOf(error)) log.error(sentence)
+    return 1
+  } finally {
+    stop.end()
+  }
+}
+
+/** The server is loaded when it is wanted, so that --help and a mistake in an option are answered at once. */
+async function makeServer(options: ServerOptions, parts: { log: Logger; clock: Clock }): Promise<Server> {
+  const { IscsiServer } = await import('../../target/server.js')
+  return new IscsiServer(options, parts)
+}
+
+/** A log file that cannot be written is told now; later the log swallows its own errors. */
+function tryLogFile({ file }: LogOptions): void {
+  if (file !== undefined) closeSync(openSync(file, 'a'))
+}
+
+/** 128 + number, as shells count a process that a signal ended. */
+function exitAtOnce(signal: NodeJS.Signals): void {
+  process.exit(signal === 'SIGINT' ? 130 : 143)
+}
+
+function withPort(address: string, port: number): string {
+  return address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
+}

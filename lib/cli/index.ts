@@ -1,0 +1,110 @@
+import { readFileSync } from 'node:fs'
+import yargs from 'yargs'
+import type { Argv } from 'yargs'
+import { commands } from './commands/index.js'
+import { print } from './command.js'
+import type { CliContext, Command } from './command.js'
+import { sentencesOf } from './failure.js'
+import { unknownOptions } from './options.js'
+import type { ParsedArguments } from './options.js'
+
+/** Columns of the help; a terminal that is narrower gets its own width. */
+const HELP_WIDTH_MAX = 110
+
+const EXAMPLES: readonly (readonly [string, string])[] = [
+  ['cloudx ./share.img', 'Share one image; it is made if it does not exist'],
+  ['cloudx --lun win11.img --lun data.img --port 3261', 'Two disks, on another port'],
+  ['cloudx --lun disk.img,partition=2', 'Only the second partition, as a disk of its own'],
+  ['cloudx ./share.img --allow 192.168.1.0/24', 'Only for this network'],
+  ['cloudx ./share.img --chap-user pc --chap-secret-file secret.txt', 'Only for those who know the secret'],
+  ['cloudx ./share.img --author local', 'Fill the image from this PC'],
+  ['cloudx --config cloudx.yaml', 'Several targets']
+]
+
+/** Runs a command line and answers the exit code; whatever goes wrong is told in sentences. */
+export async function main(
+  argv: readonly string[],
+  context: CliContext = ofProcess(),
+  verbs = commands
+): Promise<number> {
+  let exitCode = 0
+  try {
+    const parser = makeParser(verbs, async (command, args) => {
+      exitCode = await command.run(args, context)
+    })
+    // With a callback yargs prints nothing itself: help and version come as text.
+    let output = ''
+    await parser.parseAsync([...argv], {}, (_error: unknown, _args: unknown, text: string) => {
+      output = text
+    })
+    if (output !== '') print(context.stdout, output)
+    return exitCode
+  } catch (error) {
+    for (const sentence of sentencesOf(error)) print(context.stderr, `cloudx: ${sentence}`)
+    return 1
+  }
+}
+
+function makeParser(verbs: readonly Command[], run: (command: Command, args: ParsedArguments) => Promise<void>): Argv {
+  const parser = yargs()
+    .scriptName('cloudx')
+    .usage(
+      '$0 [image..] [options]\n\nShares a disk image over iSCSI. What a client writes is its own and gone at its logout.'
+    )
+    .parserConfiguration({
+      'camel-case-expansion': false,
+      'dot-notation': false,
+      'parse-numbers': false,
+      'parse-positional-numbers': false,
+      'duplicate-arguments-array': true,
+      'greedy-arrays': false,
+      'strip-aliased': true
+    })
+    .exitProcess(false)
+    .locale('en')
+    .strictOptions()
+    .help()
+    .version(version())
+    .wrap(Math.min(HELP_WIDTH_MAX, process.stdout.columns || HELP_WIDTH_MAX))
+    .example(EXAMPLES as [string, string][])
+    .epilogue(
+      'Sizes: 20G, 512M, 4096. Times: 96h, 30m, 45s, 0. All options can stand in the --config file: docs/configuration.md'
+    )
+  for (const command of verbs) {
+    parser.command(
+      command.usage,
+      command.about,
+      (argv) => command.options(argv.fail((message, error) => refuse(message, error, argv))),
+      (args) => run(command, args)
+    )
+  }
+  return parser
+}
+
+/** Turns what yargs says about a wrong option into our words. */
+function refuse(message: string | null, error: Error | undefined, parser: Argv): never {
+  if (error) throw error
+  const unknown = /^Unknown arguments?: (.*)$/s.exec(message ?? '')
+  if (!unknown) throw new Error(sentence(message ?? 'The command line is wrong'))
+  throw new Error(unknownOptions(unknown[1]!.split(', '), knownOptions(parser)))
+}
+
+function knownOptions(parser: Argv): string[] {
+  // yargs keeps its table public, though its types do not tell.
+  const table = (parser as unknown as { getOptions(): { key: Record<string, unknown> } }).getOptions()
+  return Object.keys(table.key)
+}
+
+function sentence(message: string): string {
+  const line = message.trim().replace(/\s*\n\s*/g, ' ')
+  return line.endsWith('.') ? line : `${line}.`
+}
+
+function version(): string {
+  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
+  return (JSON.parse(text) as { version: string }).version
+}
+
+function ofProcess(): CliContext {
+  return { environment: process.env, directory: process.cwd(), stdout: process.stdout, stderr: process.stderr }
+}

@@ -1,0 +1,15 @@
+#!/usr/bin/env node
+/**
+ * The program. This file is CommonJS because a module is loaded through libuv's thread pool, which then has its size
+ * for good; here nothing has been loaded yet. Eight threads keep reads going while flushes wait for the disk; more gave
+ * nothing.
+ */
+process.env.UV_THREADPOOL_SIZE ??= '8'
+
+/** A handle that something forgot must not keep a finished program alive. */
+const EXIT_MS_MAX = 2000
+
+void import('./index.js').then(async ({ main }) => {
+  process.exitCode = await main(process.argv.slice(2))
+  setTimeout(() => process.exit(), EXIT_MS_MAX).unref()
+})

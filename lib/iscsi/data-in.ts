@@ -1,0 +1,83 @@
+import { FLAG_FINAL, RESERVED_TAG } from '../pdu/bhs.js'
+import { Opcode } from '../pdu/opcodes.js'
+import { dataIn, FLAG_STATUS } from '../pdu/target.js'
+import { SENT_DATA_LENGTH_MAX } from '../pdu/writer.js'
+import { Status } from '../scsi/status.js'
+import { TaskState } from '../scsi/task.js'
+import type { Connection } from './connection.js'
+import type { IscsiTask } from './iscsi-task.js'
+import { residual } from './response.js'
+import type { Session } from './session.js'
+
+/**
+ * Sends what a command has for its initiator, as Data-In PDUs (RFC 7143 §11.7). The bytes are read from the medium
+ * straight to the place in the batch from which they leave; the last PDU carries the status too (phase collapse).
+ *
+ * @returns false when the output has no room: the caller queues the task and calls again
+ */
+export function pumpDataIn(connection: Connection, session: Session, task: IscsiTask): boolean {
+  const { scsi } = task
+  const total = Math.min(scsi.dataInLength, scsi.expectedDataIn)
+  if (total === 0) {
+    // The initiator wants none of it (EDTL 0): the status alone.
+    scsi.good()
+    connection.progress(task)
+    return true
+  }
+  const { maxSendDataSegmentLength, maxBurstLength } = session.parameters
+  const segment = Math.min(maxSendDataSegmentLength, SENT_DATA_LENGTH_MAX)
+  while (task.sent < total) {
+    const toBurstEnd = maxBurstLength - (task.sent % maxBurstLength)
+    const length = Math.min(segment, toBurstEnd, total - task.sent)
+    const offset = connection.writer.begin(length)
+    if (offset < 0) return false
+    if (!scsi.fill(connection.writer.buffer, connection.writer.dataOffset, length, task.sent)) {
+      connection.writer.cancel()
+      session.open(task)
+      // Either the disk failed at once, then the status is due; or taskReady will call when it has answered.
+      if (scsi.state === TaskState.Done) connection.progress(task)
+      return true
+    }
+    writeHeader(connection, session, task, offset, length, total, length === toBurstEnd)
+  }
+  connection.release(task)
+  return true
+}
+
+const view = dataIn.view()
+
+function writeHeader(
+  connection: Connection,
+  session: Session,
+  task: IscsiTask,
+  offset: number,
+  length: number,
+  total: number,
+  burstEnds: boolean
+): void {
+  const { writer } = connection
+  const last = task.sent + length === total
+  view.at(writer.buffer, offset)
+  view.opcode = Opcode.DataIn
+  view.initiatorTaskTag = task.initiatorTaskTag
+  view.targetTransferTag = RESERVED_TAG
+  view.dataSn = task.dataSn
+  view.bufferOffset = task.sent
+  task.dataSn++
+  task.sent += length
+  connection.dataInBytes += length
+  if (last) {
+    session.answered(task)
+    const { flag, count } = residual(task)
+    view.flags = FLAG_FINAL | FLAG_STATUS | flag
+    view.status = Status.Good
+    view.residualCount = count
+    view.statSn = connection.takeStatSn()
+  } else if (burstEnds) {
+    // RFC 7143 §11.7.1: F ends a sequence, which is at most MaxBurstLength long.
+    view.flags = FLAG_FINAL
+  }
+  view.expCmdSn = session.expCmdSn
+  view.maxCmdSn = session.maxCmdSn
+  writer.end(length)
+}

@@ -1,0 +1,79 @@
+import { AhsType, parseAhs } from '../../pdu/ahs.js'
+import { BHS_LENGTH, FLAG_FINAL, RESERVED_TAG } from '../../pdu/bhs.js'
+import { RejectReason } from '../../pdu/codes.js'
+import { ATTRIBUTE_MASK, FLAG_READ, FLAG_WRITE, scsiCommand } from '../../pdu/initiator.js'
+import { FLAG_IMMEDIATE, Opcode } from '../../pdu/opcodes.js'
+import { lunNumber } from '../../scsi/lun.js'
+import { INVALID_OPCODE, UNEXPECTED_UNSOLICITED_DATA } from '../../scsi/sense.js'
+import { Status } from '../../scsi/status.js'
+import { CDB_LENGTH, TaskState } from '../../scsi/task.js'
+import type { Connection } from '../connection.js'
+import { takeImmediate } from '../data-out.js'
+import type { PduHandler, PduInPlace } from '../full-feature.js'
+import type { IscsiTask } from '../iscsi-task.js'
+import type { Session } from '../session.js'
+
+const view = scsiCommand.view()
+const { lun: LUN_OFFSET, cdb: CDB_OFFSET } = scsiCommand.offsets
+
+/** SCSI Command, RFC 7143 §11.3. */
+export const scsiCommandHandler: PduHandler = {
+  opcode: Opcode.ScsiCommand,
+  carriesCmdSn: true,
+  handle(connection: Connection, session: Session, pdu: PduInPlace): void {
+    const { ring, bhs, dataLength } = pdu
+    view.at(ring, bhs)
+    const tag = view.initiatorTaskTag
+    if (tag === RESERVED_TAG) return connection.rejectPdu(RejectReason.InvalidPduField, ring, bhs)
+    if (!session.nexus) return connection.rejectPdu(RejectReason.ProtocolError, ring, bhs)
+    if (session.tasks.has(tag)) return connection.rejectPdu(RejectReason.TaskInProgress, ring, bhs)
+    const task = session.takeTask((view.opcode & FLAG_IMMEDIATE) !== 0)
+    if (!task) return connection.rejectPdu(RejectReason.ImmediateCommandReject, ring, bhs)
+
+    fill(task, session, ring, bhs)
+    const final = (view.flags & FLAG_FINAL) !== 0
+    const { scsi } = task
+    if (!dataAllowed(session, task, dataLength, final)) scsi.check(UNEXPECTED_UNSOLICITED_DATA)
+    else if (pdu.ahsLength > 0 && hasLongCdb(pdu)) scsi.check(INVALID_OPCODE)
+    else connection.host.deviceServer.start(scsi)
+
+    if (scsi.state === TaskState.DataOut || scsi.state === TaskState.Blocked) {
+      takeImmediate(connection, session, task, ring, pdu.dataOffset, dataLength, final)
+    } else {
+      connection.progress(task)
+    }
+  }
+}
+
+function fill(task: IscsiTask, session: Session, ring: Buffer, bhs: number): void {
+  const { flags } = view
+  task.initiatorTaskTag = view.initiatorTaskTag
+  task.cmdSn = view.cmdSn
+  task.expectedLength = view.expectedDataTransferLength
+  task.reads = (flags & FLAG_READ) !== 0
+  task.writes = (flags & FLAG_WRITE) !== 0
+  ring.copy(task.lun, 0, bhs + LUN_OFFSET, bhs + LUN_OFFSET + 8)
+  const { scsi } = task
+  ring.copy(scsi.cdb, 0, bhs + CDB_OFFSET, bhs + CDB_OFFSET + CDB_LENGTH)
+  scsi.nexus = session.nexus!
+  scsi.lun = lunNumber(ring, bhs + LUN_OFFSET)
+  scsi.attribute = flags & ATTRIBUTE_MASK
+  scsi.status = Status.Good
+  scsi.expectedDataIn = task.reads ? task.expectedLength : 0
+  scsi.expectedDataOut = task.writes ? task.expectedLength : 0
+}
+
+/** RFC 7143 §4.2.5.2, §13.10, §13.11, §13.14: may this much data come with the command, and may more come unasked? */
+function dataAllowed(session: Session, task: IscsiTask, dataLength: number, final: boolean): boolean {
+  const { immediateData, initialR2T, firstBurstLength } = session.parameters
+  if (!final && initialR2T) return false
+  if (dataLength === 0) return true
+  if (!task.writes || !immediateData) return false
+  return dataLength <= Math.min(firstBurstLength, task.expectedLength)
+}
+
+/** A CDB beyond 16 bytes has no command here; an expected bidirectional read length is of no interest. */
+function hasLongCdb(pdu: PduInPlace): boolean {
+  const list = parseAhs(pdu.ring, pdu.bhs + BHS_LENGTH, pdu.ahsLength)
+  return list.some((header) => header.type === AhsType.ExtendedCdb)
+}

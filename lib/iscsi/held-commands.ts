@@ -1,0 +1,59 @@
+import { HELD_BYTES_MAX } from './limits.js'
+
+/**
+ * Commands that came before the CmdSN they have to follow, and the unsolicited data that came behind them. With one
+ * connection a gap arises only when a PDU was rejected for its digest, or from a broken initiator. Bounded in bytes;
+ * in number by the command window.
+ */
+export class HeldCommands {
+  private readonly byCmdSn = new Map<number, Held>()
+  private readonly byTag = new Map<number, Held>()
+  private bytes = 0
+
+  get size(): number {
+    return this.byCmdSn.size
+  }
+
+  /** @returns false when it is held already, or too much is: then the PDU is ignored */
+  hold(cmdSn: number, tag: number, pdu: Buffer): boolean {
+    if (this.byCmdSn.has(cmdSn) || this.bytes + pdu.length > HELD_BYTES_MAX) return false
+    const held = { cmdSn, tag, pdus: [pdu] }
+    this.byCmdSn.set(cmdSn, held)
+    this.byTag.set(tag, held)
+    this.bytes += pdu.length
+    return true
+  }
+
+  /** Data of a held command; false when its command is not held. */
+  holdData(tag: number, pdu: () => Buffer): boolean {
+    const held = this.byTag.get(tag)
+    if (!held) return false
+    const bytes = pdu()
+    if (this.bytes + bytes.length > HELD_BYTES_MAX) return true
+    held.pdus.push(bytes)
+    this.bytes += bytes.length
+    return true
+  }
+
+  /** The command with this CmdSN was aborted before it came: the gap closes without it. */
+  skip(cmdSn: number): void {
+    this.take(cmdSn)
+    this.byCmdSn.set(cmdSn, { cmdSn, tag: -1, pdus: [] })
+  }
+
+  /** The PDUs of the command with this CmdSN, in order, no longer held; undefined when there is none. */
+  take(cmdSn: number): readonly Buffer[] | undefined {
+    const held = this.byCmdSn.get(cmdSn)
+    if (!held) return undefined
+    this.byCmdSn.delete(cmdSn)
+    this.byTag.delete(held.tag)
+    for (const pdu of held.pdus) this.bytes -= pdu.length
+    return held.pdus
+  }
+}
+
+interface Held {
+  readonly cmdSn: number
+  readonly tag: number
+  readonly pdus: Buffer[]
+}

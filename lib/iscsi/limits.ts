@@ -1,0 +1,40 @@
+/** Every bound of the protocol layer, in one place. Times in milliseconds, lengths in bytes. */
+
+/** Commands that one session may have open: MaxCmdSN runs at most this far ahead. Windows works well from 64 on. */
+export const COMMAND_WINDOW = 128
+/** Immediate SCSI commands take no CmdSN, so they draw on a reserve of their own. */
+export const IMMEDIATE_TASKS = 8
+/** Data of commands that wait for a gap in the CmdSNs, together, for each session. */
+export const HELD_BYTES_MAX = 8 * 1024 * 1024
+/** A turn handles at most this many PDUs of one connection before the others have theirs. */
+export const TURN_PDUS_MAX = 256
+/** A turn fills at most about this much output before the others have theirs. */
+export const TURN_OUTPUT_MAX = 2 * 1024 * 1024
+/** From TCP connect to full feature phase. */
+export const LOGIN_TIME_MS = 30_000
+/** Connections that have not logged in yet, all together. */
+export const PENDING_LOGINS_MAX = 256
+/** A login may bring this much in one PDU (RFC 7143 §6.1: the default MaxRecvDataSegmentLength). */
+export const LOGIN_DATA_MAX = 8192
+/** After this long without a byte we ask with a NOP-In whether the initiator is still there. */
+export const PING_AFTER_MS = 30_000
+/** An initiator that has answered pings before and leaves one unanswered this long is gone. */
+export const PING_TIME_MS = 60_000
+/** Output that waits while no byte comes back this long: the connection is dead. */
+export const STALLED_OUTPUT_MS = 60_000
+/** Solicited data must come this soon, or the task fails and frees what it holds. */
+export const DATA_OUT_TIME_MS = 60_000
+/** How long the old owner of a name and ISID has to answer before a new address may take its place. */
+export const PROBE_TIME_MS = 3_000
+/** A session whose Logout Response is sent has this long to close the connection itself. */
+export const CLOSE_TIME_MS = 5_000
+/** TCP keep-alive, for peers that answer no NOP-In. */
+export const KEEP_ALIVE_MS = 60_000
+/** How often the timers above are looked at. */
+export const TICK_MS = 1_000
+/** Longest answer to a Text Request that we collect or give. */
+export const TEXT_BYTES_MAX = 64 * 1024
+/** Receive ring: what an idle connection has, and no less than a PDU needs. */
+export const RING_START_BYTES = 64 * 1024
+/** Control PDUs that wait for room in the output. */
+export const CONTROL_QUEUE_MAX = 256

@@ -1,0 +1,96 @@
+import { LoginStatus } from '../pdu/codes.js'
+import { loginResponse } from '../pdu/target.js'
+import { loginRequest } from '../pdu/initiator.js'
+import { Opcode } from '../pdu/opcodes.js'
+import { BHS_LENGTH } from '../pdu/bhs.js'
+import { messageOf } from '../util/errors.js'
+import { Stop, type Connection } from './connection.js'
+import { LoginError } from './errors.js'
+import { COMMAND_WINDOW } from './limits.js'
+import { LoginMachine, type LoginReply, type LoginResult } from './login/login.js'
+import { serialAdd } from './serial.js'
+import type { Session } from './session.js'
+
+const request = loginRequest.view()
+
+/** What the login of one connection asks of those who keep the sessions. */
+export interface Admission {
+  /** Makes the session of a complete, authenticated login, or throws LoginError. */
+  admit(connection: Connection, result: LoginResult): Promise<Session>
+  /** A login was refused: for the log. */
+  refused(connection: Connection, machine: LoginMachine, status: number, message: string): void
+}
+
+/** Carries the Login Requests of one connection to the state machine and its answers back. */
+export class LoginPhase {
+  private cmdSn = 0
+
+  constructor(
+    private readonly connection: Connection,
+    private readonly machine: LoginMachine,
+    private readonly admission: Admission
+  ) {}
+
+  request(ring: Buffer, bhsOffset: number, dataOffset: number, dataLength: number): void {
+    request.at(ring, bhsOffset)
+    this.cmdSn = request.cmdSn
+    const bhs = ring.subarray(bhsOffset, bhsOffset + BHS_LENGTH)
+    const step = this.machine.step(bhs, 0, ring.subarray(dataOffset, dataOffset + dataLength))
+    switch (step.kind) {
+      case 'reply':
+        return this.write(step.reply)
+      case 'admit':
+        this.connection.stop(Stop.Admission)
+        return void this.admit(step.reply, step.result)
+      case 'fail':
+        return this.refuse(step.reply, step.message)
+      case 'close':
+        return this.connection.close({ kind: 'lost', cause: step.message })
+    }
+  }
+
+  /** The last Login Response goes out only when the session stands (and whom it replaces is at rest). */
+  private async admit(reply: LoginReply, result: LoginResult): Promise<void> {
+    let session: Session
+    try {
+      session = await this.admission.admit(this.connection, result)
+    } catch (error) {
+      const status = error instanceof LoginError ? error.status : LoginStatus.TargetError
+      if (!(error instanceof LoginError)) this.connection.host.failed(this.connection, error)
+      return this.refuse(this.machine.refuse(status), messageOf(error))
+    }
+    if (this.connection.closed) {
+      this.connection.session = session
+      return this.connection.host.connectionClosed(this.connection, { kind: 'lost', cause: 'cut during login' })
+    }
+    this.write({ ...reply, tsih: session.tsih })
+    this.connection.writer.flush()
+    this.connection.enterFullFeature(session)
+  }
+
+  private refuse(reply: LoginReply, message: string): void {
+    this.admission.refused(this.connection, this.machine, reply.status, message)
+    if (this.connection.closed) return
+    this.write(reply)
+    this.connection.finish({ kind: 'lost', cause: message })
+  }
+
+  private write(reply: LoginReply): void {
+    const { writer } = this.connection
+    const offset = writer.begin(reply.data.length)
+    if (offset < 0) return this.connection.close({ kind: 'lost', cause: 'no memory for a login' })
+    const view = loginResponse.view().at(writer.buffer, offset)
+    view.opcode = Opcode.LoginResponse
+    view.flags = reply.flags
+    view.isid = reply.isid
+    view.tsih = reply.tsih
+    view.initiatorTaskTag = reply.initiatorTaskTag
+    view.statSn = this.connection.takeStatSn()
+    view.expCmdSn = this.cmdSn
+    view.maxCmdSn = serialAdd(this.cmdSn, COMMAND_WINDOW - 1)
+    view.statusClass = reply.status >>> 8
+    view.statusDetail = reply.status & 0xff
+    reply.data.copy(writer.buffer, writer.dataOffset)
+    writer.end(reply.data.length)
+  }
+}

@@ -1,0 +1,267 @@
+import type { Socket } from 'node:net'
+import { AsyncEvent } from '../pdu/codes.js'
+import { BATCH_LENGTH } from '../pdu/writer.js'
+import { DeviceServer } from '../scsi/device-server.js'
+import { Staging } from '../scsi/staging.js'
+import type { Nexus } from '../scsi/nexus.js'
+import { BufferPool } from '../util/buffer-pool.js'
+import { Connection, type ConnectionHost } from './connection.js'
+import { checkDataOutTimes } from './data-out.js'
+import type { Directory, SessionEnd } from './directory.js'
+import { PENDING_LOGINS_MAX, TICK_MS } from './limits.js'
+import { LoginPhase, type Admission } from './login-phase.js'
+import { LoginMachine } from './login/login.js'
+import type { OfferedParameters } from './parameters.js'
+import { Portal } from './portal.js'
+import type { Session } from './session.js'
+import { Sessions } from './sessions.js'
+
+export interface PortalGroupOptions {
+  readonly directory: Directory
+  readonly portals: readonly { readonly host: string; readonly port: number }[]
+  readonly offer: OfferedParameters
+  readonly maxSessions: number
+  readonly multipath: boolean
+  readonly events: SessionEvents
+  /** False forces the receive path without positioned reads. */
+  readonly positionedReads?: boolean
+}
+
+/** What happened, for the log and the console. Nothing of it is called for each command. */
+export interface SessionEvents {
+  login(session: SessionView, nexus: Nexus | undefined): void
+  /** `tookMs`: from the wish to end until all was at rest. */
+  ended(session: SessionView, end: SessionEnd, tookMs: number): void
+  refused(refusal: Refusal): void
+  /** A connection that never logged in. */
+  dropped(remoteAddress: string, cause: string): void
+  /** A mistake of ours. */
+  failed(error: unknown, session: SessionView | undefined): void
+}
+
+export interface Refusal {
+  readonly remoteAddress: string
+  readonly initiatorName: string | undefined
+  readonly targetName: string | undefined
+  readonly status: number
+  readonly message: string
+}
+
+/** One session as others see it. */
+export interface SessionView {
+  readonly type: 'Normal' | 'Discovery'
+  readonly initiatorName: string
+  readonly targetName: string | undefined
+  readonly isid: string
+  readonly tsih: number
+  readonly remoteAddress: string
+  readonly localAddress: string
+  /** Milliseconds that the connection has existed. */
+  readonly ageMs: number
+  readonly commands: number
+  readonly dataInBytes: number
+  readonly dataOutBytes: number
+}
+
+/** Buffers for output: one for each connection that wants to say something, and as many to share. */
+const SPARE_BUFFERS = 64
+
+/**
+ * Our portal group: listening portals, connections, sessions, and the one clock that looks after their time limits.
+ */
+export class PortalGroup implements ConnectionHost, Admission {
+  readonly buffers: BufferPool
+  readonly staging = new Staging()
+  readonly deviceServer = new DeviceServer()
+  readonly directory: Directory
+  readonly offer: OfferedParameters
+  readonly positionedReads: boolean
+  private readonly registry: Sessions
+  private readonly portals: readonly Portal[]
+  private readonly connections = new Set<Connection>()
+  private readonly events: SessionEvents
+  private readonly connectionsMax: number
+  private ticker: NodeJS.Timeout | undefined
+  private allClosed: (() => void) | undefined
+
+  constructor(options: PortalGroupOptions) {
+    this.directory = options.directory
+    this.offer = options.offer
+    this.events = options.events
+    this.positionedReads = options.positionedReads ?? true
+    this.connectionsMax = options.maxSessions + PENDING_LOGINS_MAX
+    const capacity = this.connectionsMax + SPARE_BUFFERS
+    this.buffers = new BufferPool({ capacity, lengthBytes: BATCH_LENGTH, reserve: this.connectionsMax })
+    this.registry = new Sessions({
+      directory: options.directory,
+      staging: this.staging,
+      maxSessions: options.maxSessions,
+      multipath: options.multipath,
+      began: (session) => this.events.login(viewOf(session), session.nexus),
+      ended: (session, end, tookMs) => this.events.ended(viewOf(session), end, tookMs)
+    })
+    this.portals = options.portals.map(({ host, port }) => new Portal(host, port, (socket) => this.accept(socket)))
+  }
+
+  get sessions(): SessionView[] {
+    return [...this.registry.all].map(viewOf)
+  }
+
+  /** @returns the addresses in use, in the order of the portals */
+  async listen(): Promise<{ address: string; port: number }[]> {
+    const addresses = []
+    try {
+      for (const portal of this.portals) addresses.push(await portal.listen())
+    } catch (error) {
+      for (const portal of this.portals) portal.stopListening()
+      throw error
+    }
+    this.ticker = setInterval(() => this.tick(), TICK_MS)
+    this.ticker.unref()
+    return addresses
+  }
+
+  /** Asks initiators to log out, gives them `timeoutMs`, then cuts who is left. Resolves when all are gone. */
+  async requestLogout(filter: (session: SessionView) => boolean, timeoutMs: number): Promise<void> {
+    const asked = this.select(filter)
+    for (const { connection } of asked) {
+      connection.logoutRequested = true
+      connection.sendAsync(AsyncEvent.LogoutRequest, Math.ceil(timeoutMs / 1000))
+    }
+    await this.gone(asked, timeoutMs)
+    await this.disconnect((session) => asked.some((one) => one.tsih === session.tsih))
+  }
+
+  /** Cuts sessions; their deltas are kept by the policy for a stop. */
+  async disconnect(filter: (session: SessionView) => boolean): Promise<void> {
+    const chosen = this.select(filter)
+    await Promise.all(
+      chosen.map(async (session) => {
+        session.connection.close({ kind: 'stopped' })
+        await this.registry.end(session, { kind: 'stopped' })
+      })
+    )
+  }
+
+  /** Stops listening and cuts everybody. */
+  async close(): Promise<void> {
+    clearInterval(this.ticker)
+    for (const portal of this.portals) portal.stopListening()
+    await this.disconnect(() => true)
+    const done = new Promise<void>((resolve) => (this.allClosed = resolve))
+    for (const connection of this.connections) connection.close({ kind: 'stopped' })
+    if (this.connections.size > 0) await done
+  }
+
+  /** No new connections from now on. */
+  stopListening(): void {
+    for (const portal of this.portals) portal.stopListening()
+  }
+
+  // ——— for connections ———
+
+  makeLogin(connection: Connection): LoginPhase {
+    const { remoteAddress } = connection.socket
+    const machine = new LoginMachine({
+      directory: this.directory,
+      offer: this.offer,
+      remoteAddress,
+      hasSession: (tsih, initiatorName, isid) => this.registry.has(tsih, initiatorName, isid)
+    })
+    return new LoginPhase(connection, machine, this)
+  }
+
+  admit(...request: Parameters<Admission['admit']>): ReturnType<Admission['admit']> {
+    return this.registry.admit(...request)
+  }
+
+  refused(connection: Connection, machine: LoginMachine, status: number, message: string): void {
+    const { initiatorName, targetName } = machine
+    const { remoteAddress } = connection.socket
+    this.events.refused({ remoteAddress, initiatorName, targetName, status, message })
+  }
+
+  connectionClosed(connection: Connection, end: SessionEnd): void {
+    this.connections.delete(connection)
+    if (this.connections.size === 0) this.allClosed?.()
+    const { session } = connection
+    if (!session) {
+      if (end.kind === 'lost') this.events.dropped(connection.socket.remoteAddress, end.cause)
+    } else if (this.registry.all.has(session)) {
+      this.registry.end(session, end).catch((error: unknown) => this.failed(connection, error))
+    }
+  }
+
+  loggedOut(connection: Connection, end: SessionEnd): Promise<void> {
+    return this.registry.end(connection.session!, end)
+  }
+
+  coldReset({ initiatorName, targetName }: Session): void {
+    const end: SessionEnd = { kind: 'lost', cause: 'TARGET COLD RESET' }
+    for (const session of this.registry.all) {
+      const same = session.initiatorName === initiatorName && session.targetName === targetName
+      if (same) session.connection.finish(end)
+    }
+  }
+
+  failed(connection: Connection, error: unknown): void {
+    this.events.failed(error, connection.session && viewOf(connection.session))
+  }
+
+  // ——— inside ———
+
+  private accept(socket: Socket): void {
+    if (this.connections.size >= this.connectionsMax || this.pendingLogins() >= PENDING_LOGINS_MAX) {
+      // Whoever has been dawdling at the door longest makes room: a crowd that says nothing locks nobody out.
+      const oldest = this.oldestPendingLogin()
+      if (!oldest) return void socket.destroy()
+      oldest.close({ kind: 'lost', cause: 'too many connections that do not log in' })
+    }
+    this.connections.add(new Connection(socket, this))
+  }
+
+  private pendingLogins(): number {
+    return this.connections.size - this.registry.all.size
+  }
+
+  private oldestPendingLogin(): Connection | undefined {
+    for (const connection of this.connections) if (!connection.session && !connection.leaving) return connection
+    return undefined
+  }
+
+  private select(filter: (session: SessionView) => boolean): Session[] {
+    return [...this.registry.all].filter((session) => filter(viewOf(session)))
+  }
+
+  private async gone(sessions: readonly Session[], timeoutMs: number): Promise<void> {
+    const deadline = performance.now() + timeoutMs
+    while (performance.now() < deadline && sessions.some((session) => this.registry.all.has(session))) {
+      await new Promise((resolve) => setTimeout(resolve, 20))
+    }
+  }
+
+  private tick(): void {
+    const now = performance.now()
+    for (const connection of this.connections) {
+      connection.tick(now)
+      if (connection.session) checkDataOutTimes(connection, connection.session, now)
+    }
+  }
+}
+
+function viewOf(session: Session): SessionView {
+  const { connection } = session
+  return {
+    type: session.type,
+    initiatorName: session.initiatorName,
+    targetName: session.targetName,
+    isid: session.isid,
+    tsih: session.tsih,
+    remoteAddress: connection.socket.remoteAddress,
+    localAddress: connection.socket.localAddress,
+    ageMs: performance.now() - connection.since,
+    commands: session.commands,
+    dataInBytes: connection.dataInBytes,
+    dataOutBytes: connection.dataOutBytes
+  }
+}

@@ -1,0 +1,202 @@
+import { LoginStatus } from '../pdu/codes.js'
+import type { Staging } from '../scsi/staging.js'
+import type { Connection } from './connection.js'
+import type { Directory, SessionEnd } from './directory.js'
+import { LoginError } from './errors.js'
+import type { IscsiTask } from './iscsi-task.js'
+import { PROBE_TIME_MS } from './limits.js'
+import type { LoginResult } from './login/login.js'
+import { Session } from './session.js'
+
+export interface SessionsOptions {
+  readonly directory: Directory
+  readonly staging: Staging
+  readonly maxSessions: number
+  /** One initiator may be at several addresses at once. */
+  readonly multipath: boolean
+  readonly began: (session: Session) => void
+  readonly ended: (session: Session, end: SessionEnd, tookMs: number) => void
+}
+
+/** Enterprise number 10019 in an ISID of type 01b: iPXE, which boots a system and never logs out. */
+const IPXE_ISID = '40002723'
+const TSIH_MAX = 0xffff
+
+/**
+ * All sessions of a portal group: who may begin one, whom it replaces, and how one ends (RFC 7143 §6.3.5). Admission
+ * of one initiator to one target goes one after the other, so that a storm of logins leaves exactly one survivor.
+ */
+export class Sessions {
+  readonly all = new Set<Session>()
+  private readonly gates = new Map<string, Promise<unknown>>()
+  private readonly ending = new Map<Session, Promise<void>>()
+  private lastTsih = 0
+
+  constructor(private readonly options: SessionsOptions) {}
+
+  has(tsih: number, initiatorName: string, isid: string): boolean {
+    for (const session of this.all) {
+      if (session.tsih === tsih && session.initiatorName === initiatorName && session.isid === isid) return true
+    }
+    return false
+  }
+
+  admit(connection: Connection, result: LoginResult): Promise<Session> {
+    if (result.sessionType === 'Discovery') return Promise.resolve(this.begin(connection, result, undefined))
+    return this.inTurn(`${result.targetName} ${result.initiatorName}`, () => this.admitNormal(connection, result))
+  }
+
+  /** Ends a session: its tasks come to rest, the target hears of it. The same promise for all who ask. */
+  end(session: Session, end: SessionEnd): Promise<void> {
+    let ending = this.ending.get(session)
+    if (!ending) {
+      ending = this.endNow(session, end)
+      this.ending.set(session, ending)
+      const forget = () => this.ending.delete(session)
+      ending.then(forget, forget)
+    }
+    return ending
+  }
+
+  private async admitNormal(connection: Connection, result: LoginResult): Promise<Session> {
+    const { directory, multipath } = this.options
+    const siblings = [...this.all].filter(
+      (session) => session.initiatorName === result.initiatorName && session.targetName === result.targetName
+    )
+    const old = siblings.filter((session) => session.isid === result.isid)
+    const elsewhere = siblings.filter(
+      (session) =>
+        session.connection.socket.remoteAddress !== connection.socket.remoteAddress &&
+        (session.isid === result.isid || !multipath)
+    )
+    // A cloned PC has the name and often the ISID of its original: whoever still answers keeps its place.
+    await Promise.all(elsewhere.map((session) => this.refuseIfAlive(session)))
+    await Promise.all(old.map((session) => this.cut(session, { kind: 'reinstated' })))
+    const silent = elsewhere.filter((session) => session.isid !== result.isid)
+    const cause = 'silent, and its initiator logged in from another address'
+    await Promise.all(silent.map((session) => this.cut(session, { kind: 'lost', cause })))
+    if (connection.closed) throw new LoginError(LoginStatus.InitiatorError, 'the connection was cut during login')
+    const nexus = await directory.openNexus({
+      initiatorName: result.initiatorName,
+      targetName: result.targetName!,
+      remoteAddress: connection.socket.remoteAddress,
+      localAddress: connection.socket.localAddress,
+      isid: result.isid,
+      initiatorAlias: result.initiatorAlias,
+      chapName: result.chapName
+    })
+    let session: Session
+    try {
+      if (connection.closed) throw new LoginError(LoginStatus.InitiatorError, 'the connection was cut during login')
+      session = this.begin(connection, result, nexus)
+    } catch (error) {
+      await directory.closeNexus(nexus, { kind: 'lost', cause: 'the login did not end well' })
+      throw error
+    }
+    if (!result.isid.startsWith(IPXE_ISID)) this.endBootSessions(siblings)
+    return session
+  }
+
+  private begin(connection: Connection, result: LoginResult, nexus: Session['nexus']): Session {
+    if (this.all.size >= this.options.maxSessions) {
+      throw new LoginError(LoginStatus.OutOfResources, `${this.options.maxSessions} sessions are open, no more are allowed`)
+    }
+    const session = new Session({
+      connection,
+      type: result.sessionType,
+      initiatorName: result.initiatorName,
+      targetName: result.targetName,
+      isid: result.isid,
+      tsih: this.freeTsih(),
+      cid: result.cid,
+      cmdSn: result.cmdSn,
+      parameters: result.parameters,
+      nexus,
+      staging: this.options.staging
+    })
+    this.all.add(session)
+    this.options.began(session)
+    return session
+  }
+
+  private async refuseIfAlive(session: Session): Promise<void> {
+    if (!(await answers(session.connection))) return
+    const where = session.connection.socket.remoteAddress
+    throw new LoginError(
+      LoginStatus.ServiceUnavailable,
+      `${session.initiatorName} is logged in from ${where} and answers there: is this a cloned PC? Give it a name of its own`
+    )
+  }
+
+  /** iPXE never logs out: its session is over as soon as the system that it booted has its own. */
+  private endBootSessions(siblings: readonly Session[]): void {
+    for (const session of siblings) {
+      if (session.isid.startsWith(IPXE_ISID)) session.connection.close({ kind: 'lost', cause: 'the booted system took over' })
+    }
+  }
+
+  private async cut(session: Session, end: SessionEnd): Promise<void> {
+    session.connection.close(end)
+    await this.end(session, end)
+  }
+
+  private async endNow(session: Session, end: SessionEnd): Promise<void> {
+    const began = performance.now()
+    session.connection.leaving = true
+    const { tasks } = session
+    const open = [...tasks.values()]
+    const quiet = session.whenQuiet(open)
+    for (const task of open) abandon(session, task)
+    await quiet
+    try {
+      if (session.nexus) await this.options.directory.closeNexus(session.nexus, end)
+    } finally {
+      this.all.delete(session)
+      this.options.ended(session, end, performance.now() - began)
+    }
+  }
+
+  private async inTurn<T>(key: string, work: () => Promise<T>): Promise<T> {
+    const before = this.gates.get(key) ?? Promise.resolve()
+    const mine = before.then(work, work)
+    const settled = mine.then(nothing, nothing)
+    this.gates.set(key, settled)
+    try {
+      return await mine
+    } finally {
+      if (this.gates.get(key) === settled) this.gates.delete(key)
+    }
+  }
+
+  private freeTsih(): number {
+    const used = new Set([...this.all].map((session) => session.tsih))
+    do this.lastTsih = (this.lastTsih % TSIH_MAX) + 1
+    while (used.has(this.lastTsih))
+    return this.lastTsih
+  }
+}
+
+/** Marks a task so that its response is never sent; it goes back to its pool when nothing works on it any more. */
+function abandon(session: Session, task: IscsiTask): void {
+  const { scsi } = task
+  scsi.aborted = true
+  // A blocked task must be out before another's end could start it.
+  scsi.unit?.taskSet.remove(scsi)
+  session.connection.discard(task)
+}
+
+/** Does the initiator of this connection show any sign of life within {@link PROBE_TIME_MS}? */
+async function answers(connection: Connection): Promise<boolean> {
+  if (connection.closed) return false
+  const before = connection.socket.receivedBytes
+  connection.ping()
+  const step = PROBE_TIME_MS / 30
+  for (let waited = 0; waited < PROBE_TIME_MS; waited += step) {
+    await new Promise((resolve) => setTimeout(resolve, step))
+    if (connection.closed) return false
+    if (connection.socket.receivedBytes !== before) return true
+  }
+  return false
+}
+
+function nothing(): void {}

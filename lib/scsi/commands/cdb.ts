@@ -1,0 +1,64 @@
+import { bytes, defineLayout, u16, u24, u32, u64, u8 } from '../../layout/layout.js'
+
+/**
+ * The four shapes that most block commands share. The views are movable windows on one CDB each: read what is needed
+ * before anything else can run, an asynchronous step included.
+ */
+export const cdb6 = defineLayout(6, { opcode: u8, lba: u24, blocks: u8, control: u8 })
+export const cdb10 = defineLayout(10, { opcode: u8, flags: u8, lba: u32, group: u8, blocks: u16, control: u8 })
+export const cdb12 = defineLayout(12, { opcode: u8, flags: u8, lba: u32, blocks: u32, group: u8, control: u8 })
+export const cdb16 = defineLayout(16, { opcode: u8, flags: u8, lba: u64, blocks: u32, group: u8, control: u8 })
+
+/** A CDB of which only bytes are looked at. */
+export const rawCdb6 = defineLayout(6, { opcode: u8, rest: bytes(4), control: u8 })
+
+/** Byte 1 of READ and WRITE (SBC-3 §5.11, §5.33). */
+export const FLAG_FUA = 0x08
+export const FLAG_DPO = 0x10
+/** GROUP NUMBER: five bits, evaluated in no command here but allowed to be set. */
+export const GROUP_MASK = 0x1f
+
+
+
+export interface BlockRange {
+  readonly lba: number
+  readonly blocks: number
+  readonly flags: number
+}
+
+export type ReadRange = (cdb: Buffer) => BlockRange
+
+const view6 = cdb6.view()
+const view10 = cdb10.view()
+const view12 = cdb12.view()
+const view16 = cdb16.view()
+// One object for all CDBs, filled anew for each: the data path makes none.
+const range = { lba: 0, blocks: 0, flags: 0 }
+
+/** SBC-3 §5.10: a 6-byte CDB has 21 bits of LBA, and 0 blocks mean 256. */
+export function range6(cdb: Buffer): BlockRange {
+  view6.at(cdb)
+  range.lba = view6.lba & 0x1fffff
+  range.blocks = view6.blocks === 0 ? 256 : view6.blocks
+  range.flags = 0
+  return range
+}
+
+export function range10(cdb: Buffer): BlockRange {
+  return fill(view10.at(cdb))
+}
+
+export function range12(cdb: Buffer): BlockRange {
+  return fill(view12.at(cdb))
+}
+
+export function range16(cdb: Buffer): BlockRange {
+  return fill(view16.at(cdb))
+}
+
+function fill(view: BlockRange): BlockRange {
+  range.lba = view.lba
+  range.blocks = view.blocks
+  range.flags = view.flags
+  return range
+}

@@ -1,0 +1,147 @@
+import type { Volume } from '../volume/volume.js'
+import { BackgroundFlush } from './background-flush.js'
+import type { Nexus, NexusUnit } from './nexus.js'
+import { Reservations } from './reservations.js'
+import type { SenseCondition } from './sense.js'
+import type { Task } from './task.js'
+import { TaskSet } from './task-set.js'
+
+/** How a unit names itself; all of it ASCII, see lib/target for how it is made. */
+export interface UnitIdentity {
+  /** T10 vendor identification, at most 8 characters. */
+  readonly vendor: string
+  /** Product identification, at most 16. */
+  readonly product: string
+  /** Product revision level, at most 4. */
+  readonly revision: string
+  /** VPD page 80h. */
+  readonly serial: string
+  /** NAA designator of VPD page 83h, 16 bytes (NAA 6h). */
+  readonly naa: Buffer
+  /** SCSI name string designator of VPD page 83h, e.g. `iqn.…:disk,L,0x…` or `naa.6…`. */
+  readonly scsiName: string
+}
+
+/** Space of a thin unit, for the soft threshold and LOG SENSE 0Ch. All in bytes. */
+export interface Provisioning {
+  /** Stored for this unit now. */
+  readonly usedBytes: number
+  /** What it may store in all. */
+  readonly limitBytes: number
+  /** Where the soft threshold lies. */
+  readonly thresholdBytes: number
+}
+
+/** What MODE SELECT can change, as it is after power on. */
+export interface Modes {
+  writeCacheEnabled: boolean
+  descriptorSense: boolean
+  softwareWriteProtect: boolean
+}
+
+export const DEFAULT_MODES: Readonly<Modes> = {
+  writeCacheEnabled: true,
+  descriptorSense: false,
+  softwareWriteProtect: false
+}
+
+const DEFAULT_ALLOCATION_BYTES = 4096
+
+export interface LogicalUnitOptions {
+  readonly lun: number
+  readonly volume: Volume
+  /** Bytes a logical block: 512 or 4096. */
+  readonly blockSize: number
+  /** Bytes a physical block, at least the logical one. */
+  readonly physicalBlockSize: number
+  readonly identity: UnitIdentity
+  readonly readOnly: boolean
+  /** UNMAP works and the capacity is thin. */
+  readonly thin: boolean
+  /** Bytes in which a thin unit stores and frees space, at least a block; default 4096. Said in VPD page B0h. */
+  readonly allocationBytes?: number
+  /** Called at most once a second with errors of the volume, for the log. */
+  readonly onVolumeError?: (error: unknown, task: Task) => void
+  readonly provisioning?: () => Provisioning
+}
+
+/** A logical unit (SAM-5 §4.6.19): identity, mode state and one volume. Owned by its initiator unless it is shared. */
+export class LogicalUnit implements Modes {
+  readonly lun: number
+  readonly volume: Volume
+  readonly blockSize: number
+  readonly blockCount: number
+  readonly physicalBlockSize: number
+  readonly readOnly: boolean
+  readonly thin: boolean
+  readonly allocationBytes: number
+  identity: UnitIdentity
+  readonly taskSet = new TaskSet()
+  readonly reservations = new Reservations((nexusId, attention) => this.establishFor(nexusId, attention))
+  /** Flushes that SYNCHRONIZE CACHE with IMMED has answered already. */
+  readonly backgroundFlush: BackgroundFlush
+  /** Mode page 08h, WCE: false makes every write durable before its status (the commands see to it). */
+  writeCacheEnabled = DEFAULT_MODES.writeCacheEnabled
+  /** Mode page 0Ah, D_SENSE. */
+  descriptorSense = DEFAULT_MODES.descriptorSense
+  /** Mode page 0Ah, SWP: set by MODE SELECT. */
+  softwareWriteProtect = DEFAULT_MODES.softwareWriteProtect
+  readonly provisioning: (() => Provisioning) | undefined
+  /** The nexuses that see this unit now. */
+  private readonly attached = new Set<NexusUnit>()
+  private readonly onVolumeError: ((error: unknown, task: Task) => void) | undefined
+
+  constructor(options: LogicalUnitOptions) {
+    this.lun = options.lun
+    this.volume = options.volume
+    this.blockSize = options.blockSize
+    this.blockCount = Math.floor(options.volume.size / options.blockSize)
+    this.physicalBlockSize = options.physicalBlockSize
+    this.identity = options.identity
+    this.readOnly = options.readOnly
+    this.thin = options.thin
+    this.allocationBytes = Math.max(options.allocationBytes ?? DEFAULT_ALLOCATION_BYTES, options.blockSize)
+    this.provisioning = options.provisioning
+    this.onVolumeError = options.onVolumeError
+    this.backgroundFlush = new BackgroundFlush(options.volume)
+  }
+
+  /** A nexus begins to see the unit. */
+  attach(entry: NexusUnit): void {
+    this.attached.add(entry)
+  }
+
+  /** A nexus has ended (SAM-5 §6.3.4). Harmless when called twice. */
+  detach(entry: NexusUnit): void {
+    if (this.attached.delete(entry)) this.reservations.nexusLost(entry.nexus)
+  }
+
+  /** Establishes a unit attention for every nexus of the unit, but not for `except`. */
+  establish(attention: SenseCondition, except?: Nexus): void {
+    for (const entry of this.attached) if (entry.nexus !== except) entry.establish(attention)
+  }
+
+  /** Establishes a unit attention for the nexus of that name, if it is there now. */
+  establishFor(nexusId: string, attention: SenseCondition): void {
+    for (const entry of this.attached) if (entry.nexus.id === nexusId) entry.establish(attention)
+  }
+
+  /** Logical unit reset (SAM-5 §6.3.3), apart from its tasks: SPC-2 reservations fall, mode pages as at the start. */
+  reset(): void {
+    this.reservations.reset()
+    Object.assign(this, DEFAULT_MODES)
+  }
+
+  /** True when [lba, lba + blocks) lies on the medium. Inexact 64-bit numbers are beyond it anyway. */
+  covers(lba: number, blocks: number): boolean {
+    return lba + blocks <= this.blockCount
+  }
+
+  get writeProtected(): boolean {
+    return this.readOnly || this.softwareWriteProtect
+  }
+
+  volumeFailed(error: unknown, task: Task): void {
+    this.onVolumeError?.(error, task)
+  }
+}

@@ -1,0 +1,44 @@
+/**
+ * Memory for data that has to wait for a slow disk: copies of received pieces, and the places where cold reads land.
+ * One budget for the whole process, so that a stalled disk cannot eat the machine; whoever finds it empty waits in
+ * line and is called when something came back.
+ */
+export class Staging {
+  private usedBytes = 0
+  private readonly waiting: (() => boolean)[] = []
+
+  /** @param capacityBytes - more than the largest piece, or that piece would wait for ever */
+  constructor(readonly capacityBytes: number = DEFAULT_STAGING_BYTES) {}
+
+  get used(): number {
+    return this.usedBytes
+  }
+
+  /** A buffer of exactly `length` bytes with undefined content, or undefined when the budget is used up. */
+  take(length: number): Buffer | undefined {
+    if (this.usedBytes + length > this.capacityBytes) return undefined
+    this.usedBytes += length
+    return Buffer.allocUnsafe(length)
+  }
+
+  give(buffer: Buffer): void {
+    this.usedBytes -= buffer.length
+    if (this.waiting.length > 0) setImmediate(this.wake)
+  }
+
+  /**
+   * Calls back once, in line, when a buffer has come back. The callback answers whether its owner still wanted that;
+   * if not, the next in line has its turn.
+   */
+  wait(callback: () => boolean): void {
+    this.waiting.push(callback)
+  }
+
+  private readonly wake = (): void => {
+    let next
+    do next = this.waiting.shift()
+    while (next && !next())
+  }
+}
+
+const DEFAULT_STAGING_BYTES = 64 * 1024 * 1024

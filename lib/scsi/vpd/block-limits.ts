@@ -1,0 +1,46 @@
+import { bytes, defineLayout, u16, u32, u64, u8 } from '../../layout/layout.js'
+import {
+  MAX_UNMAP_BLOCKS,
+  MAX_UNMAP_DESCRIPTORS,
+  maxCompareAndWriteBlocks,
+  maxTransferBlocks,
+  maxWriteSameBlocks,
+  optimalTransferBlocks
+} from '../limits.js'
+import type { VpdPage } from './page.js'
+
+/** SBC-3 §6.6.4, without the header. */
+const layout = defineLayout(0x3c, {
+  /** WSNZ=0: a WRITE SAME of 0 blocks means all to the end. */
+  flags: u8,
+  maxCompareAndWrite: u8,
+  optimalTransferGranularity: u16,
+  maxTransfer: u32,
+  optimalTransfer: u32,
+  maxPrefetch: u32,
+  maxUnmapBlocks: u32,
+  maxUnmapDescriptors: u32,
+  optimalUnmapGranularity: u32,
+  unmapGranularityAlignment: u32,
+  maxWriteSame: u64,
+  reserved: bytes(20)
+})
+
+/** UGAVALID: the alignment means something; it is 0. */
+const ALIGNMENT_VALID = 0x80000000
+
+export const blockLimits: VpdPage = {
+  code: 0xb0,
+  build: (unit) =>
+    layout.make({
+      maxCompareAndWrite: maxCompareAndWriteBlocks(unit),
+      optimalTransferGranularity: unit.physicalBlockSize / unit.blockSize,
+      maxTransfer: maxTransferBlocks(unit),
+      optimalTransfer: optimalTransferBlocks(unit),
+      maxUnmapBlocks: unit.thin ? MAX_UNMAP_BLOCKS : 0,
+      maxUnmapDescriptors: unit.thin ? MAX_UNMAP_DESCRIPTORS : 0,
+      optimalUnmapGranularity: unit.thin ? unit.allocationBytes / unit.blockSize : 0,
+      unmapGranularityAlignment: unit.thin ? ALIGNMENT_VALID : 0,
+      maxWriteSame: maxWriteSameBlocks(unit)
+    })
+}

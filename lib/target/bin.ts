@@ -1,0 +1,199 @@
+import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+import { codeOf, messageOf } from '../util/errors.js'
+import type { Logger } from '../util/log.js'
+import { formatSize } from '../util/units.js'
+import { hashOf } from './state-directory.js'
+import { readJson, writeJson } from './json-file.js'
+import type { ListeningTime } from './listening-time.js'
+import type { DeltaEvent } from './restore-policy.js'
+import { Serial } from './serial.js'
+import { Fields } from './shape.js'
+
+/** A delta that nobody asked to drop is kept for the operator at least this long (one week of listening). */
+export const LOST_RETENTION_MS = 7 * 24 * 3_600_000
+
+export interface BinnedDelta {
+  /** Name of its directory in the bin. */
+  readonly id: string
+  readonly targetName: string
+  readonly initiatorName: string
+  readonly lun: number
+  readonly incarnation: number
+  readonly epoch: number
+  /** Stored bytes, as far as known. */
+  readonly bytes: number
+  readonly reason: DeltaEvent
+  /** Wall clock, ms since 1970. */
+  readonly binnedAt: number
+  /** On the clock of ListeningTime. */
+  readonly removeAt: number
+}
+
+export interface BinOptions {
+  /** The directory that holds the entries. */
+  readonly path: string
+  readonly undoMs: number
+  readonly listening: ListeningTime
+  readonly now: () => number
+  readonly log: Logger
+  /** Removes one large file without holding up the file system. */
+  readonly removeFile: (path: string) => Promise<void>
+}
+
+const VERSION = 1
+const ENTRY_FILE = 'entry.json'
+
+/**
+ * Dropped deltas until their undo time is over, and lost ones until the operator has had a chance to look. Taking one
+ * in is a rename; its space is given back in steps in the background, oldest first and at once when space is short.
+ */
+export class Bin {
+  /** In the order they came in. */
+  private readonly entries = new Map<string, BinnedDelta>()
+  private readonly removals = new Serial()
+  private readonly doomed = new Set<string>()
+
+  constructor(private readonly options: BinOptions) {}
+
+  /** Finds what earlier runs left. */
+  async load(): Promise<void> {
+    const found: BinnedDelta[] = []
+    for (const id of await readdir(this.options.path)) {
+      const entry = await this.read(id)
+      if (entry) found.push(entry)
+      else this.remove(id)
+    }
+    found.sort((left, right) => left.binnedAt - right.binnedAt)
+    for (const entry of found) this.add(entry)
+  }
+
+  /** Makes the place for a delta; its owner renames the files into the directory and then calls {@link settle}. */
+  async prepare(delta: BinSource): Promise<BinPlace> {
+    const binnedAt = this.options.now()
+    const { targetName, initiatorName, lun, incarnation, epoch } = delta
+    const id = `${binnedAt}-${hashOf(targetName, initiatorName, String(lun), `${incarnation}.${epoch}`)}`
+    const path = join(this.options.path, id)
+    await mkdir(path, { recursive: true, mode: 0o700 })
+    return { id, path, delta, binnedAt }
+  }
+
+  /** The files are in their place; from now on the undo time runs. */
+  settle(place: BinPlace): void {
+    const { delta, id, binnedAt } = place
+    const removeAt = this.options.listening.now() + this.retentionMs(delta.reason)
+    const entry: BinnedDelta = { ...delta, id, binnedAt, removeAt }
+    if (this.options.undoMs === 0 && delta.reason === 'logout') return this.remove(id)
+    void writeJson(join(place.path, ENTRY_FILE), { version: VERSION, ...entry }).catch((error: unknown) => {
+      this.options.log.warn(`cannot label ${place.path}: ${messageOf(error)}`)
+    })
+    this.add(entry)
+  }
+
+  /** Moves single files whose delta is not open into a new entry; missing ones are passed over. */
+  async moveIn(delta: BinSource, paths: readonly string[]): Promise<void> {
+    const place = await this.prepare(delta)
+    for (const path of paths) {
+      const name = path.slice(Math.max(path.lastIndexOf('/'), path.lastIndexOf('\\')) + 1)
+      await rename(path, join(place.path, name)).catch((error: unknown) => {
+        if (codeOf(error) !== 'ENOENT') throw error
+      })
+    }
+    this.settle(place)
+  }
+
+  list(): readonly BinnedDelta[] {
+    return [...this.entries.values()]
+  }
+
+  /** Space is short: the oldest entry goes now. False when there is none. */
+  reclaim(): boolean {
+    const oldest = this.entries.values().next().value
+    if (!oldest || this.doomed.size > 0) return this.doomed.size > 0
+    this.options.log.warn(
+      `space is short: the delta of ${oldest.initiatorName}, LUN ${oldest.lun}, that was kept for undo is removed`
+    )
+    this.remove(oldest.id)
+    return true
+  }
+
+  /** Resolves when all removals that have begun are done. */
+  async idle(): Promise<void> {
+    await this.removals.idle()
+  }
+
+  private add(entry: BinnedDelta): void {
+    this.entries.set(entry.id, entry)
+    this.options.listening.setDeadline(`bin ${entry.id}`, entry.removeAt, () => this.remove(entry.id))
+  }
+
+  private remove(id: string): void {
+    this.entries.delete(id)
+    this.options.listening.clearDeadline(`bin ${id}`)
+    if (this.doomed.has(id)) return
+    this.doomed.add(id)
+    void this.removals.run(async () => {
+      await this.removeFiles(id).catch((error: unknown) => {
+        this.options.log.warn(`cannot remove ${join(this.options.path, id)}: ${messageOf(error)}`)
+      })
+      this.doomed.delete(id)
+    })
+  }
+
+  private async removeFiles(id: string): Promise<void> {
+    const path = join(this.options.path, id)
+    for (const name of await readdir(path)) {
+      if (name !== ENTRY_FILE) await this.options.removeFile(join(path, name))
+    }
+    await rm(path, { recursive: true, force: true })
+  }
+
+  private retentionMs(reason: DeltaEvent): number {
+    const { undoMs } = this.options
+    return reason === 'logout' || reason === 'operator' ? undoMs : Math.max(undoMs, LOST_RETENTION_MS)
+  }
+
+  /** The label of an entry, or undefined for one that was never settled (a crash in between). */
+  private async read(id: string): Promise<BinnedDelta | undefined> {
+    const path = join(this.options.path, id, ENTRY_FILE)
+    try {
+      const value = await readJson(path)
+      return value === undefined ? undefined : parseEntry(path, id, value)
+    } catch (error) {
+      this.options.log.warn(`${messageOf(error)}; the entry is removed`)
+      return undefined
+    }
+  }
+}
+
+/** What the owner of a delta says of it. */
+export type BinSource = Omit<BinnedDelta, 'id' | 'binnedAt' | 'removeAt'>
+
+export interface BinPlace {
+  readonly id: string
+  readonly path: string
+  readonly delta: BinSource
+  readonly binnedAt: number
+}
+
+function parseEntry(path: string, id: string, value: unknown): BinnedDelta {
+  const fields = new Fields(path, value)
+  fields.version(VERSION)
+  return {
+    id,
+    targetName: fields.string('targetName'),
+    initiatorName: fields.string('initiatorName'),
+    lun: fields.count('lun'),
+    incarnation: fields.count('incarnation'),
+    epoch: fields.count('epoch'),
+    bytes: fields.count('bytes'),
+    reason: fields.string('reason') as DeltaEvent,
+    binnedAt: fields.count('binnedAt'),
+    removeAt: fields.count('removeAt')
+  }
+}
+
+/** For log lines. */
+export function describeBytes(bytes: number): string {
+  return formatSize(bytes)
+}

@@ -1,0 +1,293 @@
+import { LOG_FORMATS, LOG_LEVELS } from '../../util/log.js'
+import * as kinds from './kinds.js'
+import type { Kind } from './kinds.js'
+
+/**
+ * Every setting, once. The command line makes an option of each row, the configuration file a key of the same name,
+ * and the docs a line; a new setting is a row here and the place that reads it.
+ */
+export interface Setting<T> {
+  readonly kind: Kind<T>
+  readonly scope: Scope
+  /** May be given several times; a list in the file. */
+  readonly list?: boolean
+  readonly group: Group
+  /** For the help: what it does, in one line. */
+  readonly about: string
+  /** In the words of the file; undefined = the setting may be absent. */
+  readonly preset?: string
+}
+
+/**
+ * Where a key may stand: `server` at the top of the file, `target` there and in a target, `unit` there and in a unit,
+ * `unit-only` nowhere but in a unit. The command line takes all but `unit-only`.
+ */
+export type Scope = 'server' | 'target' | 'unit' | 'unit-only'
+
+export const GROUPS = ['Image', 'Network', 'Access', 'Delta', 'Server', 'Log'] as const
+export type Group = (typeof GROUPS)[number]
+
+const KIB = 2 ** 10
+const MIB = 2 ** 20
+/** LUNs are single-level addresses of peripheral device addressing (SAM-5 §4.7): 0 to 255. */
+export const UNIT_COUNT_MAX = 256
+/** 8 PiB: every byte offset stays an exact number. */
+const IMAGE_BYTES_MAX = 2 ** 53 - MIB
+
+/** Keeps the value type of a row, so that a reader of a key gets it without a cast. */
+function setting<T>(row: Setting<T>): Setting<T> {
+  return row
+}
+
+export const SETTINGS = {
+  lun: setting({
+    kind: { ...kinds.path, placeholder: 'IMAGE' },
+    scope: 'target',
+    list: true,
+    group: 'Image',
+    about: 'Share this image (repeat for LUN 0, 1, …); IMAGE,partition=N shares one partition of it'
+  }),
+  size: setting({
+    kind: kinds.size(MIB, IMAGE_BYTES_MAX, 'a size from 1M such as 20G or 512M'),
+    scope: 'unit',
+    group: 'Image',
+    about: 'Size of an image that does not exist yet; it is made sparse',
+    preset: '8G'
+  }),
+  blank: setting({
+    kind: kinds.onOff,
+    scope: 'unit',
+    group: 'Image',
+    about: 'Fill an image that does not exist yet with zeroes alone',
+    preset: 'false'
+  }),
+  'block-size': setting({
+    kind: kinds.oneOfNumbers(512, 4096),
+    scope: 'unit',
+    group: 'Image',
+    about: 'Bytes of a logical block; 4096 gives a 4Kn disk',
+    preset: '512'
+  }),
+  'read-only': setting({
+    kind: kinds.onOff,
+    scope: 'unit',
+    group: 'Image',
+    about: 'Refuse all writes, also private ones',
+    preset: 'false'
+  }),
+  partition: setting({
+    kind: kinds.integer(1, 255),
+    scope: 'unit-only',
+    group: 'Image',
+    about: 'Share this partition of the image alone, as a disk of its own'
+  }),
+  cache: setting({
+    kind: kinds.size(0, 2 ** 40, 'a size such as 512M or 4G, or 0 for none'),
+    scope: 'server',
+    group: 'Image',
+    about: 'Memory for one read cache of all images; without it only slow drivers get one'
+  }),
+
+  'target-name': setting({
+    kind: kinds.iscsiName,
+    scope: 'target',
+    group: 'Network',
+    about: "Name of the target; made from the image's file name when absent"
+  }),
+  alias: setting({
+    kind: kinds.text,
+    scope: 'target',
+    group: 'Network',
+    about: 'Name for people (TargetAlias)'
+  }),
+  port: setting({
+    kind: kinds.integer(0, 65535, 'PORT'),
+    scope: 'server',
+    group: 'Network',
+    about: 'TCP port; 0 takes a free one',
+    preset: '3260'
+  }),
+  host: setting({
+    kind: kinds.host,
+    scope: 'server',
+    list: true,
+    group: 'Network',
+    about: 'Listen on this address alone (repeatable); 0.0.0.0 is every IPv4 address',
+    preset: '0.0.0.0'
+  }),
+  advertise: setting({
+    kind: kinds.advertised,
+    scope: 'server',
+    group: 'Network',
+    about: 'Address to name in discovery instead of the one that the client reached'
+  }),
+  'packet-size': setting({
+    kind: kinds.size(512, MIB, 'a size from 512 to 1M'),
+    scope: 'server',
+    group: 'Network',
+    about: 'Longest data segment that we take (MaxRecvDataSegmentLength)',
+    preset: '256K'
+  }),
+  'initial-r2t': setting({
+    kind: kinds.onOff,
+    scope: 'server',
+    group: 'Network',
+    about: 'Make initiators wait for R2T before they send data (InitialR2T)',
+    preset: 'false'
+  }),
+  'immediate-data': setting({
+    kind: kinds.onOff,
+    scope: 'server',
+    group: 'Network',
+    about: 'Take data along with a command (ImmediateData)',
+    preset: 'true'
+  }),
+  'max-sessions': setting({
+    kind: kinds.integer(1, 65535),
+    scope: 'server',
+    group: 'Network',
+    about: 'Sessions at a time, over all targets',
+    preset: '256'
+  }),
+  multipath: setting({
+    kind: kinds.onOff,
+    scope: 'server',
+    group: 'Network',
+    about: 'Let one initiator log in from several addresses at once',
+    preset: 'false'
+  }),
+
+  allow: setting({
+    kind: kinds.allowed,
+    scope: 'target',
+    list: true,
+    group: 'Access',
+    about: 'Let in only these initiators (repeatable): a name, with * at the end as wild card, or an address range'
+  }),
+  'chap-user': setting({
+    kind: kinds.text,
+    scope: 'target',
+    group: 'Access',
+    about: 'Demand CHAP: the user that initiators log in as'
+  }),
+  'chap-secret-file': setting({
+    kind: kinds.path,
+    scope: 'target',
+    group: 'Access',
+    about: 'File with the secret of that user, 12 to 255 bytes; or set CLOUDX_CHAP_SECRET'
+  }),
+  'chap-mutual-user': setting({
+    kind: kinds.text,
+    scope: 'target',
+    group: 'Access',
+    about: 'Mutual CHAP: the user that the target logs in as at the initiator'
+  }),
+  'chap-mutual-secret-file': setting({
+    kind: kinds.path,
+    scope: 'target',
+    group: 'Access',
+    about: 'File with the secret of that user; or set CLOUDX_CHAP_MUTUAL_SECRET'
+  }),
+  author: setting({
+    kind: kinds.author,
+    scope: 'target',
+    list: true,
+    group: 'Access',
+    about: 'Writes of this initiator go into the image (repeatable); "local" is any initiator on this PC'
+  }),
+  'author-discards': setting({
+    kind: kinds.onOff,
+    scope: 'target',
+    group: 'Access',
+    about: 'An author drops the deltas that are in the way instead of being refused',
+    preset: 'false'
+  }),
+
+  grace: setting({
+    kind: kinds.duration,
+    scope: 'server',
+    group: 'Delta',
+    about: 'How long the delta of a client that fell silent is kept',
+    preset: '96h'
+  }),
+  'grace-closed': setting({
+    kind: kinds.duration,
+    scope: 'server',
+    group: 'Delta',
+    about: 'The same for a client that closed its connection without a logout',
+    preset: '96h'
+  }),
+  undo: setting({
+    kind: kinds.duration,
+    scope: 'server',
+    group: 'Delta',
+    about: 'How long a dropped delta can be brought back; 0 deletes at once',
+    preset: '1h'
+  }),
+  'delta-limit': setting({
+    kind: kinds.size(MIB, IMAGE_BYTES_MAX),
+    scope: 'server',
+    group: 'Delta',
+    about: 'Most that one initiator may write; without it only free disk space is the limit'
+  }),
+  'delta-total': setting({
+    kind: kinds.size(MIB, IMAGE_BYTES_MAX),
+    scope: 'server',
+    group: 'Delta',
+    about: 'Most that all initiators together may write'
+  }),
+  'chunk-size': setting({
+    kind: kinds.powerOfTwo(4 * KIB, MIB, 'a power of two from 4K to 1M'),
+    scope: 'server',
+    group: 'Delta',
+    about: 'Unit that new deltas are made of',
+    preset: '16K'
+  }),
+
+  'state-dir': setting({
+    kind: kinds.path,
+    scope: 'server',
+    group: 'Server',
+    about: 'Folder of deltas and identities; <image>.cloudx beside the image when absent'
+  }),
+
+  'log-level': setting({
+    kind: kinds.oneOf(...LOG_LEVELS),
+    scope: 'server',
+    group: 'Log',
+    about: 'Least important line that is written',
+    preset: 'info'
+  }),
+  'log-format': setting({
+    kind: kinds.oneOf(...LOG_FORMATS),
+    scope: 'server',
+    group: 'Log',
+    about: 'Lines for people or for programs',
+    preset: 'human'
+  }),
+  'log-file': setting({
+    kind: kinds.path,
+    scope: 'server',
+    group: 'Log',
+    about: 'Write the log to this file too; it is rotated at 10 MiB and five files are kept'
+  })
+} as const
+
+export type SettingKey = keyof typeof SETTINGS
+export type SettingValue<K extends SettingKey> = (typeof SETTINGS)[K] extends Setting<infer T> ? T : never
+
+export const SETTING_KEYS = Object.keys(SETTINGS) as SettingKey[]
+
+/** The row of a key, without its own value type. */
+export function settingOf(key: SettingKey): Setting<unknown> {
+  return SETTINGS[key]
+}
+
+export function isSettingKey(key: string): key is SettingKey {
+  return Object.hasOwn(SETTINGS, key)
+}
+
+/** True where the command line may have the setting. */
+export function isOption(key: SettingKey): boolean {
+  return settingOf(key).scope !== 'unit-only'
+}

@@ -1,0 +1,102 @@
+import { Fields } from './shape.js'
+
+/**
+ * What the server remembers of an initiator at one target, in `initiators/<hash>.json` of the state directory. It lies
+ * apart from the delta files, so that files which somebody deleted are missed.
+ */
+export interface InitiatorRecord {
+  readonly targetName: string
+  readonly initiatorName: string
+  /** The CHAP user that made the delta; another one is not let in to it. */
+  chapUser: string | undefined
+  /** Wall clock, ms since 1970, for people. */
+  lastSeen: number
+  lastAddress: string
+  /** ISIDs of the newest sessions, the last one last. */
+  isids: string[]
+  /** Why the last session ended; undefined while one is live (or the server was killed during it). */
+  end: string | undefined
+  /** When the grace time is over, on the clock of ListeningTime; undefined while a session is live. */
+  graceEnds: number | undefined
+  /** The lowest incarnation of a unit that `units` does not name. */
+  incarnationFloor: number
+  units: UnitRecord[]
+}
+
+/** One delta: its key is (target, initiator, lun). */
+export interface UnitRecord {
+  readonly lun: number
+  /** Rises only when a delta was lost. */
+  incarnation: number
+  /** Rises at every restore; the delta's files carry it. */
+  epoch: number
+  /** Files of this epoch exist: if they are missing, the delta was removed. */
+  stored: boolean
+  fence: FenceRecord | undefined
+}
+
+/** After a loss: who has been shown the new unit. */
+export interface FenceRecord {
+  /** ISIDs whose sessions may resume a cache of the lost delta: only INQUIRY shows that such a client looked. */
+  suspects: string[]
+  /** ISIDs that have looked. */
+  accepted: string[]
+}
+
+const VERSION = 1
+
+export function newInitiatorRecord(targetName: string, initiatorName: string): InitiatorRecord {
+  return {
+    targetName,
+    initiatorName,
+    chapUser: undefined,
+    lastSeen: 0,
+    lastAddress: '',
+    isids: [],
+    end: undefined,
+    graceEnds: undefined,
+    incarnationFloor: 0,
+    units: []
+  }
+}
+
+export function formatInitiatorRecord(record: InitiatorRecord): unknown {
+  return { version: VERSION, ...record }
+}
+
+/** Throws TargetError ERR_ISCSI_STATE when the value is no such record. */
+export function parseInitiatorRecord(source: string, value: unknown): InitiatorRecord {
+  const fields = new Fields(source, value)
+  fields.version(VERSION)
+  return {
+    targetName: fields.string('targetName'),
+    initiatorName: fields.string('initiatorName'),
+    chapUser: fields.optionalString('chapUser'),
+    lastSeen: fields.count('lastSeen'),
+    lastAddress: fields.string('lastAddress'),
+    isids: fields.strings('isids'),
+    end: fields.optionalString('end'),
+    graceEnds: fields.optionalCount('graceEnds'),
+    incarnationFloor: fields.count('incarnationFloor'),
+    units: fields.records('units', parseUnit)
+  }
+}
+
+function parseUnit(fields: Fields): UnitRecord {
+  return {
+    lun: fields.count('lun'),
+    incarnation: fields.count('incarnation'),
+    epoch: fields.count('epoch'),
+    stored: fields.boolean('stored'),
+    fence: fields.optionalRecord('fence', (fence) => ({
+      suspects: fence.strings('suspects'),
+      accepted: fence.strings('accepted')
+    }))
+  }
+}
+
+/** Nothing in it would be missed: the initiator has no delta, and no identity that differs from a new one. */
+export function isForgettable(record: InitiatorRecord): boolean {
+  if (record.incarnationFloor > 0) return false
+  return record.units.every((unit) => !unit.stored && unit.incarnation === 0)
+}

@@ -1,0 +1,659 @@
+import { readdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { NexusRequest, SessionEnd } from '../iscsi/directory.js'
+import { LoginError } from '../iscsi/errors.js'
+import { LogicalUnit } from '../scsi/logical-unit.js'
+import { Nexus, type NexusUnit } from '../scsi/nexus.js'
+import { INQUIRY_DATA_CHANGED, SOFT_THRESHOLD_REACHED } from '../scsi/sense.js'
+import type { Clock } from '../util/clock.js'
+import { codeOf, messageOf } from '../util/errors.js'
+import type { Logger } from '../util/log.js'
+import { formatDuration, formatSize } from '../util/units.js'
+import { SOFT_SHARE, type SpaceBudget } from '../volume/delta/budget.js'
+import type { Volume } from '../volume/volume.js'
+import type { Bin } from './bin.js'
+import type { DeltaDisk, OpenDeltaDisk } from './delta-disk.js'
+import { unitIdentity } from './identity.js'
+import type { Image } from './images.js'
+import { isForgettable, type InitiatorRecord, type UnitRecord } from './initiator-record.js'
+import type { ListeningTime } from './listening-time.js'
+import { LoginStatus } from './login-status.js'
+import { keyOf } from './owner.js'
+import { restorePolicy, type DeltaEvent, type Grace } from './restore-policy.js'
+import { Serial } from './serial.js'
+import type { Space } from './space.js'
+import type { StateDirectory } from './state-directory.js'
+
+/** ISIDs that are remembered of an initiator: the last ones, and those that have looked at a new incarnation. */
+const MAX_ISIDS = 16
+
+/** One LUN of a target, as each of its initiators gets it. */
+export interface UnitSource {
+  readonly lun: number
+  readonly image: Image
+  readonly partition: number | undefined
+  readonly readOnly: boolean
+  readonly blockSize: number
+}
+
+/** What an initiator needs of the place that it lives in. */
+export interface InitiatorContext {
+  readonly sources: readonly UnitSource[]
+  readonly targetPortalGroupTag: number
+  readonly state: StateDirectory
+  readonly bin: Bin
+  readonly space: Space
+  readonly listening: ListeningTime
+  readonly clock: Clock
+  readonly log: Logger
+  readonly openDelta: OpenDeltaDisk
+  readonly graceMs: number
+  readonly graceClosedMs: number
+  readonly deltaLimitBytes: number | undefined
+  readonly chunkBytes: number
+}
+
+/** Whose writes go where: into a private delta, or (an author's) into the image. */
+export type InitiatorRole = 'private' | 'author'
+
+interface OpenUnit {
+  readonly source: UnitSource
+  readonly record: UnitRecord
+  readonly unit: LogicalUnit
+  readonly delta: DeltaDisk | undefined
+}
+
+/** What a drop took away. */
+export interface Discarded {
+  readonly bytes: number
+  readonly tookMs: number
+}
+
+/**
+ * One initiator at one target: owner of all private state of that client. Its units and deltas are opened at its first
+ * login, shared by its sessions, and outlive them as the restore policy says. Everything that changes them runs one
+ * after the other through `steps`, so that a login finds the logout before it finished.
+ */
+export class Initiator {
+  readonly targetName: string
+  readonly initiatorName: string
+  private readonly context: InitiatorContext
+  private readonly record: InitiatorRecord
+  private readonly budget: SpaceBudget
+  private readonly steps = new Serial()
+  private readonly nexuses = new Set<Nexus>()
+  private readonly sessionAddresses = new Map<Nexus, string>()
+  private open: OpenUnit[] | undefined
+  private role: InitiatorRole = 'private'
+  private draining = false
+
+  constructor(context: InitiatorContext, record: InitiatorRecord) {
+    this.context = context
+    this.record = record
+    this.targetName = record.targetName
+    this.initiatorName = record.initiatorName
+    this.budget = context.space.budget(context.deltaLimitBytes)
+  }
+
+  get key(): string {
+    return keyOf(this.record)
+  }
+
+  /** Live normal sessions. */
+  get sessionCount(): number {
+    return this.nexuses.size
+  }
+
+  /** Some unit has a delta: of this session or waiting for its client. */
+  get hasDelta(): boolean {
+    return this.record.units.some((unit) => this.storedNow(unit))
+  }
+
+  get bytesStored(): number {
+    return this.budget.usedBytes
+  }
+
+  /** A step is under way or waits. */
+  get busy(): boolean {
+    return this.steps.busy
+  }
+
+  /** Units and deltas are open. */
+  get isOpen(): boolean {
+    return this.open !== undefined
+  }
+
+  /** Nothing of it would be missed in memory; what has to be remembered is in its record. */
+  get disposable(): boolean {
+    return this.nexuses.size === 0 && !this.busy && !this.hasDelta && isForgettable(this.record)
+  }
+
+  /** A copy for the operator. */
+  describe(): InitiatorView {
+    const { targetName, initiatorName, lastSeen, lastAddress, end, graceEnds, chapUser } = this.record
+    const graceLeftMs = graceEnds === undefined ? undefined : Math.max(0, graceEnds - this.context.listening.now())
+    const units = this.record.units.map(({ lun, incarnation, epoch, ...unit }) => ({
+      lun,
+      incarnation,
+      epoch,
+      stored: this.storedNow({ lun, incarnation, epoch, ...unit }),
+      bytes: this.open?.find((open) => open.record.lun === lun)?.delta?.bytesStored
+    }))
+    const sessions = this.nexuses.size
+    return { targetName, initiatorName, sessions, lastSeen, lastAddress, end, graceLeftMs, chapUser, role: this.role, units }
+  }
+
+  // --- Sessions ---
+
+  /** Opens the nexus of a login; throws LoginError to refuse it. */
+  openNexus(request: NexusRequest, role: InitiatorRole): Promise<Nexus> {
+    return this.steps.run(() => this.admit(request, role))
+  }
+
+  /** The session has ended and touches nothing any more. Resolves when its deltas are where the policy wants them. */
+  closeNexus(nexus: Nexus, end: SessionEnd): Promise<void> {
+    return this.steps.run(() => this.depart(nexus, end))
+  }
+
+  /** Refuses logins until {@link discard} has run, so that it does not chase sessions that come back. */
+  drain(): void {
+    this.draining = true
+  }
+
+  /**
+   * Takes the deltas away without their client's logout. Sessions must have ended; one that is still there makes it
+   * throw, because no delta is swapped under a live session.
+   */
+  discard(event: DeltaEvent): Promise<Discarded> {
+    return this.steps.run(async () => {
+      this.draining = false
+      if (this.nexuses.size > 0) throw new Error(`${this.initiatorName} still has a session`)
+      return this.lose(event)
+    })
+  }
+
+  /** Makes a drained initiator take logins again although nothing was discarded. */
+  undrain(): void {
+    this.draining = false
+  }
+
+  /** At the start of the server: looks whether what the record names is there, and lets the grace time go on. */
+  resume(): Promise<void> {
+    return this.steps.run(() => this.recover())
+  }
+
+  /** Closes the deltas of a client that is absent; the next login opens them again. */
+  suspend(): Promise<void> {
+    return this.steps.run(async () => {
+      if (this.nexuses.size === 0) await this.closeUnits()
+    })
+  }
+
+  /** Closes everything and keeps it. */
+  close(): Promise<void> {
+    return this.steps.run(async () => {
+      this.context.listening.clearDeadline(this.key)
+      await this.closeUnits()
+    })
+  }
+
+  private async admit(request: NexusRequest, role: InitiatorRole): Promise<Nexus> {
+    this.refuseOthers(request, role)
+    try {
+      this.reserveImages(role)
+      if (this.nexuses.size === 0 && !this.hasDelta) this.record.chapUser = request.chapName
+      const units = await this.openUnits(role)
+      const nexus = this.makeNexus(request, units)
+      await this.noteLogin(request, nexus)
+      return nexus
+    } catch (error) {
+      if (role === 'author' && this.nexuses.size === 0) await this.leaveImages(true)
+      await this.settle()
+      throw error instanceof LoginError
+        ? error
+        : new LoginError(LoginStatus.TargetError, `cannot open the disk: ${messageOf(error)}`, { cause: error })
+    }
+  }
+
+  /** Synchronous, so that of an author and a client that log in at once one finds the other. */
+  private reserveImages(role: InitiatorRole): void {
+    for (const { image, readOnly } of this.context.sources) {
+      if (role === 'author' && !readOnly) image.claim(this.key, this.initiatorName)
+      else image.hold(this.key, this.initiatorName)
+    }
+  }
+
+  /** @param clean - the author has logged out */
+  private async leaveImages(clean: boolean): Promise<void> {
+    await this.closeUnits()
+    for (const { image } of this.context.sources) await image.leaveAuthor(this.key, clean)
+  }
+
+  private refuseOthers(request: NexusRequest, role: InitiatorRole): void {
+    if (this.draining) throw new LoginError(LoginStatus.ServiceUnavailable, 'its delta is being dropped right now')
+    if (this.nexuses.size > 0 && role !== this.role) {
+      throw new LoginError(LoginStatus.ServiceUnavailable, 'it cannot be author and client at the same time')
+    }
+    // A delta that was made without CHAP may be taken over by a proved user: that is how CHAP gets switched on.
+    const { chapUser } = this.record
+    if (chapUser !== undefined && chapUser !== request.chapName && this.hasDelta) {
+      throw new LoginError(LoginStatus.AuthorizationFailure, 'its delta was made by another CHAP user')
+    }
+  }
+
+  private makeNexus(request: NexusRequest, units: readonly OpenUnit[]): Nexus {
+    const nexus: Nexus = new Nexus({
+      initiatorName: this.initiatorName,
+      isid: request.isid,
+      targetName: this.targetName,
+      targetPortalGroupTag: this.context.targetPortalGroupTag,
+      units: units.map(({ unit }) => unit),
+      onLook: (unit, command) => this.looked(nexus, unit, command)
+    })
+    for (const { record } of units) fence(nexus, record)
+    return nexus
+  }
+
+  private async noteLogin(request: NexusRequest, nexus: Nexus): Promise<void> {
+    const { record } = this
+    this.context.listening.clearDeadline(this.key)
+    this.nexuses.add(nexus)
+    this.sessionAddresses.set(nexus, request.remoteAddress)
+    record.isids = [...record.isids.filter((isid) => isid !== request.isid), request.isid].slice(-MAX_ISIDS)
+    record.lastAddress = request.remoteAddress
+    record.end = undefined
+    record.graceEnds = undefined
+    this.see()
+    // An author has no delta, so there is nothing to find again after a crash.
+    if (this.role === 'private') await this.save()
+  }
+
+  private async depart(nexus: Nexus, end: SessionEnd): Promise<void> {
+    if (!this.nexuses.delete(nexus)) return
+    this.sessionAddresses.delete(nexus)
+    this.record.end = describeEnd(end)
+    this.see()
+    const event = eventOf(end)
+    if (this.role === 'author') return this.departAuthor(event)
+    const verdict = restorePolicy(event, this.nexuses.size)
+    if (verdict.action === 'drop') await this.drop(event)
+    else if (this.nexuses.size === 0) await this.wait(verdict.grace)
+  }
+
+  private async departAuthor(event: DeltaEvent): Promise<void> {
+    if (this.nexuses.size > 0) return
+    await this.leaveImages(event === 'logout')
+    await this.settle()
+  }
+
+  /** The last session is gone and the delta waits for its client. */
+  private async wait(grace: Grace): Promise<void> {
+    if (!this.hasDelta) return this.settle()
+    const graceMs = grace === 'grace-closed' ? this.context.graceClosedMs : this.context.graceMs
+    this.setGrace(this.context.listening.now() + graceMs)
+    this.context.log.info(
+      `${this.initiatorName}: ${formatSize(this.bytesStored)} kept for ${formatDuration(graceMs)} ` +
+        `(${this.record.end ?? 'no logout'})`
+    )
+    await this.save()
+  }
+
+  private setGrace(ends: number): void {
+    this.record.graceEnds = ends
+    this.context.listening.setDeadline(this.key, ends, () => {
+      void this.steps.run(() => this.graceOver()).catch((error: unknown) => this.report(error))
+    })
+  }
+
+  private async graceOver(): Promise<void> {
+    if (this.nexuses.size > 0 || this.record.graceEnds === undefined) return
+    if (restorePolicy('grace-over', 0).action === 'lost') await this.lose('grace-over')
+  }
+
+  // --- Drop and loss ---
+
+  /** Restore after the client's own logout: a new epoch under the same identity. */
+  private async drop(event: DeltaEvent): Promise<void> {
+    const { bytes, tookMs } = await this.bin(event)
+    if (bytes > 0) {
+      this.context.log.info(
+        `${this.initiatorName} restored at ${this.targetName}: ${formatSize(bytes)} dropped in ${tookMs.toFixed(1)} ms`
+      )
+    }
+    await this.settle()
+  }
+
+  /** The deltas are gone without their client's logout: whoever may hold a cache of them must notice. */
+  private async lose(event: DeltaEvent): Promise<Discarded> {
+    const lost = this.record.units.filter((unit) => this.storedNow(unit))
+    const discarded = await this.bin(event)
+    for (const unit of lost) this.renew(unit)
+    this.record.graceEnds = undefined
+    this.context.listening.clearDeadline(this.key)
+    if (lost.length > 0) {
+      await this.save()
+      this.context.log.warn(
+        `${this.initiatorName} lost its delta at ${this.targetName} (${LOSSES[event] ?? event}): ` +
+          `${formatSize(discarded.bytes)} put aside; it gets a new disk identity`
+      )
+    }
+    await this.settle()
+    return discarded
+  }
+
+  /** Puts all deltas into the bin; the units read as their base afterwards. */
+  private async bin(reason: DeltaEvent): Promise<Discarded> {
+    const start = this.context.clock.monotonic()
+    let bytes = 0
+    for (const unit of this.record.units) {
+      if (this.storedNow(unit)) bytes += await this.binUnit(unit, reason)
+    }
+    return { bytes, tookMs: this.context.clock.monotonic() - start }
+  }
+
+  private async binUnit(unit: UnitRecord, reason: DeltaEvent): Promise<number> {
+    const delta = this.open?.find(({ record }) => record === unit)?.delta
+    const bytes = delta?.bytesStored ?? 0
+    const source = {
+      targetName: this.targetName,
+      initiatorName: this.initiatorName,
+      lun: unit.lun,
+      incarnation: unit.incarnation,
+      epoch: unit.epoch,
+      bytes,
+      reason
+    }
+    if (delta) {
+      const place = await this.context.bin.prepare(source)
+      await delta.restore(place.path)
+      this.context.bin.settle(place)
+    } else {
+      await this.context.bin.moveIn(source, await this.filesOf(unit))
+    }
+    unit.epoch++
+    unit.stored = false
+    return bytes
+  }
+
+  private renew(unit: UnitRecord): void {
+    unit.incarnation++
+    unit.fence = { suspects: [...this.record.isids], accepted: [] }
+  }
+
+  /** INQUIRY, or READ CAPACITY of a session that cannot be the one that was there before: it has seen the new unit. */
+  private looked(nexus: Nexus, entry: NexusUnit, command: 'inquiry' | 'read-capacity'): void {
+    const record = this.record.units.find(({ lun }) => lun === entry.unit.lun)
+    if (!record?.fence || !entry.fenced) return
+    if (command === 'read-capacity' && record.fence.suspects.includes(nexus.isid)) return
+    entry.fenced = false
+    record.fence.accepted = [...record.fence.accepted, nexus.isid].slice(-MAX_ISIDS)
+    this.saveSoon()
+  }
+
+  // --- Units ---
+
+  private async openUnits(role: InitiatorRole): Promise<readonly OpenUnit[]> {
+    if (this.open && this.role === role) return this.open
+    await this.closeUnits()
+    this.role = role
+    const open: OpenUnit[] = []
+    this.open = open
+    for (const source of this.context.sources) {
+      open.push(role === 'author' ? await this.openForAuthor(source) : await this.openPrivate(source))
+    }
+    return open
+  }
+
+  private async openForAuthor(source: UnitSource): Promise<OpenUnit> {
+    const record = this.unitRecord(source)
+    const { image, partition, blockSize, readOnly } = source
+    const volume = readOnly ? image.view(partition, blockSize) : await image.enterAuthor(this.key, partition, blockSize)
+    return { source, record, unit: this.makeUnit(source, record, volume, undefined), delta: undefined }
+  }
+
+  private async openPrivate(source: UnitSource): Promise<OpenUnit> {
+    const record = this.unitRecord(source)
+    const base = source.image.view(source.partition, source.blockSize)
+    if (source.readOnly) return { source, record, unit: this.makeUnit(source, record, base, undefined), delta: undefined }
+    const delta = await this.openDelta(source, record, base)
+    return { source, record, unit: this.makeUnit(source, record, delta.volume, delta), delta }
+  }
+
+  /** The delta of this unit; one that is not what the record and the base say counts as lost, and a new one follows. */
+  private async openDelta(source: UnitSource, record: UnitRecord, base: Volume): Promise<DeltaDisk> {
+    const directory = await this.context.state.makeDeltaDirectory(this.record)
+    const files = await this.filesOf(record)
+    if (record.stored && files.length === 0) await this.loseUnit(record, 'removed', 'its files are gone')
+    try {
+      return await this.openEpoch(source, record, base, directory)
+    } catch (error) {
+      const event = DELTA_ERRORS[codeOf(error)]
+      if (!event) throw error
+      await this.loseUnit(record, event, messageOf(error))
+      return this.openEpoch(source, record, base, directory)
+    }
+  }
+
+  private openEpoch(
+    source: UnitSource,
+    record: UnitRecord,
+    base: Volume,
+    directory: string
+  ): Promise<DeltaDisk> {
+    return this.context.openDelta({
+      base,
+      fingerprint: source.image.fingerprint,
+      directory,
+      targetName: this.targetName,
+      initiatorName: this.initiatorName,
+      lun: source.lun,
+      chapUser: this.record.chapUser,
+      incarnation: record.incarnation,
+      epoch: record.epoch,
+      chunkBytes: this.context.chunkBytes,
+      budget: this.budget,
+      nearlyFull: () => this.warnNearlyFull(source.lun)
+    })
+  }
+
+  private async loseUnit(unit: UnitRecord, event: DeltaEvent, why: string): Promise<void> {
+    await this.binUnit(unit, event)
+    this.renew(unit)
+    await this.save()
+    this.context.log.error(
+      `${this.initiatorName} lost its delta of LUN ${unit.lun} at ${this.targetName} ` +
+        `(${LOSSES[event] ?? event}): ${why}; what is left lies in ${this.context.state.binPath}`
+    )
+  }
+
+  private makeUnit(source: UnitSource, record: UnitRecord, volume: Volume, delta: DeltaDisk | undefined): LogicalUnit {
+    return new LogicalUnit({
+      lun: source.lun,
+      volume,
+      blockSize: source.blockSize,
+      physicalBlockSize: PHYSICAL_BLOCK_SIZE,
+      identity: this.identityOf(source, record),
+      readOnly: source.readOnly,
+      thin: delta !== undefined,
+      onVolumeError: (error) => this.warnVolume(source.lun, error),
+      ...(delta && { provisioning: () => this.provisioning(delta) })
+    })
+  }
+
+  private identityOf({ image, partition, lun }: UnitSource, { incarnation }: UnitRecord) {
+    const { targetName, initiatorName } = this
+    return unitIdentity({ imageUuid: image.uuid, partition, targetName, initiatorName, lun, incarnation })
+  }
+
+  private provisioning(delta: DeltaDisk) {
+    const { limitBytes } = this.budget
+    const all = Math.min(limitBytes, this.context.space.limitBytes)
+    return { usedBytes: delta.bytesStored, limitBytes: all, thresholdBytes: Math.floor(all * SOFT_SHARE) }
+  }
+
+  private unitRecord({ lun }: UnitSource): UnitRecord {
+    const known = this.record.units.find((unit) => unit.lun === lun)
+    if (known) return known
+    const { incarnationFloor, isids } = this.record
+    const fenceRecord = incarnationFloor > 0 ? { suspects: [...isids], accepted: [] } : undefined
+    const made: UnitRecord = { lun, incarnation: incarnationFloor, epoch: 0, stored: false, fence: fenceRecord }
+    this.record.units.push(made)
+    return made
+  }
+
+  private async closeUnits(): Promise<void> {
+    const open = this.open ?? []
+    this.open = undefined
+    for (const { record, delta } of open) {
+      if (!delta) continue
+      record.stored = delta.stored
+      await delta.close()
+    }
+  }
+
+  // --- What is remembered ---
+
+  private async recover(): Promise<void> {
+    for (const unit of this.record.units) {
+      const files = await this.filesOf(unit)
+      if (files.length > 0) unit.stored = true
+      else if (unit.stored) await this.loseUnit(unit, 'removed', 'its files are gone')
+    }
+    if (!this.hasDelta) return this.settle()
+    for (const { image } of this.context.sources) image.hold(this.key, this.initiatorName)
+    const { action } = restorePolicy('server-started', 0)
+    if (action !== 'keep') return
+    const now = this.context.listening.now()
+    // A shorter --grace than at the last run holds from now on; a counter that was lost cannot make it longer.
+    this.setGrace(Math.min(this.record.graceEnds ?? Infinity, now + this.context.graceMs))
+    const left = formatDuration(this.record.graceEnds! - now)
+    this.context.log.info(`${this.initiatorName}: delta at ${this.targetName} found, kept for ${left}`)
+    await this.save()
+  }
+
+  /** After a session or a loss: an initiator without session and delta needs neither memory nor a record. */
+  private async settle(): Promise<void> {
+    if (this.nexuses.size > 0) return
+    if (this.hasDelta) {
+      if (this.record.graceEnds === undefined) this.setGrace(this.context.listening.now() + this.context.graceMs)
+      return
+    }
+    await this.closeUnits()
+    this.context.listening.clearDeadline(this.key)
+    this.record.graceEnds = undefined
+    for (const { image } of this.context.sources) image.release(this.key)
+    if (isForgettable(this.record)) await this.context.state.forgetInitiator(this.record)
+    else await this.save()
+  }
+
+  private storedNow(unit: UnitRecord): boolean {
+    const open = this.open?.find(({ record }) => record.lun === unit.lun)
+    return open?.delta ? open.delta.stored : unit.stored
+  }
+
+  /** Files of any epoch: those of an older one are left over from a crash and belong to nobody. */
+  private async filesOf({ lun, epoch }: UnitRecord): Promise<string[]> {
+    const directory = this.context.state.deltaPath(this.record)
+    const names = await readdir(directory).catch((error: unknown) => {
+      if (codeOf(error) === 'ENOENT') return []
+      throw error
+    })
+    return names.filter((name) => name.startsWith(`${deltaName(lun, epoch)}.`)).map((name) => join(directory, name))
+  }
+
+  private see(): void {
+    this.record.lastSeen = this.context.clock.now()
+  }
+
+  private async save(): Promise<void> {
+    for (const unit of this.record.units) unit.stored = this.storedNow(unit)
+    await this.context.state.saveInitiator(this.record)
+  }
+
+  private saveSoon(): void {
+    void this.steps.run(() => this.save()).catch((error: unknown) => this.report(error))
+  }
+
+  private report(error: unknown): void {
+    this.context.log.error(`${this.initiatorName} at ${this.targetName}: ${messageOf(error)}`)
+  }
+
+  private warnNearlyFull(lun: number): void {
+    for (const nexus of this.nexuses) nexus.units.get(lun)?.establish(SOFT_THRESHOLD_REACHED)
+    const limit = Math.min(this.budget.limitBytes, this.context.space.limitBytes)
+    this.context.log.warn(
+      `${this.initiatorName}: LUN ${lun} reached 80 % of its space (${formatSize(this.bytesStored)} of ${formatSize(limit)})`
+    )
+  }
+
+  private warnVolume(lun: number, error: unknown): void {
+    this.context.log.error(`${this.initiatorName}: LUN ${lun} at ${this.targetName}: ${messageOf(error)}`)
+  }
+}
+
+/** What the operator sees of an initiator. */
+export interface InitiatorView {
+  readonly targetName: string
+  readonly initiatorName: string
+  readonly sessions: number
+  /** Wall clock, ms since 1970. */
+  readonly lastSeen: number
+  readonly lastAddress: string
+  readonly end: string | undefined
+  /** Listening time left until the delta is given up; undefined while a session is live. */
+  readonly graceLeftMs: number | undefined
+  readonly chapUser: string | undefined
+  readonly role: InitiatorRole
+  readonly units: readonly UnitView[]
+}
+
+export interface UnitView {
+  readonly lun: number
+  readonly incarnation: number
+  readonly epoch: number
+  readonly stored: boolean
+  /** Undefined while the delta is not open. */
+  readonly bytes: number | undefined
+}
+
+/** Base name of the files of one epoch of one delta. */
+export function deltaName(lun: number, epoch: number): string {
+  return `lun-${lun}-epoch-${epoch}`
+}
+
+/** Windows and ESXi align to it; the chunk of a delta is no smaller. */
+const PHYSICAL_BLOCK_SIZE = 4096
+
+const DELTA_ERRORS: Readonly<Record<string, DeltaEvent>> = {
+  ERR_ISCSI_DELTA_FINGERPRINT: 'base-changed',
+  ERR_ISCSI_DELTA_OWNER: 'unreadable',
+  ERR_ISCSI_DELTA_UNREADABLE: 'unreadable',
+  ERR_ISCSI_DELTA_VERSION: 'unreadable'
+}
+
+const LOSSES: Readonly<Partial<Record<DeltaEvent, string>>> = {
+  'grace-over': 'its grace time is over',
+  operator: 'by order of the operator',
+  'author-discards': 'an author took the image',
+  'base-changed': 'the image is not the one it was written over',
+  unreadable: 'it cannot be read',
+  removed: 'it was removed'
+}
+
+function fence(nexus: Nexus, record: UnitRecord): void {
+  const entry = nexus.units.get(record.lun)
+  if (!entry || !record.fence || record.fence.accepted.includes(nexus.isid)) return
+  entry.fenced = true
+  entry.establish(INQUIRY_DATA_CHANGED)
+}
+
+const LOGOUT_FOR_RECOVERY = 2
+
+function eventOf(end: SessionEnd): DeltaEvent {
+  return end.kind === 'logout' && end.reason === LOGOUT_FOR_RECOVERY ? 'logout-for-recovery' : end.kind
+}
+
+function describeEnd(end: SessionEnd): string {
+  if (end.kind === 'lost') return `lost: ${end.cause}`
+  return 'reason' in end ? `${end.kind}, reason ${end.reason}` : end.kind
+}

@@ -1,0 +1,61 @@
+import { open, readFile, rename, rm } from 'node:fs/promises'
+import { dirname } from 'node:path'
+import { codeOf, messageOf } from '../util/errors.js'
+import { TargetError } from './errors.js'
+
+/** A record of ours is a few kilobytes; a file beyond this is not one. */
+const MAX_JSON_BYTES = 1024 * 1024
+
+/** The parsed file, or undefined when there is none. Throws TargetError ERR_ISCSI_STATE for one that is no JSON. */
+export async function readJson(path: string): Promise<unknown> {
+  const text = await readText(path)
+  if (text === undefined) return undefined
+  try {
+    return JSON.parse(text) as unknown
+  } catch (error) {
+    throw new TargetError('ERR_ISCSI_STATE', `${path} is damaged: ${messageOf(error)}`, { cause: error })
+  }
+}
+
+async function readText(path: string): Promise<string | undefined> {
+  try {
+    const bytes = await readFile(path)
+    if (bytes.length > MAX_JSON_BYTES) throw new TargetError('ERR_ISCSI_STATE', `${path} is too large for a record`)
+    return bytes.toString('utf8')
+  } catch (error) {
+    if (codeOf(error) === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+/**
+ * Replaces the file as a whole, mode 0600: a reader, also one after a power cut, finds the old or the new content. The
+ * caller sees to it that nobody else writes the same path at the same time.
+ */
+export async function writeJson(path: string, value: unknown): Promise<void> {
+  const draft = `${path}.new`
+  const file = await open(draft, 'w', 0o600)
+  try {
+    await file.writeFile(`${JSON.stringify(value, undefined, 2)}\n`)
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+  await rename(draft, path)
+  await syncDirectory(dirname(path))
+}
+
+export async function removeFile(path: string): Promise<void> {
+  await rm(path, { force: true })
+}
+
+/** Makes renames in a directory survive a power cut. Windows cannot open a directory and needs no such call. */
+export async function syncDirectory(path: string): Promise<void> {
+  if (process.platform === 'win32') return
+  const directory = await open(path, 'r')
+  try {
+    await directory.sync()
+  } finally {
+    await directory.close()
+  }
+}

@@ -1,0 +1,129 @@
+import type { NexusRequest, SessionEnd } from '../iscsi/directory.js'
+import { LoginError } from '../iscsi/errors.js'
+import type { Nexus } from '../scsi/nexus.js'
+import type { Discarded, Initiator, InitiatorRole, InitiatorView } from './initiator.js'
+import { LoginStatus } from './login-status.js'
+import type { DeltaEvent } from './restore-policy.js'
+
+/** Names an initiator as one target knows it. */
+export interface InitiatorKey {
+  readonly targetName: string
+  readonly initiatorName: string
+}
+
+/**
+ * The seam behind which initiators live. Everything that others want of an initiator goes through here, by key and
+ * asynchronously, so that it can live in another process: then an implementation that asks a worker takes the place of
+ * {@link LocalOwners}, and nothing else changes.
+ */
+export interface Owners {
+  /** Throws LoginError to refuse. */
+  openNexus(request: NexusRequest, role: InitiatorRole): Promise<Nexus>
+  closeNexus(nexus: Nexus, end: SessionEnd): Promise<void>
+  /** From now on until {@link discard} or {@link undrain} this initiator cannot log in. */
+  drain(key: InitiatorKey): Promise<void>
+  undrain(key: InitiatorKey): Promise<void>
+  /** Takes the deltas of an initiator without sessions away. */
+  discard(key: InitiatorKey, event: DeltaEvent): Promise<Discarded>
+  list(): Promise<InitiatorView[]>
+  /** Closes all deltas and keeps them. */
+  close(): Promise<void>
+}
+
+/** Initiators of a target that are remembered at most: those with a session, a delta, or a changed identity. */
+export const MAX_INITIATORS = 16_384
+/** Deltas of absent clients that stay open, so that a short break of the network costs no replay of the journal. */
+export const MAX_IDLE_OPEN = 32
+
+/** All initiators of one target in this process. */
+export class LocalOwners implements Owners {
+  private readonly initiators = new Map<string, Initiator>()
+  /** Without session, deltas open; the longest absent first. */
+  private readonly idle = new Set<Initiator>()
+
+  /** @param make - a new initiator, which nothing is remembered of */
+  constructor(private readonly make: (key: InitiatorKey) => Initiator) {}
+
+  /** Takes in an initiator that an earlier run left. */
+  async adopt(initiator: Initiator): Promise<void> {
+    this.initiators.set(initiator.key, initiator)
+    await initiator.resume()
+  }
+
+  async openNexus(request: NexusRequest, role: InitiatorRole): Promise<Nexus> {
+    const initiator = this.get(request)
+    this.idle.delete(initiator)
+    try {
+      return await initiator.openNexus(request, role)
+    } finally {
+      await this.rest(initiator)
+    }
+  }
+
+  async closeNexus(nexus: Nexus, end: SessionEnd): Promise<void> {
+    const initiator = this.initiators.get(keyOf(nexus))
+    if (!initiator) return
+    await initiator.closeNexus(nexus, end)
+    await this.rest(initiator)
+  }
+
+  drain(key: InitiatorKey): Promise<void> {
+    this.initiators.get(keyOf(key))?.drain()
+    return Promise.resolve()
+  }
+
+  undrain(key: InitiatorKey): Promise<void> {
+    this.initiators.get(keyOf(key))?.undrain()
+    return Promise.resolve()
+  }
+
+  async discard(key: InitiatorKey, event: DeltaEvent): Promise<Discarded> {
+    const initiator = this.initiators.get(keyOf(key))
+    if (!initiator) return { bytes: 0, tookMs: 0 }
+    const discarded = await initiator.discard(event)
+    await this.rest(initiator)
+    return discarded
+  }
+
+  list(): Promise<InitiatorView[]> {
+    return Promise.resolve([...this.initiators.values()].map((initiator) => initiator.describe()))
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([...this.initiators.values()].map((initiator) => initiator.close()))
+    this.initiators.clear()
+    this.idle.clear()
+  }
+
+  private get(key: InitiatorKey): Initiator {
+    const text = keyOf(key)
+    let initiator = this.initiators.get(text)
+    if (!initiator) {
+      if (this.initiators.size >= MAX_INITIATORS) {
+        throw new LoginError(LoginStatus.OutOfResources, `more than ${MAX_INITIATORS} initiators use this target`)
+      }
+      initiator = this.make(key)
+      this.initiators.set(text, initiator)
+    }
+    return initiator
+  }
+
+  /** After a session: forgets an initiator that left nothing, and closes the delta of the one that is longest absent. */
+  private async rest(initiator: Initiator): Promise<void> {
+    if (initiator.sessionCount > 0 || initiator.busy) return
+    if (initiator.disposable) {
+      this.initiators.delete(initiator.key)
+      return
+    }
+    if (!initiator.isOpen) return
+    this.idle.add(initiator)
+    const longest = this.idle.size > MAX_IDLE_OPEN ? this.idle.values().next().value : undefined
+    if (!longest) return
+    this.idle.delete(longest)
+    await longest.suspend()
+  }
+}
+
+export function keyOf({ targetName, initiatorName }: InitiatorKey): string {
+  return `${targetName}\n${initiatorName}`
+}

@@ -1,0 +1,103 @@
+import { statfs } from 'node:fs/promises'
+import { SpaceBudget, type DeltaBudget } from '../volume/delta/budget.js'
+import type { Clock, Timer } from '../util/clock.js'
+import { messageOf } from '../util/errors.js'
+import type { Logger } from '../util/log.js'
+import { formatSize } from '../util/units.js'
+
+/** What stays free of the file system under the state directory: the larger of the two. */
+export const MIN_FREE_BYTES = 5 * 2 ** 30
+export const MIN_FREE_SHARE = 0.05
+/** How old the answer of statfs may be; what deltas took since is counted on top. */
+const REFRESH_INTERVAL_MS = 5000
+
+export interface SpaceOptions {
+  /** A path in the file system that is watched. */
+  readonly path: string
+  /** For all initiators together; undefined = only what the file system can spare. */
+  readonly totalBytes: number | undefined
+  readonly clock: Clock
+  readonly log: Logger
+  /** Space is short: give back what can be done without (the bin). Called after a refresh, at most once for each. */
+  readonly reclaim: () => void
+  readonly statfs?: (path: string) => Promise<{ bsize: number; blocks: number; bavail: number }>
+}
+
+/**
+ * The room of all deltas in one state directory: `--delta-total`, under what the file system can spare. The file system
+ * is asked in the background, so that a write only looks at counters.
+ */
+export class Space {
+  private readonly fileSystem = new SpaceBudget(0)
+  private readonly total: SpaceBudget
+  private readonly options: SpaceOptions
+  private timer: Timer | undefined
+  private stopped = false
+  private warned = false
+
+  constructor(options: SpaceOptions) {
+    this.options = options
+    this.total = new SpaceBudget(options.totalBytes ?? Infinity, this.fileSystem)
+  }
+
+  /** A budget for one initiator, under that of all. */
+  budget(limitBytes: number | undefined): SpaceBudget {
+    return new SpaceBudget(limitBytes ?? Infinity, this.total)
+  }
+
+  /** What all deltas may take in all, as known now. */
+  get limitBytes(): number {
+    return Math.min(this.total.limitBytes, this.fileSystem.limitBytes)
+  }
+
+  get usedBytes(): number {
+    return this.total.usedBytes
+  }
+
+  get within(): DeltaBudget {
+    return this.total
+  }
+
+  /** Asks the file system now, and then again and again until {@link stop}. */
+  async start(): Promise<void> {
+    await this.refresh()
+    this.arm()
+  }
+
+  stop(): void {
+    this.stopped = true
+    this.timer?.cancel()
+  }
+
+  async refresh(): Promise<void> {
+    try {
+      const { bsize, blocks, bavail } = await (this.options.statfs ?? statfs)(this.options.path)
+      const spare = Math.max(0, bavail * bsize - minFreeBytes(blocks * bsize))
+      this.fileSystem.limitBytes = this.fileSystem.usedBytes + spare
+      this.judge()
+    } catch (error) {
+      // The last known limit stays in force.
+      this.options.log.warn(`cannot ask how much of ${this.options.path} is free: ${messageOf(error)}`)
+    }
+  }
+
+  private judge(): void {
+    const short = this.total.nearlyFull
+    if (short) this.options.reclaim()
+    if (short && !this.warned) {
+      const left = Math.max(0, this.limitBytes - this.usedBytes)
+      this.options.log.warn(`space for deltas runs short: ${formatSize(left)} left under ${this.options.path}`)
+    }
+    this.warned = short
+  }
+
+  private arm(): void {
+    if (this.stopped) return
+    this.timer = this.options.clock.setTimer(REFRESH_INTERVAL_MS, () => void this.refresh().then(() => this.arm()))
+  }
+}
+
+/** What must stay free of a file system of this size. */
+export function minFreeBytes(sizeBytes: number): number {
+  return Math.max(MIN_FREE_BYTES, sizeBytes * MIN_FREE_SHARE)
+}

@@ -1,0 +1,186 @@
+import { createHash, randomUUID } from 'node:crypto'
+import { chmod, mkdir, readdir, rmdir } from 'node:fs/promises'
+import { join } from 'node:path'
+import { codeOf, messageOf } from '../util/errors.js'
+import type { Logger } from '../util/log.js'
+import { TargetError } from './errors.js'
+import { formatInitiatorRecord, parseInitiatorRecord, type InitiatorRecord } from './initiator-record.js'
+import { readJson, removeFile, writeJson } from './json-file.js'
+import { Fields } from './shape.js'
+
+/**
+ * The state directory:
+ *
+ *     state.json                  version of this layout
+ *     lock                        held exclusively while a server uses it
+ *     listening.json              how long a server has listened in all (the clock of grace times)
+ *     images/<hash>.json          UUID of an image, by its path relative to this directory
+ *     initiators/<hash>.json      what is remembered of an initiator at a target
+ *     deltas/<hash>/              files of that initiator's deltas, `lun-<n>` in their names
+ *     authors/<image UUID>/       partition table and ends of the image before an author's session
+ *     bin/<id>/                   dropped and lost deltas, until their time is over
+ *
+ * Directories are 0700 and files 0600: a delta holds whatever its client wrote. Names of initiators reach the file
+ * system only as hashes, the names themselves are inside the files.
+ */
+export class StateDirectory {
+  static readonly VERSION = 1
+
+  /** Makes the directory, or checks the layout of one that exists. Throws TargetError ERR_ISCSI_STATE. */
+  static async open(path: string, log: Logger): Promise<StateDirectory> {
+    const directory = new StateDirectory(path, log)
+    await directory.prepare()
+    return directory
+  }
+
+  private constructor(
+    readonly path: string,
+    private readonly log: Logger
+  ) {}
+
+  get lockPath(): string {
+    return join(this.path, 'lock')
+  }
+
+  get binPath(): string {
+    return join(this.path, 'bin')
+  }
+
+  /** Where the files of an initiator's deltas are; made by {@link makeDeltaDirectory}. */
+  deltaPath(record: Pick<InitiatorRecord, 'targetName' | 'initiatorName'>): string {
+    return join(this.path, 'deltas', hashOf(record.targetName, record.initiatorName))
+  }
+
+  async makeDeltaDirectory(record: Pick<InitiatorRecord, 'targetName' | 'initiatorName'>): Promise<string> {
+    const path = this.deltaPath(record)
+    await mkdir(path, { recursive: true, mode: DIRECTORY_MODE })
+    return path
+  }
+
+  /** A new directory for what is saved before an author's session. */
+  async makeAuthorDirectory(imageUuid: string): Promise<string> {
+    const path = join(this.path, 'authors', imageUuid)
+    await mkdir(path, { recursive: true, mode: DIRECTORY_MODE })
+    return path
+  }
+
+  /**
+   * The UUID of an image, made at the first call.
+   * @param name - the image's path relative to this directory, so that both can be moved together
+   */
+  async imageUuid(name: string): Promise<string> {
+    const path = join(this.path, 'images', `${hashOf(name)}.json`)
+    const value = await readJson(path)
+    if (value !== undefined) return parseImage(path, value)
+    const uuid = randomUUID()
+    await writeJson(path, { version: StateDirectory.VERSION, uuid, image: name })
+    return uuid
+  }
+
+  /**
+   * All records, at start. One that cannot be read is left where it is and named by its hash: nobody knows which epoch
+   * was the current one, so its deltas count as lost.
+   */
+  async initiators(): Promise<InitiatorList> {
+    const list: InitiatorList = { records: [], damaged: [] }
+    for (const name of await readdir(join(this.path, 'initiators'))) {
+      if (!name.endsWith('.json')) continue
+      try {
+        list.records.push(await this.readInitiator(name))
+      } catch (error) {
+        if (codeOf(error) !== 'ERR_ISCSI_STATE') throw error
+        this.log.error(messageOf(error))
+        list.damaged.push(name.slice(0, -'.json'.length))
+      }
+    }
+    return list
+  }
+
+  async saveInitiator(record: InitiatorRecord): Promise<void> {
+    await writeJson(this.initiatorPath(record), formatInitiatorRecord(record))
+  }
+
+  /** The initiator has nothing here any more. Its delta directory goes only when it is empty. */
+  async forgetInitiator(record: InitiatorRecord): Promise<void> {
+    await removeFile(this.initiatorPath(record))
+    await rmdir(this.deltaPath(record)).catch(() => undefined)
+  }
+
+  /** Milliseconds that servers have listened with this directory. */
+  async listenedMs(): Promise<number> {
+    const path = this.listeningPath
+    try {
+      const value = await readJson(path)
+      return value === undefined ? 0 : new Fields(path, value).count('listenedMs')
+    } catch (error) {
+      // Starting over at zero makes every deadline later, which loses nobody's data.
+      this.log.warn(`${messageOf(error)}; grace times start over`)
+      return 0
+    }
+  }
+
+  async saveListenedMs(listenedMs: number): Promise<void> {
+    await writeJson(this.listeningPath, { version: StateDirectory.VERSION, listenedMs })
+  }
+
+  private get listeningPath(): string {
+    return join(this.path, 'listening.json')
+  }
+
+  private initiatorPath(record: Pick<InitiatorRecord, 'targetName' | 'initiatorName'>): string {
+    return join(this.path, 'initiators', `${hashOf(record.targetName, record.initiatorName)}.json`)
+  }
+
+  private async readInitiator(name: string): Promise<InitiatorRecord> {
+    const path = join(this.path, 'initiators', name)
+    const record = parseInitiatorRecord(path, await readJson(path))
+    if (this.initiatorPath(record) === path) return record
+    throw new TargetError('ERR_ISCSI_STATE', `${path} is damaged: it names another initiator than its name says`)
+  }
+
+  private async prepare(): Promise<void> {
+    try {
+      for (const name of ['', ...FOLDERS]) await mkdir(join(this.path, name), { recursive: true, mode: DIRECTORY_MODE })
+      await chmod(this.path, DIRECTORY_MODE)
+      await this.checkVersion()
+    } catch (error) {
+      if (codeOf(error) === 'ERR_ISCSI_STATE') throw error
+      throw new TargetError(
+        'ERR_ISCSI_STATE',
+        `cannot use ${this.path} as the state directory: ${messageOf(error)}; --state-dir names another place`,
+        { cause: error }
+      )
+    }
+  }
+
+  private async checkVersion(): Promise<void> {
+    const path = join(this.path, 'state.json')
+    const value = await readJson(path)
+    if (value === undefined) return writeJson(path, { version: StateDirectory.VERSION })
+    new Fields(path, value).version(StateDirectory.VERSION)
+  }
+}
+
+export interface InitiatorList {
+  readonly records: InitiatorRecord[]
+  /** Hashes (names of their delta directories) of records that cannot be read. */
+  readonly damaged: string[]
+}
+
+const DIRECTORY_MODE = 0o700
+const FOLDERS = ['images', 'initiators', 'deltas', 'authors', 'bin']
+
+/** 32 hex digits of the parts with their lengths, so that no two lists of parts run together. */
+export function hashOf(...parts: readonly string[]): string {
+  const hash = createHash('sha256')
+  for (const part of parts) hash.update(`${Buffer.byteLength(part)}:`).update(part)
+  return hash.digest('hex').slice(0, 32)
+}
+
+function parseImage(path: string, value: unknown): string {
+  const fields = new Fields(path, value)
+  fields.version(StateDirectory.VERSION)
+  const uuid = fields.string('uuid')
+  if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uuid)) return uuid
+  throw new TargetError('ERR_ISCSI_STATE', `${path} is damaged: uuid should be a UUID`)
+}

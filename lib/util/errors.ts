@@ -1,0 +1,26 @@
+/**
+ * The root of every error that Cloud-x itself raises: a stable `code` for programs, a sentence for people, and the
+ * original error as `cause` for the log. Folders derive their own (PduError, LoginError, TargetError …) and add what
+ * their peer on the wire needs.
+ */
+export class IscsiError extends Error {
+  /** Stable, `ERR_ISCSI_…` or an errno name such as `ENOSPC`. */
+  readonly code: string
+
+  constructor(code: string, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = new.target.name
+    this.code = code
+  }
+}
+
+/** The `code` of any thrown value, or `'EUNKNOWN'`; for tables that translate codes. */
+export function codeOf(error: unknown): string {
+  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code
+  return 'EUNKNOWN'
+}
+
+/** The sentence of any thrown value, without its stack. */
+export function messageOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error)
+}

@@ -1,0 +1,222 @@
+import { assert } from '../../util/assert.js'
+
+/**
+ * The page table of a delta: which slot of the slot file holds a chunk of the disk.
+ *
+ *   directory (Uint32Array, one entry a leaf)      leaf (1024 entries, one a chunk)
+ *     0            no leaf: all of it is base        0            read the base
+ *     0xFFFFFFFF   no leaf: all of it is zeroes      0xFFFFFFFF   reads as zeroes
+ *     n + 1        leaf n                            n + 1        slot n
+ *
+ * Leaves are cut from slabs, so that a scattered insert costs no typed array of its own, and a map is dropped by
+ * dropping a handful of arrays. A leaf exists only where entries differ: one that has become all zero or all base
+ * turns into its marker and is used again, so that unmapping a whole disk of 1 TiB needs the directory (1 MiB) alone.
+ *
+ * Chunk numbers go beyond 2^31, so they are divided, never shifted; `& 1023` is safe because it looks at low bits only.
+ */
+
+/** The chunk is not in the delta. */
+export const BASE = 0
+/** The chunk reads as zeroes and has no slot. */
+export const ZERO = 0xffffffff
+/** Slots are numbered below this, so that slot + 1 differs from the two markers. */
+export const SLOT_COUNT_MAX = 0xfffffffe
+/** 1 PiB of 4 KiB chunks; its directory takes 1 GiB where it is touched. */
+export const CHUNK_COUNT_MAX = 2 ** 38
+
+const LEAF_ENTRIES = 1024
+export const LEAF_BYTES = LEAF_ENTRIES * 4
+/** 256 KiB: small enough for a client that writes little, large enough that one is rarely made. */
+const LEAVES_IN_SLAB = 64
+const NO_LEAF = 0
+const ZERO_LEAF = 0xffffffff
+const NO_ENTRIES = new Uint32Array(0)
+
+export class DeltaMap {
+  /** After {@link run}: the entry of its first chunk. */
+  entry = BASE
+  /** Chunks that have a slot. */
+  chunksMapped = 0
+  /** Leaves in use. */
+  leafCount = 0
+
+  private directory = NO_ENTRIES
+  private readonly slabs: Uint32Array[] = []
+  /** How many entries of a leaf have a slot, and how many are zero, by leaf number. */
+  private slotsIn = new Uint16Array(0)
+  private zeroesIn = new Uint16Array(0)
+  private leavesMade = 0
+  private readonly freeLeaves: number[] = []
+  private readonly leafIndexMax: number
+
+  /** @param chunkCount - chunks of the disk, the last one may be a short one */
+  constructor(readonly chunkCount: number) {
+    assert(chunkCount >= 0 && chunkCount <= CHUNK_COUNT_MAX, `a map of ${chunkCount} chunks`)
+    this.leafIndexMax = Math.ceil(chunkCount / LEAF_ENTRIES)
+  }
+
+  /** Bytes of memory that the map holds, used or not. */
+  get memoryBytes(): number {
+    return (
+      this.directory.byteLength +
+      this.slabs.length * LEAVES_IN_SLAB * LEAF_BYTES +
+      this.slotsIn.byteLength +
+      this.zeroesIn.byteLength
+    )
+  }
+
+  /** {@link BASE}, {@link ZERO} or the slot + 1. */
+  get(chunk: number): number {
+    if (this.directory.length === 0) return BASE
+    const leaf = this.directory[(chunk / LEAF_ENTRIES) | 0]!
+    if (leaf === NO_LEAF) return BASE
+    if (leaf === ZERO_LEAF) return ZERO
+    return this.slabs[slabOf(leaf)]![startOf(leaf) + (chunk & (LEAF_ENTRIES - 1))]!
+  }
+
+  /**
+   * How many chunks from `chunk` on, at most `limit`, are of one kind: base, zero, or in slots that follow each other.
+   * Leaves the first entry in {@link entry}, so that walking a range makes no object.
+   */
+  run(chunk: number, limit: number): number {
+    const first = this.get(chunk)
+    this.entry = first
+    if (limit <= 1) return limit
+    if (this.directory.length === 0) return limit
+    const step = first === BASE || first === ZERO ? 0 : 1
+    let count = 1
+    while (count < limit) {
+      const length = this.runInLeaf(chunk + count, limit - count, first + step * count, step)
+      if (length === 0) break
+      count += length
+    }
+    return count
+  }
+
+  /** How many entries from `chunk` to the end of its leaf, at most `limit`, go on as `wanted`, `wanted + step`, … */
+  private runInLeaf(chunk: number, limit: number, wanted: number, step: number): number {
+    const leaf = this.directory[(chunk / LEAF_ENTRIES) | 0]!
+    const from = chunk & (LEAF_ENTRIES - 1)
+    const room = Math.min(limit, LEAF_ENTRIES - from)
+    if (leaf === NO_LEAF) return wanted === BASE ? room : 0
+    if (leaf === ZERO_LEAF) return wanted === ZERO ? room : 0
+    const slab = this.slabs[slabOf(leaf)]!
+    const start = startOf(leaf) + from
+    let length = 0
+    while (length < room && slab[start + length] === wanted + step * length) length++
+    return length
+  }
+
+  /** Sets `count` chunks to {@link BASE}, to {@link ZERO}, or to `entry`, `entry` + 1, … */
+  assign(chunk: number, count: number, entry: number): void {
+    assert(chunk >= 0 && chunk + count <= this.chunkCount, `chunks ${chunk}+${count} of ${this.chunkCount}`)
+    const step = entry === BASE || entry === ZERO ? 0 : 1
+    for (let done = 0; done < count; ) {
+      const at = chunk + done
+      const from = at & (LEAF_ENTRIES - 1)
+      const length = Math.min(count - done, LEAF_ENTRIES - from)
+      this.assignInLeaf((at / LEAF_ENTRIES) | 0, from, length, entry + step * done, step)
+      done += length
+    }
+  }
+
+  /** Leaves that putting slots into this range could add at most: what a caller reserves room for. */
+  missingLeaves(chunk: number, count: number): number {
+    const last = ((chunk + count - 1) / LEAF_ENTRIES) | 0
+    let missing = 0
+    for (let index = (chunk / LEAF_ENTRIES) | 0; index <= last; index++) {
+      const leaf = this.directory.length === 0 ? NO_LEAF : this.directory[index]!
+      if (leaf === NO_LEAF || leaf === ZERO_LEAF) missing++
+    }
+    return missing
+  }
+
+  private assignInLeaf(index: number, from: number, length: number, entry: number, step: number): void {
+    if (this.directory.length === 0) {
+      if (entry === BASE) return
+      this.directory = new Uint32Array(this.leafIndexMax)
+    }
+    const marker = this.directory[index]!
+    if (marker === NO_LEAF && entry === BASE) return
+    if (marker === ZERO_LEAF && entry === ZERO) return
+    if (step === 0 && length === this.entriesOf(index)) return this.becomeMarker(index, entry)
+    const leaf = marker === NO_LEAF || marker === ZERO_LEAF ? this.addLeaf(index, marker) : marker - 1
+    this.fill(leaf, from, length, entry, step)
+    if (this.zeroesIn[leaf] === this.entriesOf(index)) return this.becomeMarker(index, ZERO)
+    if (this.zeroesIn[leaf] === 0 && this.slotsIn[leaf] === 0) this.becomeMarker(index, BASE)
+  }
+
+  private fill(leaf: number, from: number, length: number, entry: number, step: number): void {
+    const slab = this.slabs[(leaf / LEAVES_IN_SLAB) | 0]!
+    const start = (leaf % LEAVES_IN_SLAB) * LEAF_ENTRIES + from
+    let slots = 0
+    let zeroes = 0
+    for (let i = 0; i < length; i++) {
+      const old = slab[start + i]!
+      if (old === ZERO) zeroes--
+      else if (old !== BASE) slots--
+      slab[start + i] = entry + step * i
+    }
+    if (entry === ZERO) zeroes += length
+    else if (entry !== BASE) slots += length
+    this.slotsIn[leaf]! += slots
+    this.zeroesIn[leaf]! += zeroes
+    this.chunksMapped += slots
+  }
+
+  private addLeaf(index: number, marker: number): number {
+    const leaf = this.takeLeaf()
+    const zero = marker === ZERO_LEAF
+    const start = (leaf % LEAVES_IN_SLAB) * LEAF_ENTRIES
+    const entries = this.entriesOf(index)
+    this.slabs[(leaf / LEAVES_IN_SLAB) | 0]!.fill(zero ? ZERO : BASE, start, start + entries)
+    this.zeroesIn[leaf] = zero ? entries : 0
+    this.slotsIn[leaf] = 0
+    this.directory[index] = leaf + 1
+    return leaf
+  }
+
+  private becomeMarker(index: number, entry: number): void {
+    const old = this.directory[index]!
+    this.directory[index] = entry === ZERO ? ZERO_LEAF : NO_LEAF
+    if (old === NO_LEAF || old === ZERO_LEAF) return
+    this.chunksMapped -= this.slotsIn[old - 1]!
+    this.freeLeaves.push(old - 1)
+    this.leafCount--
+  }
+
+  private takeLeaf(): number {
+    this.leafCount++
+    const free = this.freeLeaves.pop()
+    if (free !== undefined) return free
+    if (this.leavesMade === this.slabs.length * LEAVES_IN_SLAB) this.addSlab()
+    return this.leavesMade++
+  }
+
+  private addSlab(): void {
+    this.slabs.push(new Uint32Array(LEAVES_IN_SLAB * LEAF_ENTRIES))
+    const leaves = this.slabs.length * LEAVES_IN_SLAB
+    if (leaves <= this.slotsIn.length) return
+    this.slotsIn = grown(this.slotsIn, leaves * 2)
+    this.zeroesIn = grown(this.zeroesIn, leaves * 2)
+  }
+
+  /** Entries of a leaf that stand for a chunk; fewer in the last one. */
+  private entriesOf(index: number): number {
+    return Math.min(LEAF_ENTRIES, this.chunkCount - index * LEAF_ENTRIES)
+  }
+}
+
+function slabOf(directoryEntry: number): number {
+  return ((directoryEntry - 1) / LEAVES_IN_SLAB) | 0
+}
+
+function startOf(directoryEntry: number): number {
+  return ((directoryEntry - 1) % LEAVES_IN_SLAB) * LEAF_ENTRIES
+}
+
+function grown(array: Uint16Array<ArrayBuffer>, length: number): Uint16Array<ArrayBuffer> {
+  const larger = new Uint16Array(length)
+  larger.set(array)
+  return larger
+}

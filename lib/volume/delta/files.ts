@@ -1,0 +1,74 @@
+import { open, readdir, truncate, unlink, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import { codeOf } from '../../util/errors.js'
+
+/** Names and removal of the files of a delta: `NAME-EPOCH.map` and `NAME-EPOCH.slots`. */
+
+export interface DeltaPaths {
+  readonly map: string
+  readonly slots: string
+}
+
+export function deltaPaths(directory: string, name: string, epoch: number): DeltaPaths {
+  const stem = join(directory, `${name}-${epoch}`)
+  return { map: `${stem}.map`, slots: `${stem}.slots` }
+}
+
+/** What lies in the directory under this name. */
+export interface DeltaListing {
+  /** The newest epoch that has a map. */
+  readonly epoch: number | undefined
+  /** The highest number that any file carries; 0 if there is none. */
+  readonly epochMax: number
+  /** Files that belong to no live delta: the rest of a restore or of a compaction that a crash cut short. */
+  readonly leftovers: readonly string[]
+}
+
+export async function listDelta(directory: string, name: string): Promise<DeltaListing> {
+  const found = (await readdir(directory).catch(noneIfMissing)).flatMap((file) => {
+    const match = file.startsWith(`${name}-`) ? /^(\d+)\.(map|slots|map\.new)$/.exec(file.slice(name.length + 1)) : null
+    return match ? [{ path: join(directory, file), epoch: Number(match[1]), kind: match[2] }] : []
+  })
+  const maps = found.filter((file) => file.kind === 'map').map((file) => file.epoch)
+  const epoch = maps.length > 0 ? Math.max(...maps) : undefined
+  return {
+    epoch,
+    epochMax: Math.max(0, ...found.map((file) => file.epoch)),
+    leftovers: found.filter((file) => file.epoch !== epoch || file.kind === 'map.new').map((file) => file.path)
+  }
+}
+
+/** Makes renames and new names in a directory survive a power cut, where the system can do that. */
+export async function syncDirectory(directory: string): Promise<void> {
+  // Windows opens no directory; its file systems journal names by themselves.
+  if (process.platform === 'win32') return
+  const handle = await open(directory, 'r')
+  try {
+    await handle.sync()
+  } finally {
+    await handle.close()
+  }
+}
+
+/**
+ * Removes a file that nobody has open, however large: a file system frees the blocks of a big file in one go, which
+ * holds up everybody's writes, so it is cut down step by step from the end first.
+ * Only for files in the bin: a truncation that is under way may swallow a write.
+ */
+export async function removeInSteps(path: string, stepBytes = REMOVE_STEP_BYTES): Promise<void> {
+  const status = await stat(path).catch(undefinedIfMissing)
+  if (!status) return
+  for (let left = status.size - stepBytes; left > 0; left -= stepBytes) await truncate(path, left)
+  await unlink(path).catch(undefinedIfMissing)
+}
+
+export function undefinedIfMissing(error: unknown): undefined {
+  if (codeOf(error) !== 'ENOENT') throw error
+}
+
+function noneIfMissing(error: unknown): string[] {
+  undefinedIfMissing(error)
+  return []
+}
+
+const REMOVE_STEP_BYTES = 256 << 20

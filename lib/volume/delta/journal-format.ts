@@ -1,0 +1,300 @@
+import { crc32c } from '../../util/crc32c.js'
+import { BOOT_ID_LENGTH } from './boot-id.js'
+import { DeltaError } from './errors.js'
+
+/**
+ * Bytes of the map file, format version 1 (docs/delta-format.md): a header of one page and records behind it. All
+ * numbers are big-endian. Only bytes here: no file, no map.
+ */
+
+export const VERSION = 1
+export const HEADER_LENGTH = 4096
+
+/** What a base must still be for a delta over it to mean anything. */
+export interface BaseFingerprint {
+  /** The image's own, as text. */
+  readonly uuid: string
+  readonly generation: number
+  /** Bytes. */
+  readonly size: number
+  /** Time of the last change of the raw file in nanoseconds; 0 where the medium has none. */
+  readonly mtimeNs: bigint
+  /** 0 where the medium has none. */
+  readonly inode: bigint
+}
+
+/** Whose delta it is. */
+export interface DeltaOwner {
+  readonly target: string
+  /** The initiator's name, normalised by the caller. */
+  readonly initiator: string
+  readonly lun: number
+  /** Empty when the initiator did not authenticate. */
+  readonly chapUser: string
+}
+
+export interface JournalHeader {
+  /** Bytes, a power of two. */
+  readonly chunkSize: number
+  readonly base: BaseFingerprint
+  readonly owner: DeltaOwner
+  /** Rises when a delta of this unit was lost. */
+  readonly incarnation: number
+  /** Rises with each restore; also in the name of the files. */
+  readonly epoch: number
+  /** Where the checksum of every record begins, so that no record of another delta is taken for one of this. */
+  readonly salt: number
+  /** Records of a compacted map that come first and are numbered from 0. */
+  readonly snapshotRecords: number
+  /** Sequence number of the first record behind them. */
+  readonly firstSequence: number
+}
+
+const MAGIC = Buffer.from('CXDELTA\n', 'latin1')
+const AT_VERSION = 8
+const AT_HEADER_LENGTH = 10
+const AT_CHUNK_SIZE = 12
+const AT_UUID = 16
+const AT_GENERATION = 32
+const AT_SIZE = 40
+const AT_MTIME = 48
+const AT_INODE = 56
+const AT_INCARNATION = 64
+const AT_EPOCH = 72
+const AT_LUN = 80
+const AT_SALT = 88
+const AT_SNAPSHOT_RECORDS = 92
+const AT_FIRST_SEQUENCE = 96
+const AT_NAMES = 104
+const AT_HEADER_CHECKSUM = HEADER_LENGTH - 4
+/** Bytes of UTF-8; RFC 7143 §4.2.7.1 allows 223 for an iSCSI name, a CHAP name is shorter than 1024. */
+const NAME_BYTES_MAX = 1023
+
+export const CHUNK_SIZE_MIN = 4096
+export const CHUNK_SIZE_MAX = 1 << 20
+
+export function isChunkSize(size: number): boolean {
+  return Number.isInteger(size) && size >= CHUNK_SIZE_MIN && size <= CHUNK_SIZE_MAX && (size & (size - 1)) === 0
+}
+
+export function encodeHeader(header: JournalHeader): Buffer {
+  const bytes = Buffer.alloc(HEADER_LENGTH)
+  MAGIC.copy(bytes)
+  bytes.writeUInt16BE(VERSION, AT_VERSION)
+  bytes.writeUInt16BE(HEADER_LENGTH, AT_HEADER_LENGTH)
+  bytes.writeUInt32BE(header.chunkSize, AT_CHUNK_SIZE)
+  Buffer.from(header.base.uuid.replaceAll('-', ''), 'hex').copy(bytes, AT_UUID, 0, 16)
+  writeU64(bytes, header.base.generation, AT_GENERATION)
+  writeU64(bytes, header.base.size, AT_SIZE)
+  bytes.writeBigUInt64BE(BigInt.asUintN(64, header.base.mtimeNs), AT_MTIME)
+  bytes.writeBigUInt64BE(BigInt.asUintN(64, header.base.inode), AT_INODE)
+  writeU64(bytes, header.incarnation, AT_INCARNATION)
+  writeU64(bytes, header.epoch, AT_EPOCH)
+  writeU64(bytes, header.owner.lun, AT_LUN)
+  bytes.writeUInt32BE(header.salt, AT_SALT)
+  bytes.writeUInt32BE(header.snapshotRecords, AT_SNAPSHOT_RECORDS)
+  bytes.writeUInt32BE(header.firstSequence, AT_FIRST_SEQUENCE)
+  let at = AT_NAMES
+  for (const name of [header.owner.target, header.owner.initiator, header.owner.chapUser]) {
+    at = writeName(bytes, at, name)
+  }
+  bytes.writeUInt32BE(crc32c(bytes, 0, AT_HEADER_CHECKSUM), AT_HEADER_CHECKSUM)
+  return bytes
+}
+
+/** @throws DeltaError ERR_ISCSI_DELTA_UNREADABLE or ERR_ISCSI_DELTA_VERSION */
+export function decodeHeader(bytes: Buffer): JournalHeader {
+  if (bytes.length < HEADER_LENGTH) throw unreadable(`its header has ${bytes.length} bytes of ${HEADER_LENGTH}`)
+  if (!bytes.subarray(0, MAGIC.length).equals(MAGIC)) throw unreadable('it does not begin as a delta does')
+  const version = bytes.readUInt16BE(AT_VERSION)
+  // A damaged version must not pass for a later one, so the checksum comes first where it can be checked.
+  const intact = crc32c(bytes, 0, AT_HEADER_CHECKSUM) === bytes.readUInt32BE(AT_HEADER_CHECKSUM)
+  if (!intact) throw unreadable('its header is damaged')
+  if (version !== VERSION || bytes.readUInt16BE(AT_HEADER_LENGTH) !== HEADER_LENGTH) {
+    throw new DeltaError('ERR_ISCSI_DELTA_VERSION', `the delta has format version ${version}, this server reads ${VERSION}`)
+  }
+  const [target, initiator, chapUser] = readNames(bytes)
+  const header: JournalHeader = {
+    chunkSize: bytes.readUInt32BE(AT_CHUNK_SIZE),
+    base: {
+      uuid: uuidText(bytes.subarray(AT_UUID, AT_UUID + 16)),
+      generation: readU64(bytes, AT_GENERATION),
+      size: readU64(bytes, AT_SIZE),
+      mtimeNs: bytes.readBigUInt64BE(AT_MTIME),
+      inode: bytes.readBigUInt64BE(AT_INODE)
+    },
+    owner: { target: target!, initiator: initiator!, lun: readU64(bytes, AT_LUN), chapUser: chapUser! },
+    incarnation: readU64(bytes, AT_INCARNATION),
+    epoch: readU64(bytes, AT_EPOCH),
+    salt: bytes.readUInt32BE(AT_SALT),
+    snapshotRecords: bytes.readUInt32BE(AT_SNAPSHOT_RECORDS),
+    firstSequence: bytes.readUInt32BE(AT_FIRST_SEQUENCE)
+  }
+  if (!isChunkSize(header.chunkSize)) throw unreadable(`its chunk size is ${header.chunkSize}`)
+  return header
+}
+
+/**
+ * A record: type (1), length in words of 8 bytes (1), argument (6), sequence (4), what the type needs, CRC32C (4) of
+ * everything before it, begun with the header's salt. The types:
+ */
+export const RECORD = {
+  /** Chunks from the argument on are in slots: count (4), first slot (4). */
+  slots: 1,
+  /** Chunks from the argument on read as zeroes: count (4), 0 (4). */
+  zero: 2,
+  /** Chunks from the argument on are the base's again: count (4), 0 (4). */
+  base: 3,
+  /** The argument is the time in ms; boot id (16). Written when the journal is made and each time it is opened. */
+  boot: 4,
+  /** All data that records up to the sequence number (4) name were on the medium; 0 (4). */
+  barrier: 5,
+  /** Kept for the mark that a session is live (1) or was ended after a flush (0). */
+  session: 6,
+  /** Kept for checksums of slots. */
+  checksum: 0x81
+} as const
+/** A reader steps over a type that it does not know from here on, and refuses the journal for one below. */
+export const FIRST_ADVISORY_TYPE = 0x80
+
+export const WORD = 8
+/** Length of a record of the map, and of a barrier. */
+export const RECORD_LENGTH = 24
+export const BOOT_RECORD_LENGTH = 32
+export const RECORD_LENGTH_MAX = 255 * WORD
+const RECORD_LENGTH_MIN = 2 * WORD
+const AT_ARGUMENT = 2
+const AT_SEQUENCE = 8
+const AT_COUNT = 12
+const AT_SLOT = 16
+const AT_BOOT_ID = 12
+
+/** Writes a record without its checksum; {@link sealRecord} completes it. All but boot records have this shape. */
+export function putRecord(
+  bytes: Buffer,
+  at: number,
+  type: number,
+  argument: number,
+  sequence: number,
+  count: number,
+  slot: number
+): void {
+  putHead(bytes, at, type, RECORD_LENGTH, argument, sequence)
+  putU32(bytes, at + AT_COUNT, count)
+  putU32(bytes, at + AT_SLOT, slot)
+}
+
+export function putBootRecord(bytes: Buffer, at: number, timeMs: number, sequence: number, bootId: Buffer): void {
+  putHead(bytes, at, RECORD.boot, BOOT_RECORD_LENGTH, timeMs, sequence)
+  bootId.copy(bytes, at + AT_BOOT_ID, 0, BOOT_ID_LENGTH)
+}
+
+/** Puts the checksum. Returns the end of the record. */
+export function sealRecord(bytes: Buffer, at: number, salt: number): number {
+  const end = at + bytes[at + 1]! * WORD
+  putU32(bytes, end - 4, crc32c(bytes, at, end - 4, salt))
+  return end
+}
+
+/** What a record says, read in place; one object that is moved from record to record. */
+export class RecordView {
+  type = 0
+  length = 0
+  /** The first chunk, or the time in ms. */
+  argument = 0
+  sequence = 0
+  /** Chunks, or the sequence number that a barrier covers. */
+  count = 0
+  slot = 0
+  private bytes = MAGIC
+  private at = 0
+
+  /** Moves to the record at `at`. False if no intact record lies there before `end`. */
+  read(bytes: Buffer, at: number, end: number, salt: number): boolean {
+    if (end - at < RECORD_LENGTH_MIN) return false
+    const length = bytes[at + 1]! * WORD
+    if (length < RECORD_LENGTH_MIN || length > end - at) return false
+    const type = bytes[at]!
+    if (type === 0 || (type < RECORD.session && length !== lengthOf(type))) return false
+    if (crc32c(bytes, at, at + length - 4, salt) !== getU32(bytes, at + length - 4)) return false
+    this.bytes = bytes
+    this.at = at
+    this.type = type
+    this.length = length
+    this.argument = ((bytes[at + AT_ARGUMENT]! << 8) | bytes[at + AT_ARGUMENT + 1]!) * 0x100000000 + getU32(bytes, at + 4)
+    this.sequence = getU32(bytes, at + AT_SEQUENCE)
+    this.count = length >= RECORD_LENGTH ? getU32(bytes, at + AT_COUNT) : 0
+    this.slot = length >= RECORD_LENGTH ? getU32(bytes, at + AT_SLOT) : 0
+    return true
+  }
+
+  /** A copy of the boot id. */
+  bootId(): Buffer {
+    return Buffer.from(this.bytes.subarray(this.at + AT_BOOT_ID, this.at + AT_BOOT_ID + BOOT_ID_LENGTH))
+  }
+}
+
+/** Changes the count of a record that has no checksum yet. */
+export function setRecordCount(bytes: Buffer, at: number, count: number): void {
+  putU32(bytes, at + AT_COUNT, count)
+}
+
+export function unreadable(why: string, cause?: unknown): DeltaError {
+  return new DeltaError('ERR_ISCSI_DELTA_UNREADABLE', `the delta cannot be read: ${why}`, { cause })
+}
+
+function lengthOf(type: number): number {
+  return type === RECORD.boot ? BOOT_RECORD_LENGTH : RECORD_LENGTH
+}
+
+function putHead(bytes: Buffer, at: number, type: number, length: number, argument: number, sequence: number): void {
+  bytes[at] = type
+  bytes[at + 1] = length / WORD
+  const high = (argument / 0x100000000) | 0
+  bytes[at + AT_ARGUMENT] = high >>> 8
+  bytes[at + AT_ARGUMENT + 1] = high
+  putU32(bytes, at + AT_ARGUMENT + 2, argument % 0x100000000)
+  putU32(bytes, at + AT_SEQUENCE, sequence)
+}
+
+function putU32(bytes: Buffer, at: number, value: number): void {
+  bytes[at] = value >>> 24
+  bytes[at + 1] = value >>> 16
+  bytes[at + 2] = value >>> 8
+  bytes[at + 3] = value
+}
+
+function getU32(bytes: Buffer, at: number): number {
+  return ((bytes[at]! << 24) | (bytes[at + 1]! << 16) | (bytes[at + 2]! << 8) | bytes[at + 3]!) >>> 0
+}
+
+function writeU64(bytes: Buffer, value: number, at: number): void {
+  bytes.writeBigUInt64BE(BigInt(value), at)
+}
+
+function readU64(bytes: Buffer, at: number): number {
+  return Number(bytes.readBigUInt64BE(at))
+}
+
+function writeName(bytes: Buffer, at: number, name: string): number {
+  const text = Buffer.from(name, 'utf8')
+  if (text.length > NAME_BYTES_MAX) throw new RangeError(`a name of ${text.length} bytes, ${NAME_BYTES_MAX} are possible`)
+  bytes.writeUInt16BE(text.length, at)
+  text.copy(bytes, at + 2)
+  return at + 2 + text.length
+}
+
+function readNames(bytes: Buffer): string[] {
+  const names: string[] = []
+  for (let at = AT_NAMES; names.length < 3; ) {
+    const length = bytes.readUInt16BE(at)
+    if (length > NAME_BYTES_MAX) throw unreadable('a name in its header is too long')
+    names.push(bytes.toString('utf8', at + 2, at + 2 + length))
+    at += 2 + length
+  }
+  return names
+}
+
+function uuidText(bytes: Buffer): string {
+  return bytes.toString('hex').replace(/^(.{8})(.{4})(.{4})(.{4})(.{12})$/, '$1-$2-$3-$4-$5')
+}

@@ -1,0 +1,212 @@
+import type { FileHandle } from 'node:fs/promises'
+import { sameBoot } from './boot-id.js'
+import { BASE, SLOT_COUNT_MAX, ZERO, type DeltaMap } from './delta-map.js'
+import { DeltaError } from './errors.js'
+import {
+  FIRST_ADVISORY_TYPE,
+  HEADER_LENGTH,
+  RECORD,
+  RECORD_LENGTH_MAX,
+  RecordView,
+  WORD,
+  unreadable,
+  type JournalHeader
+} from './journal-format.js'
+
+/**
+ * Reads a journal back.
+ *
+ * In the boot that wrote it every intact record counts: the kernel had it, and the data before it. In another boot
+ * only what the last barrier covers does; a later record may name a slot whose data never reached the medium.
+ *
+ * Where a record is damaged the journal ends, if nothing behind it can have been promised to anybody: the write of it
+ * was cut short. If an intact record follows (for another boot: a barrier) it is damage in the middle, and all of the
+ * delta is unreadable: to go on with half of it would show the base where the client had written.
+ */
+export interface Replay {
+  /** Bytes of the file that count; the rest is to be cut off. */
+  readonly end: number
+  readonly nextSequence: number
+  readonly recordCount: number
+  /** The machine was booted since this journal was written last. */
+  readonly otherBoot: boolean
+  /** Intact records that no barrier covered before the machine went down; they do not count. */
+  readonly recordsDropped: number
+  /** Bytes behind the last intact record. */
+  readonly tornBytes: number
+}
+
+/** @param makeMap - gives an empty map; asked again when the first one turns out to hold too much */
+export async function replayJournal(
+  file: FileHandle,
+  header: JournalHeader,
+  bootIdNow: Buffer,
+  makeMap: () => DeltaMap
+): Promise<{ map: DeltaMap; replay: Replay }> {
+  const size = (await file.stat()).size
+  let map = makeMap()
+  const seen = await scan(file, size, header, map, Infinity)
+  const otherBoot = seen.bootId === undefined || !sameBoot(seen.bootId, bootIdNow)
+  await refuseDamage(file, size, header, seen, otherBoot)
+  const tornBytes = size - seen.end
+  const covered = otherBoot ? seen.coveredCount : seen.count
+  if (covered === seen.count) return { map, replay: result(seen, header, otherBoot, 0, tornBytes) }
+  map = makeMap()
+  const kept = await scan(file, size, header, map, covered)
+  return { map, replay: result(kept, header, otherBoot, seen.count - covered, tornBytes) }
+}
+
+interface Scan {
+  end: number
+  count: number
+  /** Records from the start that the last barrier covers. */
+  coveredCount: number
+  bootId: Buffer | undefined
+}
+
+function result(scan: Scan, header: JournalHeader, otherBoot: boolean, dropped: number, tornBytes: number): Replay {
+  return {
+    end: scan.end,
+    nextSequence: sequenceOf(header, scan.count),
+    recordCount: scan.count,
+    otherBoot,
+    recordsDropped: dropped,
+    tornBytes
+  }
+}
+
+/** Applies records to the map until `limit`, a damaged one, or the end. */
+async function scan(file: FileHandle, size: number, header: JournalHeader, map: DeltaMap, limit: number): Promise<Scan> {
+  const view = new RecordView()
+  const seen: Scan = { end: HEADER_LENGTH, count: 0, coveredCount: 0, bootId: undefined }
+  const block = Buffer.allocUnsafe(Math.min(BLOCK_BYTES, Math.max(size - HEADER_LENGTH, WORD)))
+  while (seen.end < size && seen.count < limit) {
+    const filled = await readAt(file, block, Math.min(block.length, size - seen.end), seen.end)
+    // A record that the block cuts is taken from the next block, which begins with it.
+    const from = seen.end
+    while (seen.count < limit && view.read(block, seen.end - from, filled, header.salt)) {
+      if (view.sequence !== sequenceOf(header, seen.count)) return seen
+      apply(view, map, header, seen)
+      seen.count++
+      seen.end += view.length
+    }
+    if (filled - (seen.end - from) >= RECORD_LENGTH_MAX || filled < block.length || seen.end === from) break
+  }
+  return seen
+}
+
+function apply(view: RecordView, map: DeltaMap, header: JournalHeader, seen: Scan): void {
+  switch (view.type) {
+    case RECORD.slots:
+      if (view.slot + view.count > SLOT_COUNT_MAX) throw unreadable(`record ${seen.count} names slot ${view.slot}`)
+      return assign(view, map, seen, view.slot + 1)
+    case RECORD.zero:
+      return assign(view, map, seen, ZERO)
+    case RECORD.base:
+      return assign(view, map, seen, BASE)
+    case RECORD.boot:
+      seen.bootId = view.bootId()
+      return
+    case RECORD.barrier:
+      seen.coveredCount = coveredCount(view, header, seen)
+      return
+    default:
+      if (view.type < FIRST_ADVISORY_TYPE) throw unknownType(view.type)
+  }
+}
+
+function assign(view: RecordView, map: DeltaMap, seen: Scan, entry: number): void {
+  if (view.argument + view.count > map.chunkCount) {
+    throw unreadable(`record ${seen.count} names chunks ${view.argument}+${view.count} of ${map.chunkCount}`)
+  }
+  map.assign(view.argument, view.count, entry)
+}
+
+/** A barrier copied from before a compaction covers records that the snapshot has replaced; it says nothing here. */
+function coveredCount(view: RecordView, header: JournalHeader, seen: Scan): number {
+  const behind = (view.sequence - view.count) >>> 0
+  const covered = seen.count - behind + 1
+  return covered < header.snapshotRecords || covered < seen.coveredCount ? seen.coveredCount : covered
+}
+
+function sequenceOf(header: JournalHeader, ordinal: number): number {
+  if (ordinal < header.snapshotRecords) return ordinal
+  return (header.firstSequence + ordinal - header.snapshotRecords) >>> 0
+}
+
+async function refuseDamage(
+  file: FileHandle,
+  size: number,
+  header: JournalHeader,
+  seen: Scan,
+  otherBoot: boolean
+): Promise<void> {
+  if (seen.count < header.snapshotRecords) throw unreadable(`its map ends at byte ${seen.end}`)
+  if (otherBoot && header.snapshotRecords > seen.coveredCount) throw unreadable('its compacted map was never completed')
+  if (seen.end === size) return
+  if (await intactBehind(file, size, header, seen.end, otherBoot)) {
+    throw unreadable(`a record at byte ${seen.end} of its map is damaged, and others follow it`)
+  }
+}
+
+/** Whether an intact record (or barrier) lies anywhere behind `from`; they begin at multiples of a word. */
+async function intactBehind(
+  file: FileHandle,
+  size: number,
+  header: JournalHeader,
+  from: number,
+  barrier: boolean
+): Promise<boolean> {
+  const view = new RecordView()
+  const block = Buffer.allocUnsafe(BLOCK_BYTES)
+  for (let at = from; at < size; at += BLOCK_BYTES - RECORD_LENGTH_MAX) {
+    const filled = await readAt(file, block, Math.min(BLOCK_BYTES, size - at), at)
+    for (let i = 0; i < filled; i += WORD) {
+      if (view.read(block, i, filled, header.salt) && (!barrier || view.type === RECORD.barrier)) return true
+    }
+  }
+  return false
+}
+
+/**
+ * Marks the slots of a finished map as taken and checks that it can be true: no slot twice, all of them in the file.
+ * During the replay neither can be asked, because a compacted map holds moments that never were at one time.
+ * @param claim - see `Slots.claim`
+ */
+export function claimSlots(
+  map: DeltaMap,
+  chunkSize: number,
+  baseSize: number,
+  slotFileSize: number,
+  claim: (slot: number, count: number) => boolean
+): void {
+  for (let chunk = 0; chunk < map.chunkCount; ) {
+    const count = map.run(chunk, map.chunkCount - chunk)
+    if (map.entry !== BASE && map.entry !== ZERO) {
+      const slot = map.entry - 1
+      const lengthBytes = Math.min(count * chunkSize, baseSize - chunk * chunkSize)
+      if (slot * chunkSize + lengthBytes > slotFileSize) {
+        throw unreadable(`chunk ${chunk} is in slot ${slot}, behind the end of the slot file`)
+      }
+      if (!claim(slot, count)) throw unreadable(`a slot from ${slot} to ${slot + count - 1} belongs to two chunks`)
+    }
+    chunk += count
+  }
+}
+
+function unknownType(type: number): DeltaError {
+  return new DeltaError('ERR_ISCSI_DELTA_VERSION', `the delta has a record of type ${type}, which this server does not know`)
+}
+
+/** Fills the buffer as far as the file goes. */
+async function readAt(file: FileHandle, buffer: Buffer, length: number, position: number): Promise<number> {
+  let filled = 0
+  while (filled < length) {
+    const { bytesRead } = await file.read(buffer, filled, length - filled, position + filled)
+    if (bytesRead === 0) break
+    filled += bytesRead
+  }
+  return filled
+}
+
+const BLOCK_BYTES = 1 << 20

@@ -1,0 +1,67 @@
+import type { FileHandle } from 'node:fs/promises'
+import { Adaptive } from '../adaptive.js'
+import { Transfer, readFully, writeFully } from '../drivers/transfer.js'
+
+/**
+ * The file of slots: grows as it is written, is read where it was written. Synchronous as long as it is quick, each
+ * direction by its own experience: a reader that waits for the medium says nothing about the page cache taking writes.
+ */
+export class SlotFile {
+  private readonly reading: Adaptive
+  private readonly writing: Adaptive
+  private readonly fd: number
+
+  /** @param pooled - never synchronously: network file systems, removable disks */
+  constructor(
+    readonly handle: FileHandle,
+    pooled: boolean
+  ) {
+    this.fd = handle.fd
+    this.reading = new Adaptive(pooled)
+    this.writing = new Adaptive(pooled)
+  }
+
+  /** False if the read should go through the pool; then nothing was read. */
+  tryRead(buffer: Buffer, start: number, length: number, position: number): boolean {
+    const before = performance.now()
+    if (!this.reading.allows(before)) return false
+    readFully(this.fd, buffer, start, length, position)
+    this.reading.took(performance.now() - before, length)
+    return true
+  }
+
+  /** Whether {@link writeNow} may be called, once for all pieces of a request. */
+  allowsWrite(now: number): boolean {
+    return this.writing.allows(now)
+  }
+
+  writeNow(buffer: Buffer, start: number, length: number, position: number): void {
+    writeFully(this.fd, buffer, start, length, position)
+  }
+
+  /** The pieces of a request were written in that time. */
+  wrote(elapsedMs: number, length: number): void {
+    this.writing.took(elapsedMs, length)
+  }
+
+  read(buffer: Buffer, start: number, length: number, position: number): Promise<void> {
+    return this.pass(this.reading, (transfer) => transfer.read(this.fd, buffer, start, length, position))
+  }
+
+  write(buffer: Buffer, start: number, length: number, position: number): Promise<void> {
+    return this.pass(this.writing, (transfer) => transfer.write(this.fd, buffer, start, length, position))
+  }
+
+  private pass(adaptive: Adaptive, start: (transfer: Transfer) => void): Promise<void> {
+    return new Promise((resolve, reject) => {
+      adaptive.poolStarted()
+      start(
+        new Transfer((_transfer, error) => {
+          adaptive.poolEnded(performance.now())
+          if (error) reject(error)
+          else resolve()
+        })
+      )
+    })
+  }
+}

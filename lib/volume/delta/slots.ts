@@ -1,0 +1,253 @@
+import { assert } from '../../util/assert.js'
+import { SLOT_COUNT_MAX } from './delta-map.js'
+
+/**
+ * Which slots of the slot file are taken. A fresh slot comes from the end (so that what is written in sequence lies in
+ * sequence and is read back in one piece), a used one from a bitmap of one bit a slot.
+ *
+ * A slot that is given back is not free at once. Somebody may still read it, and a journal that ends before its unmap
+ * record still says that it holds the old chunk. So it waits in three stations:
+ *
+ *   freed ──commit()──▶ committed ──no older station waits──▶ waiting ──reads begun before have ended──▶ free
+ *
+ * Reads are counted in two generations. When `committed` moves on to `waiting` the generation turns: reads that begin
+ * from then on cannot know the slots in it, and those of the generation before are the ones it waits for. (A reader
+ * that must survive power cuts as well puts one more station between the first two: behind a barrier.)
+ */
+export class Slots {
+  /** After {@link take}: how many slots it gave. */
+  granted = 0
+  /** Slots that are mapped or still in one of the stations. */
+  usedCount = 0
+  /** Slots that have ever been given out; the length of the slot file. */
+  highWater = 0
+
+  private used = new Uint32Array(FIRST_WORDS)
+  /** Where the next search in the bitmap begins, in words. */
+  private cursor = 0
+  private foundSlot = 0
+  private foundCount = 0
+
+  private freed = new RunList()
+  private committed = new RunList()
+  private waiting = new RunList()
+  private readonly readers: [number, number] = [0, 0]
+  private generation: 0 | 1 = 0
+
+  /**
+   * Takes at most `count` slots that follow each other and says in {@link granted} how many there are. Free ones are
+   * preferred if they hold all of the request, so that a long write stays in one piece; the file grows instead, but
+   * only while holes are few.
+   * @returns the first of them, or -1 if there is none left
+   */
+  take(count: number): number {
+    if (this.usedCount < this.highWater && this.find(count)) {
+      if (this.foundCount === count || !this.mayGrow(count)) return this.grant(this.foundSlot, this.foundCount)
+    }
+    if (this.highWater + count > SLOT_COUNT_MAX) return this.foundAnywhere(count)
+    const slot = this.highWater
+    this.highWater += count
+    this.makeRoom(this.highWater)
+    return this.grant(slot, count)
+  }
+
+  /** Gives back slots that no map and no reader has ever seen, because the write into them failed. */
+  untake(slot: number, count: number): void {
+    this.clear(slot, count)
+  }
+
+  /** Marks slots that a map read from the journal refers to. False if one of them was marked already. */
+  claim(slot: number, count: number): boolean {
+    if (slot + count > this.highWater) {
+      this.highWater = slot + count
+      this.makeRoom(this.highWater)
+    }
+    for (let i = slot; i < slot + count; i++) {
+      const bit = 1 << (i & 31)
+      if (this.used[i >>> 5]! & bit) return false
+      this.used[i >>> 5]! |= bit
+    }
+    this.usedCount += count
+    return true
+  }
+
+  /** These slots are no longer mapped; they come free after {@link commit}. */
+  free(slot: number, count: number): void {
+    this.freed.push(slot, count)
+  }
+
+  /** The records that unmap what was freed so far are in the journal. */
+  commit(): void {
+    if (this.freed.length === 0) return
+    this.committed.takeAll(this.freed)
+    this.advance()
+  }
+
+  /** What was freed since the last commit is mapped again. */
+  rollback(): void {
+    this.freed.clear()
+  }
+
+  /** Slots whose mapping was undone: no journal knows them, but a reader may. */
+  discard(slot: number, count: number): void {
+    this.committed.push(slot, count)
+  }
+
+  /** Lets discarded slots go on their way, once none of them is named by anything that still happens in this turn. */
+  settle(): void {
+    this.advance()
+  }
+
+  /** An asynchronous read begins; hand the result to {@link endRead}. */
+  beginRead(): 0 | 1 {
+    this.readers[this.generation]++
+    return this.generation
+  }
+
+  endRead(generation: 0 | 1): void {
+    assert(this.readers[generation] > 0, 'a read of the delta ended twice')
+    this.readers[generation]--
+    this.advance()
+  }
+
+  /** Moves slots from station to station as far as the readers allow. */
+  private advance(): void {
+    for (;;) {
+      const older = (1 - this.generation) as 0 | 1
+      if (this.readers[older] > 0) return
+      this.waiting.each(this.clearRun)
+      this.waiting.clear()
+      if (this.committed.length === 0) return
+      this.waiting.takeAll(this.committed)
+      this.generation = older
+    }
+  }
+
+  private readonly clearRun = (slot: number, count: number): void => this.clear(slot, count)
+
+  /** Holes may make the file an eighth longer than what is in it, and a little more, before they are filled anyhow. */
+  private mayGrow(count: number): boolean {
+    return this.highWater + count <= this.usedCount + (this.usedCount >>> 3) + HOLES_IGNORED
+  }
+
+  private foundAnywhere(count: number): number {
+    for (let i = 0; i < this.used.length; i += SEARCH_WORDS_MAX) {
+      if (this.find(count)) return this.grant(this.foundSlot, this.foundCount)
+    }
+    this.granted = 0
+    return -1
+  }
+
+  /**
+   * Looks through a part of the bitmap for `count` free slots in a row, else for the longest row there. The part is
+   * bounded, so that a nearly full bitmap costs no write more than a microsecond or two; the next search goes on behind.
+   */
+  private find(count: number): boolean {
+    this.foundCount = 0
+    const words = (this.highWater + 31) >>> 5
+    for (let n = Math.min(words, SEARCH_WORDS_MAX); n > 0; n--) {
+      if (this.cursor >= words) this.cursor = 0
+      if (this.used[this.cursor] !== FULL_WORD && this.findFrom(this.cursor, count)) return true
+      this.cursor++
+    }
+    return this.foundCount > 0
+  }
+
+  /** Tries the rows that begin in this word. True when one is long enough. */
+  private findFrom(word: number, count: number): boolean {
+    const end = Math.min((word + 1) << 5 >>> 0, this.highWater)
+    for (let slot = (word << 5) >>> 0; slot < end; slot++) {
+      if (this.isUsed(slot)) continue
+      let length = 1
+      while (length < count && slot + length < this.highWater && !this.isUsed(slot + length)) length++
+      if (length > this.foundCount) {
+        this.foundSlot = slot
+        this.foundCount = length
+      }
+      if (length === count) return true
+      slot += length
+    }
+    return false
+  }
+
+  private isUsed(slot: number): boolean {
+    return (this.used[slot >>> 5]! & (1 << (slot & 31))) !== 0
+  }
+
+  private grant(slot: number, count: number): number {
+    for (let i = slot; i < slot + count; i++) this.used[i >>> 5]! |= 1 << (i & 31)
+    this.usedCount += count
+    this.granted = count
+    return slot
+  }
+
+  private clear(slot: number, count: number): void {
+    for (let i = slot; i < slot + count; i++) {
+      assert(this.isUsed(i), `slot ${i} was given back twice`)
+      this.used[i >>> 5]! &= ~(1 << (i & 31))
+    }
+    this.usedCount -= count
+  }
+
+  private makeRoom(slotCount: number): void {
+    const words = (slotCount + 31) >>> 5
+    if (words <= this.used.length) return
+    const larger = new Uint32Array(Math.max(words, this.used.length * 2))
+    larger.set(this.used)
+    this.used = larger
+  }
+}
+
+/** Runs of slots, [first, count] one behind the other; grows by doubling and keeps its room. */
+class RunList {
+  length = 0
+  private runs = new Uint32Array(FIRST_RUNS * 2)
+
+  push(slot: number, count: number): void {
+    if (this.length > 0) {
+      const last = (this.length - 1) * 2
+      if (this.runs[last]! + this.runs[last + 1]! === slot) {
+        this.runs[last + 1]! += count
+        return
+      }
+    }
+    if (this.length * 2 === this.runs.length) {
+      const larger = new Uint32Array(this.runs.length * 2)
+      larger.set(this.runs)
+      this.runs = larger
+    }
+    this.runs[this.length * 2] = slot
+    this.runs[this.length * 2 + 1] = count
+    this.length++
+  }
+
+  each(visit: (slot: number, count: number) => void): void {
+    for (let i = 0; i < this.length; i++) visit(this.runs[i * 2]!, this.runs[i * 2 + 1]!)
+  }
+
+  /** Moves everything from the other list into this one. An empty list takes the other's array as it is. */
+  takeAll(other: RunList): void {
+    if (this.length === 0) {
+      const runs = this.runs
+      this.runs = other.runs
+      this.length = other.length
+      other.runs = runs
+    } else other.each((slot, count) => this.push(slot, count))
+    other.clear()
+  }
+
+  clear(): void {
+    this.length = 0
+    // A list that once was very long would keep its memory for ever.
+    if (this.runs.length > RUNS_KEPT_MAX * 2) this.runs = new Uint32Array(FIRST_RUNS * 2)
+  }
+}
+
+const FULL_WORD = 0xffffffff
+const FIRST_WORDS = 64
+const FIRST_RUNS = 32
+const RUNS_KEPT_MAX = 1 << 16
+/** 256 words are 8192 slots: 32 MiB of 4 KiB chunks. */
+const SEARCH_WORDS_MAX = 256
+/** Holes that a long write may leave behind it in a small delta. */
+const HOLES_IGNORED = 1024

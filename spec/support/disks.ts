@@ -1,0 +1,90 @@
+/**
+ * Disks with partition tables that other programs wrote, captured as hexadecimal text, and a checksum that is computed
+ * bit by bit, as its definition says.
+ */
+const MIB = 1 << 20
+
+/**
+ * 8 MiB in sectors of 512, from sgdisk: partition 1 `EFI` in sectors 2048 to 4095, partition 2 `data` in 4096 to 8191,
+ * disk identifier 11111111-2222-3333-4444-555555555555.
+ */
+export function gptDisk(): Buffer {
+  const disk = Buffer.alloc(8 * MIB)
+  put(disk, 446, GPT_BOOT_RECORD)
+  put(disk, 512, GPT_PRIMARY)
+  put(disk, 1024, GPT_ENTRIES)
+  put(disk, disk.length - 33 * 512, GPT_ENTRIES)
+  put(disk, disk.length - 512, GPT_BACKUP)
+  return disk
+}
+
+/**
+ * 16 MiB from sfdisk: partition 1 (07h, active) in sectors 2048 to 4095, extended from 4096, in it 5 (83h) in 6144 to
+ * 8191 and 6 (0Ch) in 10240 to 14335, with their records in sectors 4096 and 8192.
+ */
+export function mbrDisk(): Buffer {
+  const disk = Buffer.alloc(16 * MIB)
+  put(disk, 440, MBR)
+  put(disk, 4096 * 512 + 446, RECORD_OF_5)
+  put(disk, 8192 * 512 + 446, RECORD_OF_6)
+  return disk
+}
+
+function put(disk: Buffer, at: number, words: readonly string[]): void {
+  Buffer.from(words.join(''), 'hex').copy(disk, at)
+}
+
+/** The checksum of a GPT: CRC-32, reflected polynomial EDB88320h. */
+export function crc32OfBits(bytes: Buffer): number {
+  let crc = 0xffffffff
+  for (const byte of bytes) {
+    crc ^= byte
+    for (let bit = 0; bit < 8; bit++) crc = crc & 1 ? (crc >>> 1) ^ 0xedb88320 : crc >>> 1
+  }
+  return ~crc >>> 0
+}
+
+export function setU64(buffer: Buffer, at: number, value: number): void {
+  buffer.writeBigUInt64LE(BigInt(value), at)
+}
+
+const GPT_BOOT_RECORD = [
+  '00000200ee05040101000000ff3f000000000000000000000000000000000000',
+  '0000000000000000000000000000000000000000000000000000000000000000',
+  '55aa'
+]
+const GPT_PRIMARY = [
+  '4546492050415254000001005c000000b39be947000000000100000000000000',
+  'ff3f0000000000002200000000000000de3f0000000000001111111122223333',
+  '444455555555555502000000000000008000000080000000d3de6905'
+]
+const GPT_ENTRIES = [
+  '28732ac11ff8d211ba4b00a0c93ec93baaaaaaaa000000000000000000000001',
+  '0008000000000000ff0f00000000000000000000000000004500460049000000',
+  '0000000000000000000000000000000000000000000000000000000000000000',
+  '0000000000000000000000000000000000000000000000000000000000000000',
+  'af3dc60f838472478e793d69d8477de4aaaaaaaa000000000000000000000002',
+  '0010000000000000ff1f00000000000000000000000000006400610074006100',
+  '0000000000000000000000000000000000000000000000000000000000000000',
+  '0000000000000000000000000000000000000000000000000000000000000000'
+]
+const GPT_BACKUP = [
+  '4546492050415254000001005c000000868edcf300000000ff3f000000000000',
+  '01000000000000002200000000000000de3f0000000000001111111122223333',
+  '4444555555555555df3f0000000000008000000080000000d3de6905'
+]
+const MBR = [
+  '78563412000080202100074101000008000000080000004102000f4605010010',
+  '0000004000000000000000000000000000000000000000000000000000000000',
+  '00000000000055aa'
+]
+const RECORD_OF_5 = [
+  '006122008382020000080000000800000082030005e323000010000000180000',
+  '0000000000000000000000000000000000000000000000000000000000000000',
+  '55aa'
+]
+const RECORD_OF_6 = [
+  '00a223000ce32300000800000010000000000000000000000000000000000000',
+  '0000000000000000000000000000000000000000000000000000000000000000',
+  '55aa'
+]

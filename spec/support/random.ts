@@ -1,0 +1,64 @@
+/**
+ * A seeded generator (mulberry32) for specs: the same seed gives the same run. Put the seed into the title of the spec,
+ * so that a failure prints it; `SPEC_SEED=n` runs every seeded spec with n.
+ */
+export class Random {
+  private state: number
+
+  constructor(readonly seed: number) {
+    this.state = seed >>> 0
+  }
+
+  /** A number in [0, 1). */
+  next(): number {
+    return this.word() / 0x100000000
+  }
+
+  /** An integer in [0, n), n up to 2^53. */
+  int(n: number): number {
+    if (n <= 0x100000000) return Math.floor(this.next() * n)
+    return Math.floor(((this.word() & 0x1fffff) / 0x200000 + this.word() / 0x20000000000000) * n)
+  }
+
+  /** True with the given probability. */
+  chance(probability: number): boolean {
+    return this.next() < probability
+  }
+
+  pick<T>(items: readonly T[]): T {
+    return items[this.int(items.length)]!
+  }
+
+  /** Puts the items in random order, in place. */
+  shuffle<T>(items: T[]): T[] {
+    for (let i = items.length - 1; i > 0; i--) {
+      const j = this.int(i + 1)
+      const item = items[i]!
+      items[i] = items[j]!
+      items[j] = item
+    }
+    return items
+  }
+
+  /** Fills the buffer with random bytes and returns it. */
+  bytes(buffer: Buffer): Buffer {
+    let i = 0
+    for (; i + 4 <= buffer.length; i += 4) buffer.writeUInt32LE(this.word(), i)
+    for (; i < buffer.length; i++) buffer[i] = this.word() >>> 24
+    return buffer
+  }
+
+  private word(): number {
+    this.state = (this.state + 0x6d2b79f5) >>> 0
+    let t = this.state
+    t = Math.imul(t ^ (t >>> 15), t | 1)
+    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
+    return (t ^ (t >>> 14)) >>> 0
+  }
+}
+
+/** The seed of a spec: the one that it is written with, or what `SPEC_SEED` orders. */
+export function seedOf(written: number): number {
+  const ordered = process.env.SPEC_SEED
+  return ordered === undefined ? written : Number(ordered)
+}

@@ -1,0 +1,137 @@
+import { describe, expect, it } from '@jest/globals'
+import { Adaptive } from '../../lib/volume/adaptive.js'
+
+const QUICK_MS = 0.002
+const SLOW_MS = 0.1
+
+/** A rule whose file has been in use, at the given time. */
+function awake(now: number): Adaptive {
+  const rule = new Adaptive(false)
+  rule.allows(now)
+  through(rule, 1, now)
+  return rule
+}
+
+/** Sends that many accesses through the pool, one after the other. */
+function through(rule: Adaptive, count: number, now: number): void {
+  for (let i = 0; i < count; i++) {
+    rule.poolStarted()
+    rule.poolEnded(now)
+  }
+}
+
+/** How many accesses go through the pool before the next attempt is allowed. */
+function batchLength(rule: Adaptive, now: number): number {
+  let count = 0
+  for (; count < 5000 && !rule.allows(now); count++) through(rule, 1, now)
+  return count
+}
+
+describe('the adaptive rule', () => {
+  it('sends the first access of a file through the pool', () => {
+    expect(new Adaptive(false).allows(0)).toBe(false)
+  })
+
+  it('allows a synchronous access once the first one has come back', () => {
+    expect(awake(0).allows(1)).toBe(true)
+  })
+
+  it('does not allow one while the first one is still out, however many follow', () => {
+    const rule = new Adaptive(false)
+    rule.allows(0)
+    for (let i = 0; i < 100; i++) {
+      rule.poolStarted()
+      expect(rule.allows(1)).toBe(false)
+    }
+    rule.poolEnded(5000)
+    expect(rule.allows(5000)).toBe(true)
+  })
+
+  it.each([
+    [4096, 0.0423, true],
+    [4096, 0.0425, false],
+    [65536, 0.0783, true],
+    [65536, 0.0785, false],
+    [1 << 20, 0.654, true],
+    [1 << 20, 0.655, false]
+  ])('takes %d bytes in %d ms for quick: %s', (lengthBytes, elapsedMs, quick) => {
+    const rule = awake(0)
+    rule.took(elapsedMs, lengthBytes)
+    expect(rule.allows(1)).toBe(quick)
+  })
+
+  it('sends 32 accesses through the pool after a slow one and doubles that up to 1024', () => {
+    const rule = awake(0)
+    const lengths: number[] = []
+    for (let i = 0; i < 7; i++) {
+      rule.took(SLOW_MS, 4096)
+      lengths.push(batchLength(rule, 1))
+    }
+    expect(lengths).toEqual([32, 64, 128, 256, 512, 1024, 1024])
+  })
+
+  it('halves the number after four quick ones in a row', () => {
+    const rule = awake(0)
+    for (let i = 0; i < 3; i++) {
+      rule.took(SLOW_MS, 4096)
+      batchLength(rule, 1)
+    }
+    for (let i = 0; i < 8; i++) rule.took(QUICK_MS, 4096)
+    rule.took(SLOW_MS, 4096)
+    expect(batchLength(rule, 1)).toBe(64)
+  })
+
+  it('does not halve it when the four are not in a row', () => {
+    const rule = awake(0)
+    rule.took(SLOW_MS, 4096)
+    batchLength(rule, 1)
+    for (let i = 0; i < 3; i++) rule.took(QUICK_MS, 4096)
+    rule.took(SLOW_MS, 4096)
+    expect(batchLength(rule, 1)).toBe(64)
+    for (let i = 0; i < 3; i++) rule.took(QUICK_MS, 4096)
+    rule.took(SLOW_MS, 4096)
+    expect(batchLength(rule, 1)).toBe(128)
+  })
+
+  it('never goes below 32', () => {
+    const rule = awake(0)
+    for (let i = 0; i < 100; i++) rule.took(QUICK_MS, 4096)
+    rule.took(SLOW_MS, 4096)
+    expect(batchLength(rule, 1)).toBe(32)
+  })
+
+  it('waits for what was in the pool when an access was slow', () => {
+    const rule = awake(0)
+    for (let i = 0; i < 3; i++) rule.poolStarted()
+    rule.took(SLOW_MS, 4096)
+    for (let i = 0; i < 32; i++) rule.poolStarted()
+    for (let i = 0; i < 3; i++) rule.poolEnded(1)
+    expect(rule.allows(1)).toBe(false)
+    rule.poolEnded(1)
+    expect(rule.allows(1)).toBe(true)
+  })
+
+  it('starts in the pool again after ten seconds without an access', () => {
+    const rule = awake(0)
+    expect(rule.allows(10_000)).toBe(true)
+    expect(rule.allows(20_001)).toBe(false)
+    expect(rule.allows(20_002)).toBe(false)
+    through(rule, 1, 20_003)
+    expect(rule.allows(20_004)).toBe(true)
+  })
+
+  it('does not take a long access through the pool for idle time', () => {
+    const rule = new Adaptive(false)
+    rule.allows(0)
+    rule.poolStarted()
+    rule.poolEnded(15_000)
+    expect(rule.allows(15_001)).toBe(true)
+  })
+
+  it('never allows a synchronous access to a file that is always pooled', () => {
+    const rule = new Adaptive(true)
+    rule.allows(0)
+    through(rule, 2000, 0)
+    expect(rule.allows(1)).toBe(false)
+  })
+})
