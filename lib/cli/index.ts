@@ -86,7 +86,7 @@ function refuse(message: string | null, error: Error | undefined, parser: Argv):
   if (error) throw error
   const unknown = /^Unknown arguments?: (.*)$/s.exec(message ?? '')
   if (!unknown) throw new Error(sentence(message ?? 'The command line is wrong'))
-  throw new Error(unknownOptions(unknown[1]!.split(', '), knownOptions(parser)))
+  throw unknownOptions(unknown[1]!.split(', '), knownOptions(parser))
 }
 
 function knownOptions(parser: Argv): string[] {

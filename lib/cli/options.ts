@@ -25,7 +25,7 @@ function yargsOption(key: SettingKey): Options {
   return {
     group: `${group}:`,
     describe: preset === undefined ? about : `${about} [${preset}]`,
-    ...(isSwitch ? { type: 'boolean' } : { type: 'string', requiresArg: true })
+    ...(isSwitch ? { type: 'boolean' } : { nargs: 1, requiresArg: true })
   }
 }
 
@@ -55,9 +55,9 @@ export function single(args: ParsedArguments, name: string): string | undefined 
   return texts[0]
 }
 
-/** The sentence for options that do not exist. */
-export function unknownOptions(names: readonly string[], known: readonly string[]): string {
-  return names.map((name) => `Unknown option ${dashed(name)}${suggestion(name, known)}`).join('\n')
+/** A sentence for each option that does not exist. */
+export function unknownOptions(names: readonly string[], known: readonly string[]): ConfigError {
+  return new ConfigError(names.map((name) => `Unknown option ${dashed(name)}${suggestion(name, known)}`))
 }
 
 function suggestion(name: string, known: readonly string[]): string {

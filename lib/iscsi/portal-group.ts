@@ -1,20 +1,24 @@
 import type { Socket } from 'node:net'
-import { AsyncEvent } from '../pdu/codes.js'
+import { AsyncEvent, LoginStatus } from '../pdu/codes.js'
 import { BATCH_LENGTH } from '../pdu/writer.js'
 import { DeviceServer } from '../scsi/device-server.js'
 import { Staging } from '../scsi/staging.js'
 import type { Nexus } from '../scsi/nexus.js'
+import { systemClock, type Clock } from '../util/clock.js'
 import { BufferPool } from '../util/buffer-pool.js'
 import { Connection, type ConnectionHost } from './connection.js'
 import { checkDataOutTimes } from './data-out.js'
 import type { Directory, SessionEnd } from './directory.js'
 import { PENDING_LOGINS_MAX, TICK_MS } from './limits.js'
 import { LoginPhase, type Admission } from './login-phase.js'
+import { IssuedChallenges } from './login/chap.js'
 import { LoginMachine } from './login/login.js'
+import { LoginThrottle } from './login/throttle.js'
 import type { OfferedParameters } from './parameters.js'
 import { Portal } from './portal.js'
 import type { Session } from './session.js'
 import { Sessions } from './sessions.js'
+import { plainAddress } from './socket.js'
 
 export interface PortalGroupOptions {
   readonly directory: Directory
@@ -25,6 +29,7 @@ export interface PortalGroupOptions {
   readonly events: SessionEvents
   /** False forces the receive path without positioned reads. */
   readonly positionedReads?: boolean
+  readonly clock?: Clock
 }
 
 /** What happened, for the log and the console. Nothing of it is called for each command. */
@@ -77,6 +82,8 @@ export class PortalGroup implements ConnectionHost, Admission {
   readonly offer: OfferedParameters
   readonly positionedReads: boolean
   private readonly registry: Sessions
+  private readonly challenges = new IssuedChallenges()
+  private readonly throttle: LoginThrottle
   private readonly portals: readonly Portal[]
   private readonly connections = new Set<Connection>()
   private readonly events: SessionEvents
@@ -89,6 +96,7 @@ export class PortalGroup implements ConnectionHost, Admission {
     this.offer = options.offer
     this.events = options.events
     this.positionedReads = options.positionedReads ?? true
+    this.throttle = new LoginThrottle(options.clock ?? systemClock)
     this.connectionsMax = options.maxSessions + PENDING_LOGINS_MAX
     const capacity = this.connectionsMax + SPARE_BUFFERS
     this.buffers = new BufferPool({ capacity, lengthBytes: BATCH_LENGTH, reserve: this.connectionsMax })
@@ -166,6 +174,7 @@ export class PortalGroup implements ConnectionHost, Admission {
       directory: this.directory,
       offer: this.offer,
       remoteAddress,
+      challenges: this.challenges,
       hasSession: (tsih, initiatorName, isid) => this.registry.has(tsih, initiatorName, isid)
     })
     return new LoginPhase(connection, machine, this)
@@ -178,6 +187,7 @@ export class PortalGroup implements ConnectionHost, Admission {
   refused(connection: Connection, machine: LoginMachine, status: number, message: string): void {
     const { initiatorName, targetName } = machine
     const { remoteAddress } = connection.socket
+    if (status === LoginStatus.AuthenticationFailure) this.throttle.fail(remoteAddress)
     this.events.refused({ remoteAddress, initiatorName, targetName, status, message })
   }
 
@@ -211,6 +221,7 @@ export class PortalGroup implements ConnectionHost, Admission {
   // ——— inside ———
 
   private accept(socket: Socket): void {
+    if (!this.throttle.allows(plainAddress(socket.remoteAddress))) return void socket.destroy()
     if (this.connections.size >= this.connectionsMax || this.pendingLogins() >= PENDING_LOGINS_MAX) {
       // Whoever has been dawdling at the door longest makes room: a crowd that says nothing locks nobody out.
       const oldest = this.oldestPendingLogin()

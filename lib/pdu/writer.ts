@@ -74,11 +74,10 @@ export class PduWriter implements BufferHolder {
   begin(dataLength: number): number {
     assert(this.bhsOffset === NONE, 'a PDU was begun within another')
     const length = BHS_LENGTH + this.digestLength() + dataLength + padLength(dataLength)
-    assert(length <= this.pool.lengthBytes, `a PDU of ${length} bytes is longer than a batch`)
+    assert(length <= this.pool.lengthBytes, 'a PDU is longer than a batch')
     if (!this.makeRoom(length)) return NONE
     const offset = this.position
-    const { buffer } = this
-    for (let i = offset; i < offset + BHS_LENGTH; i++) buffer[i] = 0
+    this.buffer.fill(0, offset, offset + BHS_LENGTH)
     this.bhsOffset = offset
     this.reserved = dataLength
     this.hasDataDigest = this.dataDigest

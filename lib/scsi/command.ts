@@ -35,6 +35,8 @@ export interface Command {
   readonly timeoutSeconds?: number
   /** Runs alone in its task set, whatever its task attribute: compare and write, and the like. */
   readonly alone?: boolean
+  /** Without it every unit has the command; where it says no, the operation code is an invalid one. */
+  supported?(unit: LogicalUnit): boolean
   /** Judges the CDB and starts the command: ends with one of the task's good/check/reply/readMedium/gather/run …. */
   execute(task: Task, unit: LogicalUnit): void
   /** Takes a piece of Data-Out at `at`; false = would block. Without it gathered data and medium writes are the task's. */

@@ -1,14 +1,9 @@
 import type { Command } from './command.js'
 import { commands } from './commands/index.js'
+import { invalidCdbField } from './invalid-field.js'
 import type { LogicalUnit } from './logical-unit.js'
 import type { NexusUnit } from './nexus.js'
-import {
-  INVALID_FIELD_IN_CDB,
-  INVALID_OPCODE,
-  LUN_NOT_SUPPORTED,
-  WRITE_PROTECTED,
-  type SenseCondition
-} from './sense.js'
+import { INVALID_OPCODE, LUN_NOT_SUPPORTED, WRITE_PROTECTED, type SenseCondition } from './sense.js'
 import { Status } from './status.js'
 import { TaskState, type Task } from './task.js'
 
@@ -47,8 +42,8 @@ export class DeviceServer {
 
   /** An opcode that is known, but not with this service action, is an invalid field (SPC-4 §4.3.4.1). */
   private refuse(task: Task): void {
-    if (this.table[task.cdb[0]!] === undefined) return task.check(INVALID_OPCODE, { field: { inCdb: true, byte: 0 } })
-    task.check(INVALID_FIELD_IN_CDB, { field: { inCdb: true, byte: 1, bit: 4 } })
+    if (this.table[task.cdb[0]!] === undefined) return checkOpcode(task)
+    invalidCdbField(task, 1, 4)
   }
 
   private readonly startBlocked = (task: Task): void => {
@@ -63,11 +58,12 @@ export class DeviceServer {
     task.command = command
     if (!command) return this.refuse(task)
     const unit = entry.unit
+    if (command.supported && !command.supported(unit)) return checkOpcode(task)
     if (entry.attention !== undefined && !command.ignoresUnitAttention) return task.check(entry.takeAttention()!)
     if (unit.reservations.conflicts(task.nexus, command)) return task.end(Status.ReservationConflict)
     const stray = strayBit(task.cdb, command.usage)
     if (stray >= 0) {
-      return task.check(INVALID_FIELD_IN_CDB, { field: { inCdb: true, byte: stray >> 3, bit: stray & 7 } })
+      return invalidCdbField(task, stray >> 3, stray & 7)
     }
     if (command.medium) {
       const refusal = mediumRefusal(entry, unit, command)
@@ -75,6 +71,10 @@ export class DeviceServer {
     }
     command.execute(task, unit)
   }
+}
+
+function checkOpcode(task: Task): void {
+  task.check(INVALID_OPCODE, { field: { inCdb: true, byte: 0 } })
 }
 
 function mediumRefusal(entry: NexusUnit, unit: LogicalUnit, command: Command): SenseCondition | undefined {
@@ -87,7 +87,7 @@ function startWithoutUnit(task: Task, command: Command | undefined): void {
   task.command = command
   if (!command?.withoutUnit) return task.check(LUN_NOT_SUPPORTED)
   const stray = strayBit(task.cdb, command.usage)
-  if (stray >= 0) return task.check(INVALID_FIELD_IN_CDB, { field: { inCdb: true, byte: stray >> 3, bit: stray & 7 } })
+  if (stray >= 0) return invalidCdbField(task, stray >> 3, stray & 7)
   // The three commands that answer for a LUN without unit know that `unit` is undefined for them.
   command.execute(task, undefined as unknown as LogicalUnit)
 }

@@ -23,6 +23,11 @@ export class Reservations {
     return this.persistent.type !== undefined && this.persistent.conflicts(nexus, command)
   }
 
+  /** True when somebody else's reservation forbids all that only a holder may do. */
+  excludes(nexus: Nexus): boolean {
+    return this.conflicts(nexus, HOLDERS_ONLY)
+  }
+
   /** RESERVE: false when it conflicts. */
   reserve(nexus: Nexus): boolean {
     if (!this.persistent.empty) return this.compatible(nexus)
@@ -55,7 +60,7 @@ export class Reservations {
   private compatible(nexus: Nexus): boolean {
     if (!this.persistent.isRegistered(nexus)) return false
     const type = this.persistent.type
-    return type !== undefined && !this.persistent.conflicts(nexus, MEDIUM_WRITE)
+    return type !== undefined && !this.persistent.conflicts(nexus, HOLDERS_ONLY)
   }
 
   private reserveConflicts(nexus: Nexus, command: Command): boolean {
@@ -66,4 +71,4 @@ export class Reservations {
 }
 
 /** Stands for any command that only a holder may send. */
-const MEDIUM_WRITE = { access: 'write' } as Command
+const HOLDERS_ONLY = { access: 'write' } as Command

@@ -5,7 +5,7 @@ import type { Command } from './command.js'
 import type { LogicalUnit } from './logical-unit.js'
 import type { Nexus } from './nexus.js'
 import { encodeSense, type SenseCondition, type SenseDetail } from './sense.js'
-import { Staging } from './staging.js'
+import type { Staging } from './staging.js'
 import { Status } from './status.js'
 import { conditionOf } from './volume-errors.js'
 
@@ -184,9 +184,10 @@ export class Task {
   }
 
   /** Work written as a promise, for rare commands. It sets the outcome itself, or GOOD is taken; a throw is a check. */
-  run(work: Promise<void>): void {
+  run(work: () => Promise<void>): void {
+    // First the state: what runs before the work's first await may end the task already.
     this.state = TaskState.Pending
-    work.then(
+    work().then(
       () => this.settle(),
       (error: unknown) => {
         this.failed(error instanceof Error ? error : new Error(messageOf(error)))

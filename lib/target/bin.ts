@@ -2,7 +2,6 @@ import { mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { codeOf, messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
-import { formatSize } from '../util/units.js'
 import { hashOf } from './state-directory.js'
 import { readJson, writeJson } from './json-file.js'
 import type { ListeningTime } from './listening-time.js'
@@ -191,9 +190,4 @@ function parseEntry(path: string, id: string, value: unknown): BinnedDelta {
     binnedAt: fields.count('binnedAt'),
     removeAt: fields.count('removeAt')
   }
-}
-
-/** For log lines. */
-export function describeBytes(bytes: number): string {
-  return formatSize(bytes)
 }

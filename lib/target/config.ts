@@ -43,7 +43,6 @@ export interface Configuration {
 export async function readConfiguration(sources: ConfigSources): Promise<Configuration> {
   const problems = new Problems()
   const file = await readFile(sources, problems)
-  problems.check()
   const reader = new ConfigurationReader(sources, file, problems)
   const configuration = await reader.read()
   problems.check()
@@ -139,7 +138,7 @@ class ConfigurationReader {
   private async targets(): Promise<readonly TargetOptions[]> {
     const { commandLine } = this.sources
     const described = this.file.targets
-    if (described === undefined) return [await this.target(this.serverLayers, 'lun')]
+    if (described === undefined) return [await this.target(this.serverLayers, '--lun')]
     this.refuseForMany(described)
     const targets: TargetOptions[] = []
     for (const { entries, where } of described) {

@@ -1,26 +1,22 @@
 import type { DeltaBudget } from '../volume/delta/budget.js'
+import type { BaseFingerprint } from '../volume/delta/journal-format.js'
 import type { Volume } from '../volume/volume.js'
 
-/** What a delta has been written over; a delta whose fingerprint differs from its base's is never attached. */
-export interface BaseFingerprint {
-  readonly uuid: string
-  readonly generation: number
-  /** Bytes. */
-  readonly size: number
-  readonly mtimeNs: bigint
-  readonly inode: bigint
-}
+export type { BaseFingerprint }
 
 export interface DeltaDiskOptions {
   readonly base: Volume
   readonly fingerprint: BaseFingerprint
   readonly directory: string
+  /** What its files are called, without the epoch. */
+  readonly name: string
   readonly targetName: string
   readonly initiatorName: string
   readonly lun: number
   readonly chapUser: string | undefined
   readonly incarnation: number
-  readonly epoch: number
+  /** A new delta's epoch is higher than this. */
+  readonly epochAfter: number
   readonly chunkBytes: number
   readonly budget: DeltaBudget
   /** Reached the soft threshold; called once, and again after the use had fallen below it. */
@@ -33,15 +29,26 @@ export interface DeltaDisk {
   readonly volume: Volume
   /** Something has been written in this epoch: there are files. */
   readonly stored: boolean
+  /** Number of the epoch, over all restores and losses. */
+  readonly epoch: number
+  /** What the delta's files say; that of the options when there were none. */
+  readonly incarnation: number
+  /** Files that a crash left over and nobody uses. */
+  readonly leftovers: readonly string[]
   /** Bytes stored for this unit now. */
   readonly bytesStored: number
   /**
    * Ends the epoch: its files are in `directory` when this resolves, and the disk reads as its base. Waits for requests
-   * under way. The next epoch's number is the caller's to remember.
+   * under way. It begins a new epoch.
    */
-  restore(directory: string): Promise<void>
+  restore(directory: string): Promise<DroppedEpoch>
   /** Keeps the files. */
   close(): Promise<void>
+}
+
+export interface DroppedEpoch {
+  /** Resolves when the drop survives a power cut. The next login of this initiator waits for it, its logout does not. */
+  readonly durable: Promise<void>
 }
 
 /** Opens what is there, or a new delta that makes its files at the first write. Throws DeltaError. */

@@ -28,7 +28,7 @@ export interface UnitRecord {
   readonly lun: number
   /** Rises only when a delta was lost. */
   incarnation: number
-  /** Rises at every restore; the delta's files carry it. */
+  /** The last epoch that has ended; the delta's files carry a higher one. */
   epoch: number
   /** Files of this epoch exist: if they are missing, the delta was removed. */
   stored: boolean

@@ -10,8 +10,9 @@ import { codeOf, messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { formatDuration, formatSize } from '../util/units.js'
 import { SOFT_SHARE, type SpaceBudget } from '../volume/delta/budget.js'
+import { listDelta, type DeltaListing } from '../volume/delta/files.js'
 import type { Volume } from '../volume/volume.js'
-import type { Bin } from './bin.js'
+import type { Bin, BinSource } from './bin.js'
 import type { DeltaDisk, OpenDeltaDisk } from './delta-disk.js'
 import { unitIdentity } from './identity.js'
 import type { Image } from './images.js'
@@ -86,6 +87,8 @@ export class Initiator {
   private open: OpenUnit[] | undefined
   private role: InitiatorRole = 'private'
   private draining = false
+  /** Restores that a power cut could still undo. */
+  private durable: Promise<void> = Promise.resolve()
 
   constructor(context: InitiatorContext, record: InitiatorRecord) {
     this.context = context
@@ -118,6 +121,11 @@ export class Initiator {
     return this.steps.busy
   }
 
+  /** Resolves when nothing is under way any more. */
+  async idle(): Promise<void> {
+    while (this.busy) await this.steps.idle()
+  }
+
   /** Units and deltas are open. */
   get isOpen(): boolean {
     return this.open !== undefined
@@ -140,7 +148,18 @@ export class Initiator {
       bytes: this.open?.find((open) => open.record.lun === lun)?.delta?.bytesStored
     }))
     const sessions = this.nexuses.size
-    return { targetName, initiatorName, sessions, lastSeen, lastAddress, end, graceLeftMs, chapUser, role: this.role, units }
+    return {
+      targetName,
+      initiatorName,
+      sessions,
+      lastSeen,
+      lastAddress,
+      end,
+      graceLeftMs,
+      chapUser,
+      role: this.role,
+      units
+    }
   }
 
   // --- Sessions ---
@@ -201,6 +220,7 @@ export class Initiator {
     this.refuseOthers(request, role)
     try {
       this.reserveImages(role)
+      await this.settleRestores()
       if (this.nexuses.size === 0 && !this.hasDelta) this.record.chapUser = request.chapName
       const units = await this.openUnits(role)
       const nexus = this.makeNexus(request, units)
@@ -218,8 +238,8 @@ export class Initiator {
   /** Synchronous, so that of an author and a client that log in at once one finds the other. */
   private reserveImages(role: InitiatorRole): void {
     for (const { image, readOnly } of this.context.sources) {
-      if (role === 'author' && !readOnly) image.claim(this.key, this.initiatorName)
-      else image.hold(this.key, this.initiatorName)
+      if (role === 'author' && !readOnly) image.claim(this.key, this)
+      else image.hold(this.key, this)
     }
   }
 
@@ -227,6 +247,13 @@ export class Initiator {
   private async leaveImages(clean: boolean): Promise<void> {
     await this.closeUnits()
     for (const { image } of this.context.sources) await image.leaveAuthor(this.key, clean)
+  }
+
+  /** A restore that may not survive a power cut would bring back, after it, what the client has seen go. */
+  private async settleRestores(): Promise<void> {
+    const { durable } = this
+    this.durable = Promise.resolve()
+    await durable
   }
 
   private refuseOthers(request: NexusRequest, role: InitiatorRole): void {
@@ -300,9 +327,7 @@ export class Initiator {
 
   private setGrace(ends: number): void {
     this.record.graceEnds = ends
-    this.context.listening.setDeadline(this.key, ends, () => {
-      void this.steps.run(() => this.graceOver()).catch((error: unknown) => this.report(error))
-    })
+    this.context.listening.setDeadline(this.key, ends, () => this.later(() => this.graceOver()))
   }
 
   private async graceOver(): Promise<void> {
@@ -320,7 +345,13 @@ export class Initiator {
         `${this.initiatorName} restored at ${this.targetName}: ${formatSize(bytes)} dropped in ${tookMs.toFixed(1)} ms`
       )
     }
-    await this.settle()
+    this.releaseImages()
+    // The record is the commit point after a crash of the process; the power cut is waited for behind the response.
+    await this.save(false)
+    this.later(async () => {
+      await this.settleRestores()
+      await this.settle()
+    })
   }
 
   /** The deltas are gone without their client's logout: whoever may hold a cache of them must notice. */
@@ -354,25 +385,25 @@ export class Initiator {
   private async binUnit(unit: UnitRecord, reason: DeltaEvent): Promise<number> {
     const delta = this.open?.find(({ record }) => record === unit)?.delta
     const bytes = delta?.bytesStored ?? 0
-    const source = {
-      targetName: this.targetName,
-      initiatorName: this.initiatorName,
-      lun: unit.lun,
-      incarnation: unit.incarnation,
-      epoch: unit.epoch,
-      bytes,
-      reason
-    }
+    const epoch = delta?.epoch ?? (await this.newestEpoch(unit))
+    const source = this.binSource(unit, epoch, bytes, reason)
     if (delta) {
       const place = await this.context.bin.prepare(source)
-      await delta.restore(place.path)
+      const { durable } = await delta.restore(place.path)
+      this.durable = Promise.all([this.durable, durable]).then(() => undefined)
+      // Whoever logs in next hears of a failure.
+      this.durable.catch(() => undefined)
       this.context.bin.settle(place)
     } else {
       await this.context.bin.moveIn(source, await this.filesOf(unit))
     }
-    unit.epoch++
+    unit.epoch = Math.max(unit.epoch, epoch)
     unit.stored = false
     return bytes
+  }
+
+  private binSource({ lun, incarnation }: UnitRecord, epoch: number, bytes: number, reason: DeltaEvent): BinSource {
+    return { targetName: this.targetName, initiatorName: this.initiatorName, lun, incarnation, epoch, bytes, reason }
   }
 
   private renew(unit: UnitRecord): void {
@@ -387,7 +418,7 @@ export class Initiator {
     if (command === 'read-capacity' && record.fence.suspects.includes(nexus.isid)) return
     entry.fenced = false
     record.fence.accepted = [...record.fence.accepted, nexus.isid].slice(-MAX_ISIDS)
-    this.saveSoon()
+    this.later(() => this.save())
   }
 
   // --- Units ---
@@ -399,6 +430,7 @@ export class Initiator {
     const open: OpenUnit[] = []
     this.open = open
     for (const source of this.context.sources) {
+      await source.image.ready()
       open.push(role === 'author' ? await this.openForAuthor(source) : await this.openPrivate(source))
     }
     return open
@@ -414,7 +446,8 @@ export class Initiator {
   private async openPrivate(source: UnitSource): Promise<OpenUnit> {
     const record = this.unitRecord(source)
     const base = source.image.view(source.partition, source.blockSize)
-    if (source.readOnly) return { source, record, unit: this.makeUnit(source, record, base, undefined), delta: undefined }
+    if (source.readOnly)
+      return { source, record, unit: this.makeUnit(source, record, base, undefined), delta: undefined }
     const delta = await this.openDelta(source, record, base)
     return { source, record, unit: this.makeUnit(source, record, delta.volume, delta), delta }
   }
@@ -422,8 +455,7 @@ export class Initiator {
   /** The delta of this unit; one that is not what the record and the base say counts as lost, and a new one follows. */
   private async openDelta(source: UnitSource, record: UnitRecord, base: Volume): Promise<DeltaDisk> {
     const directory = await this.context.state.makeDeltaDirectory(this.record)
-    const files = await this.filesOf(record)
-    if (record.stored && files.length === 0) await this.loseUnit(record, 'removed', 'its files are gone')
+    await this.compareFiles(record)
     try {
       return await this.openEpoch(source, record, base, directory)
     } catch (error) {
@@ -434,26 +466,28 @@ export class Initiator {
     }
   }
 
-  private openEpoch(
-    source: UnitSource,
-    record: UnitRecord,
-    base: Volume,
-    directory: string
-  ): Promise<DeltaDisk> {
-    return this.context.openDelta({
+  private async openEpoch(source: UnitSource, record: UnitRecord, base: Volume, directory: string): Promise<DeltaDisk> {
+    const delta = await this.context.openDelta({
       base,
       fingerprint: source.image.fingerprint,
       directory,
+      name: deltaName(source.lun),
       targetName: this.targetName,
       initiatorName: this.initiatorName,
       lun: source.lun,
       chapUser: this.record.chapUser,
       incarnation: record.incarnation,
-      epoch: record.epoch,
+      epochAfter: record.epoch,
       chunkBytes: this.context.chunkBytes,
       budget: this.budget,
       nearlyFull: () => this.warnNearlyFull(source.lun)
     })
+    // Only after a damaged record they differ: then the delta knows better.
+    if (delta.stored) record.incarnation = delta.incarnation
+    if (delta.leftovers.length > 0) {
+      await this.context.bin.moveIn(this.binSource(record, delta.epoch - 1, 0, 'logout'), delta.leftovers)
+    }
+    return delta
   }
 
   private async loseUnit(unit: UnitRecord, event: DeltaEvent, why: string): Promise<void> {
@@ -515,12 +549,10 @@ export class Initiator {
 
   private async recover(): Promise<void> {
     for (const unit of this.record.units) {
-      const files = await this.filesOf(unit)
-      if (files.length > 0) unit.stored = true
-      else if (unit.stored) await this.loseUnit(unit, 'removed', 'its files are gone')
+      await this.compareFiles(unit)
     }
     if (!this.hasDelta) return this.settle()
-    for (const { image } of this.context.sources) image.hold(this.key, this.initiatorName)
+    for (const { image } of this.context.sources) image.hold(this.key, this)
     const { action } = restorePolicy('server-started', 0)
     if (action !== 'keep') return
     const now = this.context.listening.now()
@@ -541,9 +573,14 @@ export class Initiator {
     await this.closeUnits()
     this.context.listening.clearDeadline(this.key)
     this.record.graceEnds = undefined
-    for (const { image } of this.context.sources) image.release(this.key)
+    this.releaseImages()
     if (isForgettable(this.record)) await this.context.state.forgetInitiator(this.record)
     else await this.save()
+  }
+
+  private releaseImages(): void {
+    if (this.nexuses.size > 0) return
+    for (const { image } of this.context.sources) image.release(this.key)
   }
 
   private storedNow(unit: UnitRecord): boolean {
@@ -551,27 +588,43 @@ export class Initiator {
     return open?.delta ? open.delta.stored : unit.stored
   }
 
-  /** Files of any epoch: those of an older one are left over from a crash and belong to nobody. */
-  private async filesOf({ lun, epoch }: UnitRecord): Promise<string[]> {
+  /** Holds what is on disk against what is remembered. */
+  private async compareFiles(unit: UnitRecord): Promise<void> {
+    const { epoch } = await this.listFiles(unit.lun)
+    const stored = epoch !== undefined && epoch > unit.epoch
+    if (unit.stored && !stored) await this.loseUnit(unit, 'removed', 'its files are gone')
+    // An epoch that has ended came back: somebody copied it, or a power cut undid the move to the bin.
+    else if (epoch !== undefined && !stored) await this.binUnit(unit, 'removed')
+    unit.stored = stored
+  }
+
+  private async newestEpoch({ lun }: UnitRecord): Promise<number> {
+    return (await this.listFiles(lun)).epochMax
+  }
+
+  private listFiles(lun: number): Promise<DeltaListing> {
+    return listDelta(this.context.state.deltaPath(this.record), deltaName(lun))
+  }
+
+  /** All files of the unit, whatever their epoch. */
+  private async filesOf({ lun }: UnitRecord): Promise<string[]> {
     const directory = this.context.state.deltaPath(this.record)
-    const names = await readdir(directory).catch((error: unknown) => {
-      if (codeOf(error) === 'ENOENT') return []
-      throw error
-    })
-    return names.filter((name) => name.startsWith(`${deltaName(lun, epoch)}.`)).map((name) => join(directory, name))
+    const names = await readdir(directory).catch(noneIfMissing)
+    return names.filter((name) => name.startsWith(`${deltaName(lun)}-`)).map((name) => join(directory, name))
   }
 
   private see(): void {
     this.record.lastSeen = this.context.clock.now()
   }
 
-  private async save(): Promise<void> {
+  private async save(durable = true): Promise<void> {
     for (const unit of this.record.units) unit.stored = this.storedNow(unit)
-    await this.context.state.saveInitiator(this.record)
+    await this.context.state.saveInitiator(this.record, durable)
   }
 
-  private saveSoon(): void {
-    void this.steps.run(() => this.save()).catch((error: unknown) => this.report(error))
+  /** A step that nobody waits for. */
+  private later(step: () => Promise<void>): void {
+    void this.steps.run(step).catch((error: unknown) => this.report(error))
   }
 
   private report(error: unknown): void {
@@ -616,9 +669,9 @@ export interface UnitView {
   readonly bytes: number | undefined
 }
 
-/** Base name of the files of one epoch of one delta. */
-export function deltaName(lun: number, epoch: number): string {
-  return `lun-${lun}-epoch-${epoch}`
+/** What the files of a unit's delta are called, without the epoch. */
+export function deltaName(lun: number): string {
+  return `lun-${lun}`
 }
 
 /** Windows and ESXi align to it; the chunk of a delta is no smaller. */
@@ -638,6 +691,11 @@ const LOSSES: Readonly<Partial<Record<DeltaEvent, string>>> = {
   'base-changed': 'the image is not the one it was written over',
   unreadable: 'it cannot be read',
   removed: 'it was removed'
+}
+
+function noneIfMissing(error: unknown): string[] {
+  if (codeOf(error) === 'ENOENT') return []
+  throw error
 }
 
 function fence(nexus: Nexus, record: UnitRecord): void {

@@ -31,18 +31,19 @@ async function readText(path: string): Promise<string | undefined> {
 /**
  * Replaces the file as a whole, mode 0600: a reader, also one after a power cut, finds the old or the new content. The
  * caller sees to it that nobody else writes the same path at the same time.
+ * @param durable - false leaves the power cut to a later call; the death of the process is survived at once
  */
-export async function writeJson(path: string, value: unknown): Promise<void> {
+export async function writeJson(path: string, value: unknown, durable = true): Promise<void> {
   const draft = `${path}.new`
   const file = await open(draft, 'w', 0o600)
   try {
     await file.writeFile(`${JSON.stringify(value, undefined, 2)}\n`)
-    await file.sync()
+    if (durable) await file.sync()
   } finally {
     await file.close()
   }
   await rename(draft, path)
-  await syncDirectory(dirname(path))
+  if (durable) await syncDirectory(dirname(path))
 }
 
 export async function removeFile(path: string): Promise<void> {

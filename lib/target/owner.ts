@@ -56,7 +56,7 @@ export class LocalOwners implements Owners {
     try {
       return await initiator.openNexus(request, role)
     } finally {
-      await this.rest(initiator)
+      this.restSoon(initiator)
     }
   }
 
@@ -64,7 +64,7 @@ export class LocalOwners implements Owners {
     const initiator = this.initiators.get(keyOf(nexus))
     if (!initiator) return
     await initiator.closeNexus(nexus, end)
-    await this.rest(initiator)
+    this.restSoon(initiator)
   }
 
   drain(key: InitiatorKey): Promise<void> {
@@ -81,7 +81,7 @@ export class LocalOwners implements Owners {
     const initiator = this.initiators.get(keyOf(key))
     if (!initiator) return { bytes: 0, tookMs: 0 }
     const discarded = await initiator.discard(event)
-    await this.rest(initiator)
+    this.restSoon(initiator)
     return discarded
   }
 
@@ -95,6 +95,11 @@ export class LocalOwners implements Owners {
     this.idle.clear()
   }
 
+  /** Resolves when everything that was begun has ended; for specs and for the end of the server. */
+  async idle(): Promise<void> {
+    await Promise.all([...this.initiators.values()].map((initiator) => initiator.idle()))
+  }
+
   private get(key: InitiatorKey): Initiator {
     const text = keyOf(key)
     let initiator = this.initiators.get(text)
@@ -106,6 +111,10 @@ export class LocalOwners implements Owners {
       this.initiators.set(text, initiator)
     }
     return initiator
+  }
+
+  private restSoon(initiator: Initiator): void {
+    void initiator.idle().then(() => this.rest(initiator))
   }
 
   /** After a session: forgets an initiator that left nothing, and closes the delta of the one that is longest absent. */

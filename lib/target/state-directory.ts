@@ -46,6 +46,10 @@ export class StateDirectory {
     return join(this.path, 'bin')
   }
 
+  hashOf({ targetName, initiatorName }: Pick<InitiatorRecord, 'targetName' | 'initiatorName'>): string {
+    return hashOf(targetName, initiatorName)
+  }
+
   /** Where the files of an initiator's deltas are; made by {@link makeDeltaDirectory}. */
   deltaPath(record: Pick<InitiatorRecord, 'targetName' | 'initiatorName'>): string {
     return join(this.path, 'deltas', hashOf(record.targetName, record.initiatorName))
@@ -96,8 +100,9 @@ export class StateDirectory {
     return list
   }
 
-  async saveInitiator(record: InitiatorRecord): Promise<void> {
-    await writeJson(this.initiatorPath(record), formatInitiatorRecord(record))
+  /** @param durable - see {@link writeJson} */
+  async saveInitiator(record: InitiatorRecord, durable = true): Promise<void> {
+    await writeJson(this.initiatorPath(record), formatInitiatorRecord(record), durable)
   }
 
   /** The initiator has nothing here any more. Its delta directory goes only when it is empty. */

@@ -1,3 +1,5 @@
+import { types } from 'node:util'
+
 /**
  * The root of every error that Cloud-x itself raises: a stable `code` for programs, a sentence for people, and the
  * original error as `cause` for the log. Folders derive their own (PduError, LoginError, TargetError …) and add what
@@ -16,11 +18,15 @@ export class IscsiError extends Error {
 
 /** The `code` of any thrown value, or `'EUNKNOWN'`; for tables that translate codes. */
 export function codeOf(error: unknown): string {
-  if (error instanceof Error && 'code' in error && typeof error.code === 'string') return error.code
-  return 'EUNKNOWN'
+  return isError(error) && 'code' in error && typeof error.code === 'string' ? error.code : 'EUNKNOWN'
 }
 
 /** The sentence of any thrown value, without its stack. */
 export function messageOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+  return isError(error) ? error.message : String(error)
+}
+
+/** Not `instanceof`, because an error of Node itself is none of ours where code runs in a context of its own. */
+function isError(error: unknown): error is Error {
+  return types.isNativeError(error)
 }

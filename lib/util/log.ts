@@ -51,7 +51,6 @@ export function openLog(
     level: options.level,
     levels: Object.fromEntries(LOG_LEVELS.map((level, index) => [level, index])),
     format: options.format === 'json' ? jsonLine() : humanLine(),
-    // A console that went away (EPIPE) or a full disk must not end the server.
     transports: [new winston.transports.Stream({ stream, eol: '\n' })],
     exitOnError: false
   })
@@ -64,13 +63,14 @@ export function openLog(
     })
     logger.add(file)
   }
-  logger.on('error', () => undefined)
+  logger.on('error', ignore)
+  stream.on('error', ignore)
   return {
     error: (message, fields) => void logger.log('error', message, { fields }),
     warn: (message, fields) => void logger.log('warn', message, { fields }),
     info: (message, fields) => void logger.log('info', message, { fields }),
     debug: (message, fields) => void logger.log('debug', message, { fields }),
-    close: () => closed(logger)
+    close: () => closed(logger, stream)
   }
 }
 
@@ -124,10 +124,16 @@ function localTime(date: Date): string {
   return `${day} ${time}.${String(date.getMilliseconds()).padStart(3, '0')}`
 }
 
+/** A console that went away (EPIPE) or a full disk must not end the server. */
+function ignore(): void {
+  // There is no place left to tell it.
+}
+
 /** Resolves when every transport has written its last line; a file counts when it is closed. */
-async function closed(logger: winston.Logger): Promise<void> {
+async function closed(logger: winston.Logger, stream: NodeJS.WritableStream): Promise<void> {
   const files = logger.transports.filter((transport) => transport instanceof winston.transports.File)
   const finished = files.map((file) => new Promise<void>((resolve) => file.once('finish', () => resolve())))
   logger.end()
   await Promise.all(finished)
+  stream.off('error', ignore)
 }

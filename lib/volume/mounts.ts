@@ -30,32 +30,32 @@ const DEVICES_MAX = 1024
 
 export async function findMount(path: string, options: MountOptions = {}): Promise<Mount | undefined> {
   const machine = new Machine(options.procRoot ?? '/proc', options.sysRoot ?? '/sys')
-  const devices = await machine.devicesOf(path, options.partition)
-  return devices.size === 0 ? undefined : machine.firstUse(devices)
+  return machine.useOf(await machine.devicesBehind(path), options.partition)
 }
 
 /** `major:minor` → kernel name. */
 type Devices = Map<string, string>
 
-class Machine {
+/** One machine as its /proc and /sys show it; @internal apart from specs. */
+export class Machine {
   constructor(
     private readonly procRoot: string,
     private readonly sysRoot: string
   ) {}
 
-  /** The devices whose use would be a use of this path. */
-  async devicesOf(path: string, partition: number | undefined): Promise<Devices> {
-    const devices: Devices = new Map()
-    for (const name of await this.startingPoints(path)) await this.addDisk(name, partition, devices)
-    return devices
-  }
-
-  /** A block device itself; for a file, the loop devices over it. */
-  private async startingPoints(path: string): Promise<string[]> {
+  /** Names of the devices that a path stands for: a block device itself; for a file, the loop devices over it. */
+  async devicesBehind(path: string): Promise<string[]> {
     const stats = await stat(path)
     if (!stats.isBlockDevice()) return this.loopsOver(await realpath(path))
     const name = await this.nameOf(`${major(stats.rdev)}:${minor(stats.rdev)}`)
     return name === undefined ? [] : [name]
+  }
+
+  /** How these devices, or anything on or around them, are in use. */
+  async useOf(names: readonly string[], partition?: number): Promise<Mount | undefined> {
+    const devices: Devices = new Map()
+    for (const name of names) await this.addDisk(name, partition, devices)
+    return devices.size === 0 ? undefined : this.firstUse(devices)
   }
 
   private async nameOf(number: string): Promise<string | undefined> {
@@ -113,7 +113,7 @@ class Machine {
     return directory === undefined ? undefined : basename(join(directory, '..'))
   }
 
-  async firstUse(devices: Devices): Promise<Mount | undefined> {
+  private async firstUse(devices: Devices): Promise<Mount | undefined> {
     for (const line of await this.lines('self/mountinfo')) {
       const mount = parseMountInfo(line)
       const name = mount && (devices.get(mount.number) ?? (await this.namedBy(mount.source, devices)))

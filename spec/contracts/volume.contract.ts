@@ -26,7 +26,7 @@ export interface VolumeTraits {
   writableRange?: { offset: number; length: number }
   /** What `again` opens still has what was written; true by default where `again` exists. */
   persistent?: boolean
-  /** Steps of the random spec, 600 by default. */
+  /** Steps of the random spec, 300 by default. */
   steps?: number
   seed?: number
   /** Longest random request in bytes, 20000 by default. */
@@ -340,7 +340,7 @@ export function volumeContract(
         it(`agrees with a plain array over random steps (seed ${seed})`, async () => {
           const random = new Random(seed)
           const limit = traits.requestBytesMax ?? 20000
-          for (let step = 0; step < (traits.steps ?? 600); step++) {
+          for (let step = 0; step < (traits.steps ?? 300); step++) {
             const [offset, length] = place(random, range().offset, range().length, limit)
             const dice = random.int(10)
             if (dice < 3) await same(offset, length)

@@ -176,11 +176,14 @@ describe('a PduWriter', () => {
     expect(read(socket.bytes()).map(([tag]) => tag)).toEqual([1, 2, 3, 4, 5, 6])
   })
 
-  it('fills a buffer to its last byte', () => {
+  it('fills a buffer to its last byte, behind another PDU or alone', () => {
     const { writer, socket } = setUp({ lengthBytes: 256 })
-    put(writer, 1, 'x'.repeat(208))
+    put(writer, 1)
+    put(writer, 2, 'x'.repeat(160))
+    expect(socket.sends).toHaveLength(0)
+    put(writer, 3, 'x'.repeat(208))
     writer.flush()
-    expect(socket.bytes()).toHaveLength(256)
+    expect(socket.sends.map(({ copy }) => copy.length)).toEqual([256, 256])
   })
 })
 

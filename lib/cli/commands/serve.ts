@@ -33,7 +33,7 @@ export function serveWith(make: MakeServer, watch: WatchStop): Command {
     options: (yargs) =>
       withSettings(
         yargs.positional('image', { type: 'string', array: true, describe: 'The same as --lun' }).option('config', {
-          type: 'string',
+          nargs: 1,
           requiresArg: true,
           group: 'Server:',
           describe: 'Read settings from this file'

@@ -80,7 +80,7 @@ export class IssuedChallenges {
 export class Chap {
   private algorithm: Algorithm | undefined
   private identifier = 0
-  private sent = Buffer.alloc(0)
+  private sent: Buffer = Buffer.alloc(0)
 
   constructor(private readonly options: ChapOptions) {}
 

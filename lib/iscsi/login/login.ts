@@ -18,6 +18,7 @@ import {
   type TextPair,
   type TextParameters
 } from '../../pdu/text.js'
+import { assert } from '../../util/assert.js'
 import type { AccessRequest, Directory } from '../directory.js'
 import { LoginError } from '../errors.js'
 import { defaultParameters, type OfferedParameters, type SessionParameters } from '../parameters.js'
@@ -93,7 +94,7 @@ export interface LoginResult {
   /** As the initiator sent it: always 0, since only a new session is admitted. */
   readonly tsih: number
   readonly cid: number
-  /** CmdSN of the last request: what the first command will carry. */
+  /** CmdSN of the last request, which the first command carries too: Login Requests take none. */
   readonly cmdSn: number
   /** The CHAP name that was proved, or undefined without CHAP. */
   readonly chapName: string | undefined
@@ -141,6 +142,7 @@ export class LoginMachine {
   private first: Request | undefined
   private parties: Parties | undefined
   private alias: string | undefined
+  private stage = 0
   private isOver = false
 
   private requestCount = 0
@@ -177,7 +179,7 @@ export class LoginMachine {
     if ((header.opcode & OPCODE_MASK) !== Opcode.LoginRequest) return close('the first PDU is no Login Request')
     if (this.isOver) return close('a Login Request came after the login had ended')
     const request = (this.request = this.read())
-    this.first ??= request
+    this.first ??= this.start(request)
     try {
       return this.advance(request, this.first, data)
     } catch (error) {
@@ -207,6 +209,12 @@ export class LoginMachine {
     }
   }
 
+  /** The initiator chooses the stage that it starts with, §6.3.1. */
+  private start(request: Request): Request {
+    this.stage = request.stage
+    return request
+  }
+
   private advance(request: Request, first: Request, data: Buffer): LoginStep {
     checkHeader(request)
     checkUnchanged(request, first)
@@ -218,12 +226,6 @@ export class LoginMachine {
     this.pieces = []
     return this.answer(request, parseText(text, 0, text.length, TEXT_LIMITS))
   }
-
-  /** The stage that we are in; the initiator chooses the first. */
-  private get stage(): number {
-    return (this.currentStage ??= this.first!.stage)
-  }
-  private currentStage: number | undefined
 
   private countText(data: Buffer): void {
     this.requestCount++
@@ -384,9 +386,8 @@ export class LoginMachine {
 
   private leave(request: Request, text: Buffer): LoginStep {
     const flags = FLAG_TRANSIT | request.nextStage
-    const { stage } = this
-    this.currentStage = request.nextStage
-    const reply = this.reply(flags | (stage << CURRENT_STAGE_SHIFT), LoginStatus.Success, text)
+    const reply = this.reply(flags | (this.stage << CURRENT_STAGE_SHIFT), LoginStatus.Success, text)
+    this.stage = request.nextStage
     if (request.nextStage !== LoginStage.FullFeaturePhase) return { kind: 'reply', reply }
     this.isOver = true
     return { kind: 'admit', reply, result: this.result(request, this.parties!) }
@@ -420,7 +421,8 @@ export class LoginMachine {
   }
 
   private reply(flags: number, status: number, data: Buffer): LoginReply {
-    const { isid, tsih, initiatorTaskTag } = this.request!
+    assert(this.request, 'a login has nothing to answer before its first request')
+    const { isid, tsih, initiatorTaskTag } = this.request
     return { flags, status, isid: Buffer.from(isid, 'hex'), tsih, initiatorTaskTag, data }
   }
 }

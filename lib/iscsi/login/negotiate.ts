@@ -137,8 +137,10 @@ function admissible(key: NumberKey | DeclaredNumberKey, value: string): number |
 
 /** MaxBurstLength before FirstBurstLength, so that the answer to the second knows the result of the first. */
 function burstsInOrder(pairs: TextParameters): TextParameters {
-  const index = pairs.findIndex(([name]) => name === 'MaxBurstLength')
-  return index < 0 ? pairs : [pairs[index]!, ...pairs.slice(0, index), ...pairs.slice(index + 1)]
+  const first = pairs.findIndex(([name]) => name === 'FirstBurstLength')
+  const burst = pairs.findIndex(([name]) => name === 'MaxBurstLength')
+  if (first < 0 || burst < first) return pairs
+  return pairs.with(first, pairs[burst]!).with(burst, pairs[first]!)
 }
 
 function boundOf(key: NumberKey, negotiation: Negotiation): number {

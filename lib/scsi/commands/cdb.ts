@@ -18,8 +18,6 @@ export const FLAG_DPO = 0x10
 /** GROUP NUMBER: five bits, evaluated in no command here but allowed to be set. */
 export const GROUP_MASK = 0x1f
 
-
-
 export interface BlockRange {
   readonly lba: number
   readonly blocks: number

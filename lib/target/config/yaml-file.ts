@@ -33,7 +33,8 @@ export function parseConfigFile(text: string, name: string, path: string, proble
   const document = parseDocument(text, { schema: 'failsafe', lineCounter: lines, prettyErrors: false, merge: false })
   const reader = new Reader(name, dirname(path), lines, problems)
   for (const error of document.errors) problems.add(reader.at(error.pos[0]), sentenceOf(error.message))
-  if (document.errors.length > 0) return { top: new Map(), targets: undefined }
+  // What follows a broken line is guesswork, so nothing else is judged then.
+  problems.check()
   return reader.file(document.contents)
 }
 
@@ -69,11 +70,11 @@ class Reader {
       this.problems.add(this.where(list), '"targets" must be a list: each target begins with "- lun: …"')
       return []
     }
-    return list.items.map((item) => {
+    return list.items.flatMap((item) => {
       const where = this.where(item)
-      if (isMap(item)) return { entries: this.map(item, 'target'), where }
+      if (isMap(item)) return [{ entries: this.map(item, 'target'), where }]
       this.problems.add(where, 'a target must be "key: value" lines, such as "- lun: ./share.img"')
-      return { entries: new Map(), where }
+      return []
     })
   }
 

@@ -98,7 +98,7 @@ export async function writeCompacted(source: CompactionSource): Promise<Compacti
   let filled = sealRecord(buffer, 0, header.salt)
   let records = 1
   let end = HEADER_LENGTH
-  for (let chunk = 0; chunk < map.chunkCount; ) {
+  for (let chunk = 0; chunk < map.chunkCount;) {
     if (source.stopped()) throw new IscsiError('ECANCELED', 'the delta was closed')
     source.commit()
     const sliceEnd = Math.min(map.chunkCount, chunk + SLICE_CHUNKS)
@@ -124,7 +124,7 @@ export async function writeCompacted(source: CompactionSource): Promise<Compacti
 }
 
 async function writeAll(handle: FileHandle, buffer: Buffer, length: number, position: number): Promise<void> {
-  for (let done = 0; done < length; ) {
+  for (let done = 0; done < length;) {
     const { bytesWritten } = await handle.write(buffer, done, length - done, position + done)
     if (bytesWritten === 0) throw new IscsiError('EIO', 'the new map took no more bytes')
     done += bytesWritten

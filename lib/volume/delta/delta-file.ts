@@ -1,5 +1,5 @@
 import { randomBytes } from 'node:crypto'
-import { rename, stat, open, unlink, type FileHandle } from 'node:fs/promises'
+import { open, rename, unlink, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { assert } from '../../util/assert.js'
 import { IscsiError } from '../../util/errors.js'
@@ -13,7 +13,6 @@ import { deltaPaths, listDelta, syncDirectory, undefinedIfMissing, type DeltaPat
 import {
   HEADER_LENGTH,
   RECORD,
-  RECORD_LENGTH,
   decodeHeader,
   encodeHeader,
   isChunkSize,
@@ -158,6 +157,24 @@ export class DeltaFile {
     return delta
   }
 
+  /** The epoch after this one: empty, without files. */
+  following(): DeltaFile {
+    const header = {
+      ...this.header,
+      epoch: this.epoch + 1,
+      salt: randomBytes(4).readUInt32BE(),
+      snapshotRecords: 0,
+      firstSequence: 0
+    }
+    const report = { replay: undefined, incarnation: header.incarnation, leftovers: [] }
+    const paths = deltaPaths(this.options.directory, this.options.name, header.epoch)
+    return new DeltaFile(this.options, this.budget, header, paths, report, new DeltaMap(chunkCountOf(header)))
+  }
+
+  get directory(): string {
+    return this.options.directory
+  }
+
   get chunkSize(): number {
     return this.header.chunkSize
   }
@@ -253,25 +270,43 @@ export class DeltaFile {
     return this.budget.nearlyFull
   }
 
+  /**
+   * Takes slots for new chunks, at most `count`, in a row; `slots.granted` says how many. The room for them has been
+   * charged in the same turn.
+   */
+  takeSlots(count: number): number {
+    const slot = this.slots.take(count)
+    if (slot < 0) throw new IscsiError('ENOSPC', 'the delta has no slot number left')
+    return slot
+  }
+
+  /** The write into these slots failed; nobody knows them. */
+  cancelSlots(slot: number, count: number): void {
+    this.slots.untake(slot, count)
+    this.settle()
+  }
+
   /** `count` chunks are now in slots from `slot` on; their data has been written. */
   putSlots(chunk: number, count: number, slot: number): void {
     this.replace(chunk, count)
     this.map.assign(chunk, count, slot + 1)
     this.files!.journal.append(RECORD.slots, chunk, count, slot)
-    this.settle()
   }
 
-  /** `count` chunks now read as zeroes; their slots come free once that is committed and no reader knows them. */
+  /**
+   * `count` chunks now read as zeroes; their slots come free once that is committed and no reader knows them.
+   * @throws IscsiError ENOSPC when the map would need a leaf that the budget has not; nothing has changed then
+   */
   putZeroes(chunk: number, count: number): void {
+    this.charge(0, this.map.missingLeaves(chunk, count, ZERO))
     this.replace(chunk, count)
     this.map.assign(chunk, count, ZERO)
     this.files!.journal.append(RECORD.zero, chunk, count, 0)
-    this.settle()
   }
 
   /** Remembers what the map says of these chunks and frees their slots. */
   private replace(chunk: number, count: number): void {
-    for (let done = 0; done < count; ) {
+    for (let done = 0; done < count;) {
       const length = this.map.run(chunk + done, count - done)
       const entry = this.map.entry
       this.remember(chunk + done, length, entry)
@@ -341,7 +376,8 @@ export class DeltaFile {
 
   private rollback(): void {
     this.files?.journal.drop()
-    for (let i = this.undoLength - 3; i >= 0; i -= 3) this.restoreEntry(this.undo[i]!, this.undo[i + 1]!, this.undo[i + 2]!)
+    for (let i = this.undoLength - 3; i >= 0; i -= 3)
+      this.restoreEntry(this.undo[i]!, this.undo[i + 1]!, this.undo[i + 2]!)
     this.forgetUndo()
     this.slots.rollback()
     this.slots.settle()
@@ -350,7 +386,7 @@ export class DeltaFile {
 
   /** Slots that were mapped since the last commit have no journal that knows them, but they may be being read. */
   private restoreEntry(chunk: number, count: number, entry: number): void {
-    for (let done = 0; done < count; ) {
+    for (let done = 0; done < count;) {
       const length = this.map.run(chunk + done, count - done)
       if (this.map.entry !== BASE && this.map.entry !== ZERO) this.slots.discard(this.map.entry - 1, length)
       done += length
@@ -580,7 +616,10 @@ function refuseForeign(header: JournalHeader, options: DeltaOptions): void {
     base.mtimeNs !== wanted.mtimeNs ||
     base.inode !== wanted.inode
   ) {
-    throw new DeltaError('ERR_ISCSI_DELTA_FINGERPRINT', 'the base was changed or exchanged since this delta was written')
+    throw new DeltaError(
+      'ERR_ISCSI_DELTA_FINGERPRINT',
+      'the base was changed or exchanged since this delta was written'
+    )
   }
   const asked = options.owner
   if (

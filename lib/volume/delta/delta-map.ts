@@ -111,7 +111,7 @@ export class DeltaMap {
   assign(chunk: number, count: number, entry: number): void {
     assert(chunk >= 0 && chunk + count <= this.chunkCount, `chunks ${chunk}+${count} of ${this.chunkCount}`)
     const step = entry === BASE || entry === ZERO ? 0 : 1
-    for (let done = 0; done < count; ) {
+    for (let done = 0; done < count;) {
       const at = chunk + done
       const from = at & (LEAF_ENTRIES - 1)
       const length = Math.min(count - done, LEAF_ENTRIES - from)
@@ -120,15 +120,29 @@ export class DeltaMap {
     }
   }
 
-  /** Leaves that putting slots into this range could add at most: what a caller reserves room for. */
-  missingLeaves(chunk: number, count: number): number {
+  /** Leaves that {@link assign} of the same would add: what a caller reserves room for. */
+  missingLeaves(chunk: number, count: number, entry: number): number {
+    const first = (chunk / LEAF_ENTRIES) | 0
     const last = ((chunk + count - 1) / LEAF_ENTRIES) | 0
-    let missing = 0
-    for (let index = (chunk / LEAF_ENTRIES) | 0; index <= last; index++) {
-      const leaf = this.directory.length === 0 ? NO_LEAF : this.directory[index]!
-      if (leaf === NO_LEAF || leaf === ZERO_LEAF) missing++
+    if (entry !== ZERO) {
+      let missing = 0
+      for (let index = first; index <= last; index++) if (this.isMarker(index)) missing++
+      return missing
     }
-    return missing
+    // Zeroes make a leaf only where they cover one in part, and only on top of base.
+    const firstInPart = (chunk & (LEAF_ENTRIES - 1)) !== 0 || (first === last && count < this.entriesOf(first))
+    const lastInPart = last !== first && ((chunk + count) & (LEAF_ENTRIES - 1)) !== 0 && chunk + count < this.chunkCount
+    return (firstInPart && this.isBase(first) ? 1 : 0) + (lastInPart && this.isBase(last) ? 1 : 0)
+  }
+
+  private isMarker(index: number): boolean {
+    if (this.directory.length === 0) return true
+    const leaf = this.directory[index]!
+    return leaf === NO_LEAF || leaf === ZERO_LEAF
+  }
+
+  private isBase(index: number): boolean {
+    return this.directory.length === 0 || this.directory[index] === NO_LEAF
   }
 
   private assignInLeaf(index: number, from: number, length: number, entry: number, step: number): void {

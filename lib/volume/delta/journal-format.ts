@@ -111,7 +111,10 @@ export function decodeHeader(bytes: Buffer): JournalHeader {
   const intact = crc32c(bytes, 0, AT_HEADER_CHECKSUM) === bytes.readUInt32BE(AT_HEADER_CHECKSUM)
   if (!intact) throw unreadable('its header is damaged')
   if (version !== VERSION || bytes.readUInt16BE(AT_HEADER_LENGTH) !== HEADER_LENGTH) {
-    throw new DeltaError('ERR_ISCSI_DELTA_VERSION', `the delta has format version ${version}, this server reads ${VERSION}`)
+    throw new DeltaError(
+      'ERR_ISCSI_DELTA_VERSION',
+      `the delta has format version ${version}, this server reads ${VERSION}`
+    )
   }
   const [target, initiator, chapUser] = readNames(bytes)
   const header: JournalHeader = {
@@ -206,7 +209,7 @@ export class RecordView {
   /** Chunks, or the sequence number that a barrier covers. */
   count = 0
   slot = 0
-  private bytes = MAGIC
+  private bytes: Buffer = MAGIC
   private at = 0
 
   /** Moves to the record at `at`. False if no intact record lies there before `end`. */
@@ -221,7 +224,8 @@ export class RecordView {
     this.at = at
     this.type = type
     this.length = length
-    this.argument = ((bytes[at + AT_ARGUMENT]! << 8) | bytes[at + AT_ARGUMENT + 1]!) * 0x100000000 + getU32(bytes, at + 4)
+    this.argument =
+      ((bytes[at + AT_ARGUMENT]! << 8) | bytes[at + AT_ARGUMENT + 1]!) * 0x100000000 + getU32(bytes, at + 4)
     this.sequence = getU32(bytes, at + AT_SEQUENCE)
     this.count = length >= RECORD_LENGTH ? getU32(bytes, at + AT_COUNT) : 0
     this.slot = length >= RECORD_LENGTH ? getU32(bytes, at + AT_SLOT) : 0
@@ -278,7 +282,8 @@ function readU64(bytes: Buffer, at: number): number {
 
 function writeName(bytes: Buffer, at: number, name: string): number {
   const text = Buffer.from(name, 'utf8')
-  if (text.length > NAME_BYTES_MAX) throw new RangeError(`a name of ${text.length} bytes, ${NAME_BYTES_MAX} are possible`)
+  if (text.length > NAME_BYTES_MAX)
+    throw new RangeError(`a name of ${text.length} bytes, ${NAME_BYTES_MAX} are possible`)
   bytes.writeUInt16BE(text.length, at)
   text.copy(bytes, at + 2)
   return at + 2 + text.length
@@ -286,7 +291,7 @@ function writeName(bytes: Buffer, at: number, name: string): number {
 
 function readNames(bytes: Buffer): string[] {
   const names: string[] = []
-  for (let at = AT_NAMES; names.length < 3; ) {
+  for (let at = AT_NAMES; names.length < 3;) {
     const length = bytes.readUInt16BE(at)
     if (length > NAME_BYTES_MAX) throw unreadable('a name in its header is too long')
     names.push(bytes.toString('utf8', at + 2, at + 2 + length))

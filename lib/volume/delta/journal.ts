@@ -53,7 +53,12 @@ export class Journal {
 
   /** @param slot - the first one for `RECORD.slots`, else 0 */
   append(type: number, chunk: number, count: number, slot: number): void {
-    if (this.lastAt !== NONE && this.lastType === type && this.lastChunkEnd === chunk && this.joins(type, count, slot)) {
+    if (
+      this.lastAt !== NONE &&
+      this.lastType === type &&
+      this.lastChunkEnd === chunk &&
+      this.joins(type, count, slot)
+    ) {
       this.lastCount += count
       setRecordCount(this.pending, this.lastAt, this.lastCount)
     } else {
@@ -87,7 +92,7 @@ export class Journal {
     if (this.pendingEnd === 0) return
     try {
       if (this.broken) throw this.broken
-      for (let at = 0; at < this.pendingEnd; ) at = sealRecord(this.pending, at, this.salt)
+      for (let at = 0; at < this.pendingEnd;) at = sealRecord(this.pending, at, this.salt)
       writeFully(this.fd, this.pending, 0, this.pendingEnd, this.end)
     } catch (error) {
       this.drop()
@@ -141,7 +146,9 @@ export class Journal {
     try {
       fs.ftruncateSync(this.fd, this.end)
     } catch (cause) {
-      this.broken = new IscsiError('EIO', 'the journal of the delta could not be mended after a failed write', { cause })
+      this.broken = new IscsiError('EIO', 'the journal of the delta could not be mended after a failed write', {
+        cause
+      })
     }
   }
 }

@@ -76,7 +76,13 @@ function result(scan: Scan, header: JournalHeader, otherBoot: boolean, dropped: 
 }
 
 /** Applies records to the map until `limit`, a damaged one, or the end. */
-async function scan(file: FileHandle, size: number, header: JournalHeader, map: DeltaMap, limit: number): Promise<Scan> {
+async function scan(
+  file: FileHandle,
+  size: number,
+  header: JournalHeader,
+  map: DeltaMap,
+  limit: number
+): Promise<Scan> {
   const view = new RecordView()
   const seen: Scan = { end: HEADER_LENGTH, count: 0, coveredCount: 0, bootId: undefined }
   const block = Buffer.allocUnsafe(Math.min(BLOCK_BYTES, Math.max(size - HEADER_LENGTH, WORD)))
@@ -180,7 +186,7 @@ export function claimSlots(
   slotFileSize: number,
   claim: (slot: number, count: number) => boolean
 ): void {
-  for (let chunk = 0; chunk < map.chunkCount; ) {
+  for (let chunk = 0; chunk < map.chunkCount;) {
     const count = map.run(chunk, map.chunkCount - chunk)
     if (map.entry !== BASE && map.entry !== ZERO) {
       const slot = map.entry - 1
@@ -195,7 +201,10 @@ export function claimSlots(
 }
 
 function unknownType(type: number): DeltaError {
-  return new DeltaError('ERR_ISCSI_DELTA_VERSION', `the delta has a record of type ${type}, which this server does not know`)
+  return new DeltaError(
+    'ERR_ISCSI_DELTA_VERSION',
+    `the delta has a record of type ${type}, which this server does not know`
+  )
 }
 
 /** Fills the buffer as far as the file goes. */

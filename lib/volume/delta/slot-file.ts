@@ -1,5 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
-import { Adaptive } from '../adaptive.js'
+import { Adaptive, SYNC_BYTES_MAX } from '../adaptive.js'
 import { Transfer, readFully, writeFully } from '../drivers/transfer.js'
 
 /**
@@ -24,15 +24,15 @@ export class SlotFile {
   /** False if the read should go through the pool; then nothing was read. */
   tryRead(buffer: Buffer, start: number, length: number, position: number): boolean {
     const before = performance.now()
-    if (!this.reading.allows(before)) return false
+    if (length > SYNC_BYTES_MAX || !this.reading.allows(before)) return false
     readFully(this.fd, buffer, start, length, position)
     this.reading.took(performance.now() - before, length)
     return true
   }
 
   /** Whether {@link writeNow} may be called, once for all pieces of a request. */
-  allowsWrite(now: number): boolean {
-    return this.writing.allows(now)
+  allowsWrite(now: number, length: number): boolean {
+    return length <= SYNC_BYTES_MAX && this.writing.allows(now)
   }
 
   writeNow(buffer: Buffer, start: number, length: number, position: number): void {

@@ -155,7 +155,7 @@ export class Slots {
 
   /** Tries the rows that begin in this word. True when one is long enough. */
   private findFrom(word: number, count: number): boolean {
-    const end = Math.min((word + 1) << 5 >>> 0, this.highWater)
+    const end = Math.min(((word + 1) << 5) >>> 0, this.highWater)
     for (let slot = (word << 5) >>> 0; slot < end; slot++) {
       if (this.isUsed(slot)) continue
       let length = 1

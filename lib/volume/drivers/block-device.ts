@@ -24,6 +24,8 @@ const SIZE_MAX = 2 ** 53
 const PROBE_LENGTH = 4096
 
 export class BlockDeviceVolume extends FileVolume {
+  /** Bytes; what the device's own partition table counts in. Known from open() on, on Linux. */
+  logicalBlockSize = SECTOR_LENGTH
   private readonly partition: number | undefined
 
   constructor(options: BlockDeviceOptions) {
@@ -45,9 +47,13 @@ export class BlockDeviceVolume extends FileVolume {
   }
 
   protected override async measure(handle: FileHandle, stats: Stats): Promise<number> {
-    const number = `${major(stats.rdev)}:${minor(stats.rdev)}`
-    const sectors = await readWord(join(SYS_ROOT, 'dev/block', number, 'size'))
-    // sysfs counts in 512 bytes whatever the sectors of the device are.
+    const device = join(SYS_ROOT, 'dev/block', `${major(stats.rdev)}:${minor(stats.rdev)}`)
+    // A partition has no queue; its disk, one directory up, has.
+    const queues = ['queue', '../queue'].map((queue) => readWord(join(device, queue, 'logical_block_size')))
+    const blockSize = (await Promise.all(queues)).find((word) => word !== undefined)
+    if (blockSize !== undefined) this.logicalBlockSize = Number(blockSize)
+    const sectors = await readWord(join(device, 'size'))
+    // sysfs counts in 512 bytes whatever the blocks of the device are.
     return sectors === undefined ? probeSize(handle) : Number(sectors) * SECTOR_LENGTH
   }
 

@@ -29,8 +29,8 @@ export interface PartitionOptions {
   readonly blockSize: number
   /** The image's UUID; the disk's identifiers are derived from it. */
   readonly imageUuid: string
-  /** Bytes a logical block of the disk that is read, for an MBR; 512 by default. */
-  readonly sourceBlockSize?: number | undefined
+  /** Bytes a logical block of the disk that is read, asked when it is open; an MBR counts in them. 512 by default. */
+  readonly sourceBlockSize?: () => number
 }
 
 /** Requests that are kept for the next one; those out are one for each request of the requesters' own pools. */
@@ -83,7 +83,7 @@ export class PartitionVolume extends Volume {
 
   private async setUp(): Promise<void> {
     const { partition: number, blockSize, imageUuid, sourceBlockSize } = this.options
-    const table = await readPartitionTable(this.base, sourceBlockSize)
+    const table = await readPartitionTable(this.base, sourceBlockSize?.())
     const partition = partitionNumbered(table, number, this.base.size)
     this.disk = generateDisk(table.kind, partition, blockSize, imageUuid)
     this.sourceTable = table

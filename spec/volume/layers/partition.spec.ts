@@ -43,15 +43,18 @@ async function contentOf(make: () => Volume): Promise<Buffer> {
 }
 
 for (const blockSize of [512, 4096]) {
-  const make = (readOnly: boolean) => () => shown(new MemoryVolume(8 * MIB, readOnly, image()), blockSize)
+  // Partition 2 ends at 4 MiB; the rest of the image is left empty, to be quick.
+  const begin = image().subarray(0, 4 * MIB)
+  const make = (readOnly: boolean) => () => shown(new MemoryVolume(8 * MIB, readOnly, begin), blockSize)
+  const content = contentOf(make(true))
   volumeContract(
     `a partition in blocks of ${blockSize}, read-only`,
-    async () => ({ volume: make(true)(), content: await contentOf(make(true)) }),
+    async () => ({ volume: make(true)(), content: await content }),
     { writable: false }
   )
   volumeContract(
     `a partition in blocks of ${blockSize}, writable`,
-    async () => ({ volume: make(false)(), content: await contentOf(make(false)) }),
+    async () => ({ volume: make(false)(), content: await content }),
     { writable: true, writableRange: { offset: MIB, length: 2 * MIB } }
   )
 }

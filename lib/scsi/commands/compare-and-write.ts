@@ -1,0 +1,76 @@
+import { bytes, defineLayout, u64, u8 } from '../../layout/layout.js'
+import { flushVolume, writeVolume } from '../../volume/promises.js'
+import { defineCommand } from '../command.js'
+import { firstMediumDifference } from '../compare-medium.js'
+import { invalidCdbField } from '../invalid-field.js'
+import { maxCompareAndWriteBlocks } from '../limits.js'
+import { INVALID_FIELD_IN_INFORMATION_UNIT, LBA_OUT_OF_RANGE, MISCOMPARE_DURING_VERIFY } from '../sense.js'
+import { FLAG_DPO, FLAG_FUA } from './cdb.js'
+
+const cdb = defineLayout(16, {
+  opcode: u8,
+  flags: u8,
+  lba: u64,
+  reserved: bytes(3),
+  blocks: u8,
+  group: u8,
+  control: u8
+})
+const view = cdb.view()
+
+const BLOCKS_BYTE = 13
+
+/**
+ * COMPARE AND WRITE, SBC-3 §5.2: blocks to compare with, then as many to write if they are equal. It is atomic because
+ * it runs alone in its task set. The miscompare says the offset of the first byte that differs.
+ */
+export const compareAndWrite = defineCommand(
+  {
+    opcode: 0x89,
+    name: 'COMPARE AND WRITE',
+    usage: [
+      0x89,
+      FLAG_DPO | FLAG_FUA,
+      0xff,
+      0xff,
+      0xff,
+      0xff,
+      0xff,
+      0xff,
+      0xff,
+      0xff,
+      0x00,
+      0x00,
+      0x00,
+      0xff,
+      0x1f,
+      0x00
+    ],
+    access: 'write',
+    medium: true,
+    alone: true,
+    execute(task, unit) {
+      const { lba, blocks } = view.at(task.cdb)
+      if (!unit.covers(lba, blocks)) return task.check(LBA_OUT_OF_RANGE)
+      if (blocks > maxCompareAndWriteBlocks(unit)) return invalidCdbField(task, BLOCKS_BYTE, 7)
+      task.gather(2 * blocks * unit.blockSize)
+    },
+    finish(task, unit) {
+      const data = task.parameters!
+      if (data.length === 0) return task.good()
+      // What was not sent must be neither compared nor written.
+      if (task.received < data.length) return task.check(INVALID_FIELD_IN_INFORMATION_UNIT)
+      const { lba, flags } = view.at(task.cdb)
+      const offset = lba * unit.blockSize
+      const forced = (flags & FLAG_FUA) !== 0 || !unit.writeCacheEnabled
+      const expected = data.subarray(0, data.length / 2)
+      task.run(async () => {
+        const difference = await firstMediumDifference(unit.volume, expected, offset)
+        if (difference >= 0) return task.check(MISCOMPARE_DURING_VERIFY, { information: difference })
+        await writeVolume(unit.volume, data.subarray(data.length / 2), offset)
+        if (forced) await flushVolume(unit.volume)
+      })
+    }
+  },
+  cdb
+)

@@ -1,0 +1,38 @@
+import { defineLayout, u8 } from '../../layout/layout.js'
+import { defineCommand } from '../command.js'
+import { Status } from '../status.js'
+import { flushFor } from './synchronize-cache.js'
+
+const cdb = defineLayout(6, { opcode: u8, flags: u8, reserved: u8, modifier: u8, action: u8, control: u8 })
+const view = cdb.view()
+
+const FLAG_IMMED = 0x01
+const FLAG_START = 0x01
+const FLAG_NO_FLUSH = 0x04
+const POWER_CONDITION_MASK = 0xf0
+
+/**
+ * START STOP UNIT, SBC-3 §5.25. There is no motor and no tray: a stop makes everything durable, and all else is good.
+ * A stopped unit goes on answering, as do those of other servers, and its delta is kept.
+ */
+export const startStopUnit = defineCommand(
+  {
+    opcode: 0x1b,
+    name: 'START STOP UNIT',
+    usage: [0x1b, FLAG_IMMED, 0x00, 0x0f, 0xf7, 0x00],
+    access: 'none',
+    medium: false,
+    // SBC-3 table 13: a plain start is allowed, all else is the holder's.
+    allowedUnderReservation: 'always',
+    execute(task, unit) {
+      const { flags, action } = view.at(task.cdb)
+      const start = (action & (POWER_CONDITION_MASK | FLAG_START)) === FLAG_START
+      if (start) return task.good()
+      if (unit.reservations.excludes(task.nexus)) return task.end(Status.ReservationConflict)
+      const stop = (action & (POWER_CONDITION_MASK | FLAG_START | FLAG_NO_FLUSH)) === 0
+      if (stop) flushFor(task, unit, (flags & FLAG_IMMED) !== 0)
+      else task.good()
+    }
+  },
+  cdb
+)

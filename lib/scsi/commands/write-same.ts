@@ -1,0 +1,111 @@
+import { flushVolume, writeVolume, zeroVolume } from '../../volume/promises.js'
+import { defineCommand, type Command } from '../command.js'
+import { invalidCdbField } from '../invalid-field.js'
+import { maxWriteSameBlocks } from '../limits.js'
+import type { LogicalUnit } from '../logical-unit.js'
+import { PIECE_BYTES, inPieces } from '../pieces.js'
+import { INVALID_FIELD_IN_INFORMATION_UNIT, LBA_OUT_OF_RANGE } from '../sense.js'
+import type { Task } from '../task.js'
+import { cdb10, cdb16, range10, range16, type ReadRange } from './cdb.js'
+
+/** UNMAP: what reads as zeroes afterwards may give its space back. ANCHOR stays out of the usage maps. */
+const FLAG_UNMAP = 0x08
+const UNMAP_BIT = 3
+/** NDOB (16-byte form): no data is sent, zeroes are meant. */
+const FLAG_NDOB = 0x01
+
+/** Zeroing is a matter of the map, not of data: larger pieces than what is written. */
+const ZERO_PIECE_BYTES = 16 * 1024 * 1024
+
+/** WRITE SAME(10), (16): SBC-3 §5.43, §5.44. */
+export const writeSame10 = writeSame('WRITE SAME(10)', 0x41, cdb10, range10, 0, 7, [
+  0x41,
+  FLAG_UNMAP,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0x1f,
+  0xff,
+  0xff,
+  0x00
+])
+export const writeSame16 = writeSame('WRITE SAME(16)', 0x93, cdb16, range16, FLAG_NDOB, 10, [
+  0x93,
+  FLAG_UNMAP | FLAG_NDOB,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0xff,
+  0x1f,
+  0x00
+])
+
+function writeSame(
+  name: string,
+  opcode: number,
+  cdb: { readonly length: number },
+  rangeOf: ReadRange,
+  noDataFlag: number,
+  lengthByte: number,
+  usage: readonly number[]
+): Command {
+  /** 0 blocks mean all to the end (WSNZ=0). */
+  function blocksOf(task: Task, unit: LogicalUnit): number {
+    const { lba, blocks } = rangeOf(task.cdb)
+    return blocks === 0 ? unit.blockCount - lba : blocks
+  }
+  return defineCommand(
+    {
+      opcode,
+      name,
+      usage,
+      access: 'write',
+      medium: true,
+      timeoutSeconds: 120,
+      execute(task: Task, unit: LogicalUnit) {
+        const { lba, blocks, flags } = rangeOf(task.cdb)
+        if ((flags & FLAG_UNMAP) !== 0 && !unit.thin) return invalidCdbField(task, 1, UNMAP_BIT)
+        if (!unit.covers(lba, Math.max(blocks, 1))) return task.check(LBA_OUT_OF_RANGE)
+        if (blocksOf(task, unit) > maxWriteSameBlocks(unit)) return invalidCdbField(task, lengthByte, 7)
+        if ((flags & noDataFlag) !== 0) return fill(task, unit, lba, blocksOf(task, unit))
+        // Half a block or two are a mistake of the client's, and no block must be made of it.
+        if (task.expectedDataOut !== unit.blockSize) return task.check(INVALID_FIELD_IN_INFORMATION_UNIT)
+        task.gather(unit.blockSize)
+      },
+      finish(task, unit) {
+        if (task.received < unit.blockSize) return task.check(INVALID_FIELD_IN_INFORMATION_UNIT)
+        fill(task, unit, rangeOf(task.cdb).lba, blocksOf(task, unit))
+      }
+    },
+    cdb
+  )
+}
+
+/** Writes the block in `task.parameters`, zeroes without one. LBPRZ=1: only zeroes may be unmapped (SBC-3 §4.7.3.4.3). */
+function fill(task: Task, unit: LogicalUnit, lba: number, blocks: number): void {
+  const { volume, blockSize } = unit
+  const offset = lba * blockSize
+  const length = blocks * blockSize
+  const unmap = (task.cdb[1]! & FLAG_UNMAP) !== 0
+  const block = task.parameters
+  task.run(async () => {
+    if (!block || block.equals(Buffer.alloc(blockSize))) {
+      await inPieces(task, length, ZERO_PIECE_BYTES, (at, count) => zeroVolume(volume, offset + at, count, unmap))
+    } else {
+      const pattern = Buffer.alloc(Math.min(PIECE_BYTES, length), block)
+      await inPieces(task, length, PIECE_BYTES, (at, count) =>
+        writeVolume(volume, pattern.subarray(0, count), offset + at)
+      )
+    }
+    if (!unit.writeCacheEnabled) await flushVolume(volume)
+  })
+}

@@ -1,0 +1,158 @@
+import { realpath, stat } from 'node:fs/promises'
+import { codeOf } from '../util/errors.js'
+import { openDriver, type Driver } from '../volume/drivers/index.js'
+import { BlockDeviceVolume } from '../volume/drivers/block-device.js'
+import { createImage, FileVolume } from '../volume/drivers/file.js'
+import { SharedCache } from '../volume/layers/cache.js'
+import { acquireLock, type Lock } from '../volume/lock.js'
+import { buildBase, type BaseOptions } from '../volume/stack.js'
+import type { Volume } from '../volume/volume.js'
+import type { LocatedImage } from './images.js'
+
+/** Read cache of slow drivers when no size is given. Memory is taken as it fills. */
+export const DEFAULT_CACHE_BYTES = 256 * 2 ** 20
+
+/** Where images come from: the drivers, or what a spec puts in their place. */
+export interface ImageStorage {
+  /** Finds an image, or makes the file if there is none. */
+  locate(spec: string, createBytes: number): Promise<LocatedImage>
+  open(located: LocatedImage, options: OpenImageOptions): Promise<StoredImage>
+}
+
+export interface OpenImageOptions {
+  readonly readOnly: boolean
+  readonly imageUuid: string
+  /** The one partition that will be used, so that others of the same disk may be mounted. */
+  readonly partition: number | undefined
+}
+
+/** An image that is open and locked: shared when it is read-only, else exclusively. */
+export interface StoredImage {
+  /** The image as a whole. */
+  readonly whole: Volume
+  /** The whole image, or a disk that holds one of its partitions. Opened at the first call. */
+  view(partition: number | undefined, blockSize: number): Promise<Volume>
+  /** A view that has been opened. */
+  openView(partition: number | undefined, blockSize: number): Volume | undefined
+  /** Waits for requests under way. */
+  close(): Promise<void>
+}
+
+/** @param cacheBytes - see ServerOptions */
+export function fileStorage(cacheBytes: number | undefined, drivers: readonly Driver[] = []): ImageStorage {
+  const shared = cacheBytes === 0 ? undefined : new SharedCache(cacheBytes ?? DEFAULT_CACHE_BYTES)
+  const useCache = cacheBytes === undefined ? 'auto' : 'always'
+  // A layer is never known by the number of an earlier one, so the cache of an image that changed finds nothing.
+  let lastLayerId = 0
+  const cache = () => shared && { shared, layerId: ++lastLayerId }
+  return {
+    locate: (spec, createBytes) => locate(spec, createBytes, drivers),
+    open: async (located, options) => {
+      const stored = new DriverImage(located, options, (extra) => ({ ...extra, cache: cache(), useCache, drivers }))
+      await stored.open()
+      return stored
+    }
+  }
+}
+
+async function locate(spec: string, createBytes: number, drivers: readonly Driver[]): Promise<LocatedImage> {
+  const volume = openDriver(spec, { readOnly: true }, drivers)
+  if (!(volume instanceof FileVolume)) return { key: spec, spec, path: spec, kind: 'other', created: false }
+  if (volume instanceof BlockDeviceVolume) {
+    const path = await realpath(volume.path)
+    return { key: path, spec, path, kind: 'device', created: false }
+  }
+  const created = await createIfMissing(volume.path, createBytes)
+  const path = await realpath(volume.path)
+  const { dev, ino } = await stat(path, { bigint: true })
+  return { key: `${dev}:${ino}`, spec, path, kind: 'file', created }
+}
+
+async function createIfMissing(path: string, createBytes: number): Promise<boolean> {
+  try {
+    await stat(path)
+    return false
+  } catch (error) {
+    if (codeOf(error) !== 'ENOENT') return false
+    await createImage(path, createBytes)
+    return true
+  }
+}
+
+type Complete = (options: Pick<BaseOptions, 'readOnly' | 'blockSize' | 'imageUuid'>) => BaseOptions
+
+/** Block size of a view in which it makes no difference. */
+const ANY_BLOCK_SIZE = 512
+
+class DriverImage implements StoredImage {
+  private lock: Lock | undefined
+  private raw: Volume | undefined
+  private readonly views = new Map<string, Promise<Volume>>()
+  private readonly ready = new Map<string, Volume>()
+
+  constructor(
+    private readonly located: LocatedImage,
+    private readonly options: OpenImageOptions,
+    private readonly complete: Complete
+  ) {}
+
+  async open(): Promise<void> {
+    const { located, options } = this
+    // The driver explains better than a lock what is wrong with a path.
+    this.raw = this.makeWhole()
+    await this.raw.open()
+    try {
+      if (located.kind !== 'other') this.lock = await acquireLock(located.path, { exclusive: !options.readOnly })
+    } catch (error) {
+      await this.raw.close()
+      throw error
+    }
+  }
+
+  get whole(): Volume {
+    return this.raw!
+  }
+
+  async view(partition: number | undefined, blockSize: number): Promise<Volume> {
+    if (partition === undefined) return this.whole
+    const key = `${partition}/${blockSize}`
+    let view = this.views.get(key)
+    if (!view) {
+      view = this.openPartition(partition, blockSize)
+      this.views.set(key, view)
+      view.then(
+        (volume) => this.ready.set(key, volume),
+        () => this.views.delete(key)
+      )
+    }
+    return view
+  }
+
+  openView(partition: number | undefined, blockSize: number): Volume | undefined {
+    return partition === undefined ? this.whole : this.ready.get(`${partition}/${blockSize}`)
+  }
+
+  async close(): Promise<void> {
+    const views = await Promise.allSettled(this.views.values())
+    for (const view of views) if (view.status === 'fulfilled') await view.value.close()
+    await this.raw?.close()
+    await this.lock?.release()
+  }
+
+  private makeWhole(): Volume {
+    const { readOnly, imageUuid, partition } = this.options
+    const options = this.complete({ readOnly, imageUuid, blockSize: ANY_BLOCK_SIZE })
+    if (partition === undefined) return buildBase({ driver: this.located.spec }, options)
+    return openDriver(this.located.spec, { readOnly, partition }, options.drivers)
+  }
+
+  private async openPartition(partition: number, blockSize: number): Promise<Volume> {
+    const { readOnly, imageUuid } = this.options
+    const volume = buildBase(
+      { driver: this.located.spec, partition },
+      this.complete({ readOnly, imageUuid, blockSize })
+    )
+    await volume.open()
+    return volume
+  }
+}

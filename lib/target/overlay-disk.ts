@@ -1,0 +1,60 @@
+import { Overlay } from '../volume/layers/overlay.js'
+import type { DeltaDisk, DeltaDiskOptions, DroppedEpoch, OpenDeltaDisk } from './delta-disk.js'
+
+/** Delta disks as the volume layer makes them: an overlay whose delta lies in files. */
+export const openOverlayDisk: OpenDeltaDisk = async (options) => {
+  const overlay = new Overlay({
+    base: options.base,
+    onNearlyFull: options.nearlyFull,
+    delta: {
+      directory: options.directory,
+      name: options.name,
+      // The delta is written over what its unit shows, which may be one partition of the image.
+      base: { ...options.fingerprint, size: options.base.size },
+      owner: ownerOf(options),
+      incarnation: options.incarnation,
+      epochAfter: options.epochAfter,
+      chunkSize: options.chunkBytes,
+      budget: options.budget
+    }
+  })
+  await overlay.open()
+  return new OverlayDisk(overlay)
+}
+
+class OverlayDisk implements DeltaDisk {
+  constructor(readonly volume: Overlay) {}
+
+  get stored(): boolean {
+    return this.volume.stats.journalBytes > 0
+  }
+
+  get bytesStored(): number {
+    return this.volume.stats.bytesStored
+  }
+
+  get epoch(): number {
+    return this.volume.epoch
+  }
+
+  get incarnation(): number {
+    return this.volume.report.incarnation
+  }
+
+  get leftovers(): readonly string[] {
+    return this.volume.report.leftovers
+  }
+
+  async restore(directory: string): Promise<DroppedEpoch> {
+    const { durable } = await this.volume.restore(directory)
+    return { durable }
+  }
+
+  close(): Promise<void> {
+    return this.volume.close()
+  }
+}
+
+function ownerOf({ targetName, initiatorName, lun, chapUser }: DeltaDiskOptions) {
+  return { target: targetName, initiator: initiatorName, lun, chapUser: chapUser ?? '' }
+}

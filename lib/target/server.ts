@@ -1,0 +1,345 @@
+import { EventEmitter } from 'node:events'
+import { isIP } from 'node:net'
+import { resolve } from 'node:path'
+import type { AccessRequest, ChapPolicy, Directory, NexusRequest, SessionEnd } from '../iscsi/directory.js'
+import { LoginError } from '../iscsi/errors.js'
+import { DEFAULT_OFFER } from '../iscsi/parameters.js'
+import { PortalGroup, type PortalGroupOptions, type SessionEvents, type SessionView } from '../iscsi/portal-group.js'
+import type { Nexus } from '../scsi/nexus.js'
+import { systemClock, type Clock } from '../util/clock.js'
+import { messageOf } from '../util/errors.js'
+import type { Logger } from '../util/log.js'
+import { formatAddress } from './addresses.js'
+import type { Control } from './control.js'
+import type { OpenDeltaDisk } from './delta-disk.js'
+import { TargetError } from './errors.js'
+import { fileStorage, type ImageStorage } from './image-storage.js'
+import { Images } from './images.js'
+import { Initiator, type InitiatorContext, type UnitSource } from './initiator.js'
+import { newInitiatorRecord } from './initiator-record.js'
+import { LoginStatus } from './login-status.js'
+import type { ServerOptions, TargetOptions } from './options.js'
+import { openOverlayDisk } from './overlay-disk.js'
+import { LocalOwners, type InitiatorKey } from './owner.js'
+import { OperatorControl } from './operator-control.js'
+import { describeEnded, describeLogin, describeRefusal } from './session-log.js'
+import { StateRoot } from './state-root.js'
+import { TargetNode } from './target.js'
+
+/** How long clients have to answer an Async logout request before they are cut. */
+export const LOGOUT_TIME_MS = 10_000
+/** All portals are one group, so one tag does (RFC 7143 §13.9). */
+const TARGET_PORTAL_GROUP_TAG = 1
+
+export interface ServerParts {
+  readonly log: Logger
+  readonly clock?: Clock
+  /** How images are stored and deltas made; specs put in their own. */
+  readonly storage?: ImageStorage
+  readonly openDelta?: OpenDeltaDisk
+  readonly makePortalGroup?: (options: PortalGroupOptions) => PortalGroupPart
+}
+
+/** What the server needs of a portal group. */
+export type PortalGroupPart = Pick<
+  PortalGroup,
+  'sessions' | 'listen' | 'requestLogout' | 'disconnect' | 'stopListening' | 'close'
+>
+
+interface ServerEvents {
+  login: [session: SessionView]
+  logout: [session: SessionView, end: SessionEnd]
+}
+
+/** A target as it runs, with the state directory that it lives in. */
+interface RunningTarget {
+  readonly node: TargetNode
+  readonly root: StateRoot
+}
+
+/**
+ * The server: portals, targets, images, deltas. It opens everything in {@link open}, answers clients from
+ * {@link listen} on, and {@link close} keeps all deltas.
+ */
+export class IscsiServer extends EventEmitter<ServerEvents> {
+  readonly control: Control
+  private readonly operator: OperatorControl
+  private readonly options: ServerOptions
+  private readonly log: Logger
+  private readonly clock: Clock
+  private readonly openDelta: OpenDeltaDisk
+  private readonly images: Images
+  private readonly targets = new Map<string, RunningTarget>()
+  private readonly roots = new Map<string, StateRoot>()
+  private readonly portalGroup: PortalGroupPart
+  private opening: Promise<void> | undefined
+  private closing: Promise<void> | undefined
+
+  constructor(options: ServerOptions, parts: ServerParts) {
+    super()
+    this.options = options
+    this.log = parts.log
+    this.clock = parts.clock ?? systemClock
+    this.openDelta = parts.openDelta ?? openOverlayDisk
+    const storage = parts.storage ?? fileStorage(options.cacheBytes)
+    this.images = new Images({ storage, clock: this.clock, log: this.log })
+    this.portalGroup = (parts.makePortalGroup ?? makePortalGroup)({
+      directory: this.directory,
+      portals: options.portals,
+      offer: {
+        ...DEFAULT_OFFER,
+        maxRecvDataSegmentLength: options.packetSizeBytes,
+        initialR2T: options.initialR2T,
+        immediateData: options.immediateData
+      },
+      maxSessions: options.maxSessions,
+      multipath: options.multipath,
+      events: this.sessionEvents
+    })
+    this.operator = new OperatorControl({
+      sessions: () => this.portalGroup.sessions,
+      targets: () => [...this.targets.values()].map(({ node }) => node),
+      roots: () => [...this.roots.values()],
+      endSessions: (filter) => this.portalGroup.requestLogout(filter, LOGOUT_TIME_MS)
+    })
+    this.control = this.operator
+  }
+
+  /** Opens images and deltas. Called by {@link listen} when it has not been called before. */
+  open(): Promise<void> {
+    this.opening ??= this.openAll()
+    return this.opening
+  }
+
+  /** @returns the addresses that clients can connect to, in the order of the options */
+  async listen(): Promise<{ address: string; port: number }[]> {
+    await this.open()
+    try {
+      const addresses = await this.portalGroup.listen()
+      for (const root of this.roots.values()) root.startListening()
+      return addresses
+    } catch (error) {
+      await this.close()
+      throw error
+    }
+  }
+
+  /** Asks the clients to log out, waits a bounded time, and keeps all deltas. Harmless when called twice. */
+  close(): Promise<void> {
+    this.closing ??= this.closeAll()
+    return this.closing
+  }
+
+  /** Adds a target while the server runs. */
+  async addTarget(options: TargetOptions): Promise<void> {
+    if (this.targets.has(options.name)) {
+      throw new TargetError('ERR_ISCSI_TARGET_EXISTS', `there is a target ${options.name} already`)
+    }
+    const root = await this.openRoot(options)
+    const sources = await this.openSources(options, root)
+    const context = this.contextOf(sources, root)
+    const owners = new LocalOwners((key) => this.makeInitiator(context, key, root))
+    const node = new TargetNode(options, sources, owners, (holders) => this.discardHolders(holders))
+    this.targets.set(options.name, { node, root })
+    for (const record of root.records.get(options.name) ?? []) await owners.adopt(new Initiator(context, record))
+  }
+
+  /** Ends the sessions of a target and takes it away; its deltas stay on disk. */
+  async removeTarget(name: string): Promise<void> {
+    const target = this.targets.get(name)
+    if (!target) throw new TargetError('ERR_ISCSI_TARGET_UNKNOWN', `there is no target ${name}`)
+    this.targets.delete(name)
+    await this.portalGroup.requestLogout((session) => session.targetName === name, LOGOUT_TIME_MS)
+    await target.node.owners.close()
+  }
+
+  // --- What the protocol asks ---
+
+  private readonly directory: Directory = {
+    targetPortalGroupTag: TARGET_PORTAL_GROUP_TAG,
+    targetAlias: undefined,
+    hasTarget: (name) => this.targets.has(name),
+    mayAccess: (request) => this.nodeOf(request.targetName)?.mayAccess(request) ?? request.targetName === undefined,
+    chap: (request) => this.chapOf(request),
+    visibleTargets: (request) => this.visibleTargets(request),
+    advertisedAddress: (address, port) => this.advertisedAddress(address, port),
+    openNexus: (request) => this.openNexus(request),
+    closeNexus: (nexus, end) => this.closeNexus(nexus, end)
+  }
+
+  private readonly sessionEvents: SessionEvents = {
+    login: (session) => {
+      this.log.info(describeLogin(session), { initiator: session.initiatorName, target: session.targetName })
+      this.emit('login', session)
+    },
+    ended: (session, end, tookMs) => {
+      this.log.info(describeEnded(session, end, tookMs), { initiator: session.initiatorName, end: end.kind })
+      this.emit('logout', session, end)
+    },
+    refused: (refusal) => this.log.warn(describeRefusal(refusal), { initiator: refusal.initiatorName }),
+    dropped: (remoteAddress, cause) => this.log.debug(`connection from ${remoteAddress} dropped: ${cause}`),
+    failed: (error, session) => {
+      const who = session ? `session of ${session.initiatorName}` : 'a connection'
+      this.log.error(
+        `${who} ended by a mistake of ours: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
+      )
+    }
+  }
+
+  private openNexus(request: NexusRequest): Promise<Nexus> {
+    const node = this.nodeOf(request.targetName)
+    if (!node) return Promise.reject(new LoginError(LoginStatus.NotFound, `no target ${request.targetName}`))
+    return node.openNexus(request)
+  }
+
+  private async closeNexus(nexus: Nexus, end: SessionEnd): Promise<void> {
+    await this.nodeOf(nexus.targetName)?.closeNexus(nexus, end)
+  }
+
+  private chapOf(request: AccessRequest): ChapPolicy {
+    if (request.targetName !== undefined) return this.nodeOf(request.targetName)?.access.chap ?? NO_CHAP
+    // Discovery: the secret of any target will do, and none is demanded while one target is open to all.
+    const policies = [...this.targets.values()].map(({ node }) => node.access.chap)
+    return {
+      required: policies.length > 0 && policies.every(({ required }) => required),
+      available: policies.some(({ available }) => available),
+      initiatorSecret: (name) => policies.map((policy) => policy.initiatorSecret(name)).find((secret) => secret),
+      mutual: policies.find(({ mutual }) => mutual)?.mutual
+    }
+  }
+
+  private visibleTargets(request: AccessRequest): string[] {
+    const allowed = [...this.targets.values()].filter(({ node }) =>
+      node.mayAccess({ ...request, targetName: node.name })
+    )
+    return allowed.map(({ node }) => node.name).sort()
+  }
+
+  private advertisedAddress(localAddress: string, localPort: number): string {
+    const { advertise } = this.options
+    if (advertise === undefined) return formatAddress(localAddress, localPort)
+    if (isIP(advertise) === 6) return formatAddress(advertise, localPort)
+    return /:\d+$/.test(advertise) ? advertise : `${advertise}:${localPort}`
+  }
+
+  private nodeOf(name: string | undefined): TargetNode | undefined {
+    return name === undefined ? undefined : this.targets.get(name)?.node
+  }
+
+  // --- Opening and closing ---
+
+  private async openAll(): Promise<void> {
+    try {
+      for (const options of this.options.targets) await this.addTarget(options)
+      for (const root of this.roots.values()) root.warnOfStrangers(new Set(this.targets.keys()))
+    } catch (error) {
+      await this.closeAll()
+      throw error
+    }
+  }
+
+  private async closeAll(): Promise<void> {
+    this.portalGroup.stopListening()
+    await this.portalGroup.requestLogout(() => true, LOGOUT_TIME_MS)
+    await this.portalGroup.close()
+    for (const { node } of this.targets.values()) await quietly(this.log, node.owners.close())
+    await quietly(this.log, this.images.close())
+    for (const root of this.roots.values()) await quietly(this.log, root.close())
+    this.targets.clear()
+    this.roots.clear()
+  }
+
+  private async openRoot(options: TargetOptions): Promise<StateRoot> {
+    const path = this.statePath(options)
+    const known = this.roots.get(path)
+    if (known) return known
+    const root = await StateRoot.open({
+      path,
+      undoMs: this.options.undoMs,
+      deltaTotalBytes: this.options.deltaTotalBytes,
+      clock: this.clock,
+      log: this.log
+    })
+    this.roots.set(path, root)
+    await root.space.start()
+    return root
+  }
+
+  private statePath({ units, name }: TargetOptions): string {
+    if (this.options.stateDirectory !== undefined) return resolve(this.options.stateDirectory)
+    const first = units[0]
+    if (!first) throw new TargetError('ERR_ISCSI_NO_UNIT', `target ${name} has no --lun`)
+    return `${resolve(first.path)}.cloudx`
+  }
+
+  private async openSources({ units, name }: TargetOptions, root: StateRoot): Promise<UnitSource[]> {
+    const sources: UnitSource[] = []
+    for (const unit of units) {
+      const image = await this.images.open(unit, root.directory)
+      const twin = sources.find((source) => source.image === image)
+      if (twin) {
+        throw new TargetError(
+          'ERR_ISCSI_IMAGE_TWICE',
+          `LUN ${twin.lun} and LUN ${unit.lun} of ${name} are the same image, ${image.path}: a client would see two ` +
+            'disks with one signature and take the second offline'
+        )
+      }
+      const { size } = await image.addView(unit.partition, unit.blockSize)
+      if (size % unit.blockSize !== 0) {
+        throw new TargetError(
+          'ERR_ISCSI_IMAGE_SIZE',
+          `${image.path} has ${size} bytes, not a multiple of the block size ${unit.blockSize}`
+        )
+      }
+      const { lun, partition, readOnly, blockSize } = unit
+      sources.push({ lun, image, partition, readOnly, blockSize })
+    }
+    return sources
+  }
+
+  private contextOf(sources: readonly UnitSource[], root: StateRoot): InitiatorContext {
+    const { graceMs, graceClosedMs, deltaLimitBytes, chunkBytes } = this.options
+    return {
+      sources,
+      targetPortalGroupTag: TARGET_PORTAL_GROUP_TAG,
+      state: root.directory,
+      bin: root.bin,
+      space: root.space,
+      listening: root.listening,
+      clock: this.clock,
+      log: this.log,
+      openDelta: this.openDelta,
+      graceMs,
+      graceClosedMs,
+      deltaLimitBytes,
+      chunkBytes
+    }
+  }
+
+  private makeInitiator(context: InitiatorContext, key: InitiatorKey, root: StateRoot): Initiator {
+    const record = newInitiatorRecord(key.targetName, key.initiatorName)
+    record.incarnationFloor = root.incarnationFloor(record, this.clock.now())
+    return new Initiator(context, record)
+  }
+
+  private async discardHolders(holders: readonly InitiatorKey[]): Promise<void> {
+    for (const { targetName, initiatorName } of holders) {
+      await this.operator.discard({ target: targetName, initiator: initiatorName }, 'author-discards')
+    }
+  }
+}
+
+const NO_CHAP: ChapPolicy = {
+  required: false,
+  available: false,
+  initiatorSecret: () => undefined,
+  mutual: undefined
+}
+
+function makePortalGroup(options: PortalGroupOptions): PortalGroupPart {
+  return new PortalGroup(options)
+}
+
+async function quietly(log: Logger, work: Promise<unknown>): Promise<void> {
+  await work.catch((error: unknown) => log.error(`while closing: ${messageOf(error)}`))
+}

@@ -1,0 +1,114 @@
+import type { Clock } from '../util/clock.js'
+import { messageOf } from '../util/errors.js'
+import type { Logger } from '../util/log.js'
+import { removeInSteps } from '../volume/delta/files.js'
+import { acquireLock, type Lock } from '../volume/lock.js'
+import { Bin } from './bin.js'
+import type { InitiatorRecord } from './initiator-record.js'
+import { ListeningTime } from './listening-time.js'
+import { Serial } from './serial.js'
+import { Space } from './space.js'
+import { StateDirectory } from './state-directory.js'
+
+export interface StateRootOptions {
+  readonly path: string
+  readonly undoMs: number
+  readonly deltaTotalBytes: number | undefined
+  readonly clock: Clock
+  readonly log: Logger
+}
+
+/** A state directory in use: locked, with its clock, its bin and its room. Several targets may share one. */
+export class StateRoot {
+  /** Throws IscsiError ERR_ISCSI_LOCKED when another server uses the directory. */
+  static async open(options: StateRootOptions): Promise<StateRoot> {
+    const directory = await StateDirectory.open(options.path, options.log)
+    const lock = await acquireLock(directory.lockPath, { exclusive: true, create: true })
+    try {
+      const root = new StateRoot(options, directory, lock, await directory.listenedMs())
+      await root.bin.load()
+      await root.load()
+      return root
+    } catch (error) {
+      await lock.release()
+      throw error
+    }
+  }
+
+  readonly listening: ListeningTime
+  readonly bin: Bin
+  readonly space: Space
+  /** What was found on disk, by target. */
+  readonly records = new Map<string, InitiatorRecord[]>()
+  private damaged: ReadonlySet<string> = new Set()
+  private readonly log: Logger
+  private readonly saves = new Serial()
+
+  private constructor(
+    { path, undoMs, deltaTotalBytes, clock, log }: StateRootOptions,
+    readonly directory: StateDirectory,
+    private readonly lock: Lock,
+    listenedMs: number
+  ) {
+    this.log = log
+    this.listening = new ListeningTime(clock, listenedMs, (total) => void this.saveListened(total))
+    this.bin = new Bin({
+      path: directory.binPath,
+      undoMs,
+      listening: this.listening,
+      now: () => clock.now(),
+      log,
+      removeFile: removeInSteps
+    })
+    this.space = new Space({ path, totalBytes: deltaTotalBytes, clock, log, reclaim: () => void this.bin.reclaim() })
+  }
+
+  /**
+   * The lowest incarnation of an initiator that nothing is remembered of: 0, but when its record is damaged a number
+   * that is higher than any it can have had, since incarnations are counted and this is the time in seconds.
+   * @param nowMs - wall clock
+   */
+  incarnationFloor(key: Pick<InitiatorRecord, 'targetName' | 'initiatorName'>, nowMs: number): number {
+    return this.damaged.has(this.directory.hashOf(key)) ? Math.floor(nowMs / 1000) : 0
+  }
+
+  /** Says which deltas belong to targets that this server does not have. */
+  warnOfStrangers(targets: ReadonlySet<string>): void {
+    for (const [target, records] of this.records) {
+      if (targets.has(target)) continue
+      this.log.warn(
+        `${this.directory.path} holds deltas of ${records.length} initiators of ${target}, which is no target of this ` +
+          'server; they stay as they are'
+      )
+    }
+  }
+
+  /** The server listens from now on. */
+  startListening(): void {
+    this.listening.start()
+  }
+
+  async close(): Promise<void> {
+    this.listening.stop()
+    this.space.stop()
+    await this.saveListened(this.listening.now())
+    await this.bin.idle()
+    await this.lock.release()
+  }
+
+  private async load(): Promise<void> {
+    const { records, damaged } = await this.directory.initiators()
+    this.damaged = new Set(damaged)
+    for (const record of records) {
+      const known = this.records.get(record.targetName)
+      if (known) known.push(record)
+      else this.records.set(record.targetName, [record])
+    }
+  }
+
+  private saveListened(total: number): Promise<void> {
+    return this.saves
+      .run(() => this.directory.saveListenedMs(total))
+      .catch((error: unknown) => this.log.warn(`cannot note the listening time: ${messageOf(error)}`))
+  }
+}

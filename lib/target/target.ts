@@ -1,0 +1,72 @@
+import type { AccessRequest, NexusRequest, SessionEnd } from '../iscsi/directory.js'
+import { LoginError } from '../iscsi/errors.js'
+import type { Nexus } from '../scsi/nexus.js'
+import { AccessList } from './access.js'
+import type { Image } from './images.js'
+import type { InitiatorRole, UnitSource } from './initiator.js'
+import { LoginStatus } from './login-status.js'
+import type { TargetOptions } from './options.js'
+import type { InitiatorKey, Owners } from './owner.js'
+
+/** Takes all deltas over an image away, and the sessions that use them first; the holders are named by their keys. */
+export type DiscardHolders = (holders: readonly InitiatorKey[]) => Promise<void>
+
+/** A target node: name, access list, units, and the initiators that use it. */
+export class TargetNode {
+  readonly name: string
+  readonly alias: string | undefined
+  readonly access: AccessList
+  private readonly authorDiscards: boolean
+
+  constructor(
+    options: TargetOptions,
+    readonly sources: readonly UnitSource[],
+    readonly owners: Owners,
+    private readonly discardHolders: DiscardHolders
+  ) {
+    this.name = options.name
+    this.alias = options.alias
+    this.access = new AccessList(options.access, options.authors)
+    this.authorDiscards = options.authorDiscards
+  }
+
+  mayAccess(request: AccessRequest): boolean {
+    return this.access.allows(request)
+  }
+
+  async openNexus(request: NexusRequest): Promise<Nexus> {
+    const role: InitiatorRole = this.access.isAuthor(request) ? 'author' : 'private'
+    if (role === 'author') await this.clearTheWay()
+    return this.owners.openNexus(request, role)
+  }
+
+  closeNexus(nexus: Nexus, end: SessionEnd): Promise<void> {
+    return this.owners.closeNexus(nexus, end)
+  }
+
+  /** An author changes the base under everybody, so no delta over it may be live or waiting. */
+  private async clearTheWay(): Promise<void> {
+    for (const image of this.written) {
+      const holders = image.holders
+      if (holders.length === 0) continue
+      if (this.authorDiscards) await this.discardHolders(holders)
+      else throw new LoginError(LoginStatus.ServiceUnavailable, inUse(image, holders))
+    }
+  }
+
+  private get written(): Image[] {
+    return this.sources.filter(({ readOnly }) => !readOnly).map(({ image }) => image)
+  }
+}
+
+/** Names that a refusal lists before it only counts the rest. */
+const MAX_NAMES = 10
+
+function inUse(image: Image, holders: readonly InitiatorKey[]): string {
+  const names = holders.slice(0, MAX_NAMES).map(({ initiatorName }) => initiatorName)
+  const more = holders.length > MAX_NAMES ? ` and ${holders.length - MAX_NAMES} more` : ''
+  return (
+    `an author cannot write to ${image.path} while these initiators have a session or a delta over it: ` +
+    `${names.join(', ')}${more}; drop their deltas, or start with --author-discards`
+  )
+}

@@ -1,0 +1,734 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
+import { IscsiError } from '../../util/errors.js'
+import { assert } from '../../util/assert.js'
+import { BlockIo } from '../block-io.js'
+import { DeltaFile, type DeltaOptions, type DeltaReport, type RetiredDelta } from '../delta/delta-file.js'
+import { BASE, ZERO } from '../delta/delta-map.js'
+import { syncDirectory } from '../delta/files.js'
+import { RangeHolds } from '../delta/range-holds.js'
+import { ZEROES } from '../drivers/transfer.js'
+import { Volume, type Extent } from '../volume.js'
+
+/**
+ * A private, disposable view of a base that is only read: what is written goes to a delta.
+ *
+ * A request is cut into runs by the delta's map: chunks that are the base's, zeroes, chunks in slots that follow each
+ * other. One run is one access, straight to or from the caller's buffer.
+ *
+ *   write to …           whole chunk                     part of a chunk
+ *   a chunk in a slot    in place                        in place
+ *   a zero chunk         new slot                        new slot, zeroes around the part
+ *   a chunk of the base  new slot, base not read         copy-up: new slot, base read around the part
+ *
+ * The synchronous verbs do all this in one go, so nobody sees them half done: what could make them give up (a range
+ * that is held, a base that would block, a slot file that was slow) is asked before the first byte is written. The
+ * asynchronous ones hold their chunks while they wait; a write to a held chunk waits behind them. Readers wait for
+ * nobody: the map turns from old to new in one step after the data is there, and a slot that a reader may still know
+ * is not used again before that reader has ended.
+ *
+ * The base is opened and closed by its owner, who shares it among many of these.
+ */
+export interface OverlayOptions {
+  readonly base: Volume
+  readonly delta: DeltaOptions
+  /** The delta has grown over the soft threshold of its budget; again only after it was below. */
+  readonly onNearlyFull?: () => void
+}
+
+/** What a restore did. */
+export interface Restored {
+  /** Bytes of client data that are gone from the view. */
+  readonly bytesDropped: number
+  readonly retired: RetiredDelta
+  /** Resolves when the restore survives a power cut too; the next login of this client waits for it. */
+  readonly durable: Promise<void>
+}
+
+export interface OverlayStats {
+  reads: number
+  bytesRead: number
+  writes: number
+  bytesWritten: number
+  /** Chunks of which the base had to be read before a part of them was written. */
+  copyUps: number
+  readonly bytesStored: number
+  readonly chunksMapped: number
+  readonly mapBytes: number
+  readonly journalBytes: number
+  readonly compactions: number
+}
+
+export class Overlay extends Volume {
+  readonly readOnly = false
+  private readonly base: Volume
+  private delta: DeltaFile | undefined
+  private chunkSize = 0
+  private readonly holds = new RangeHolds()
+  private readonly edges = new Edges()
+  private readonly fill = new SlotFill()
+  /** Asynchronous requests under way. */
+  private active = 0
+  private drained: (() => void) | undefined
+  /** Set while a restore or a close waits for requests to end and none may begin. */
+  private paused = false
+  private resumed: Promise<void> = Promise.resolve()
+  /** Requests that came while it waited. */
+  private heldOff: (() => void)[] = []
+  private closing: Promise<void> | undefined
+  private restoring: Promise<Restored> | undefined
+  private releasing: Promise<void> = Promise.resolve()
+  private wasNearlyFull = false
+  private reads = 0
+  private bytesRead = 0
+  private writes = 0
+  private bytesWritten = 0
+  private copyUps = 0
+
+  constructor(private readonly options: OverlayOptions) {
+    super()
+    this.base = options.base
+  }
+
+  get size(): number {
+    return this.base.size
+  }
+
+  get epoch(): number {
+    return this.ready().epoch
+  }
+
+  /** What was found when the delta was opened. */
+  get report(): DeltaReport {
+    return this.ready().report
+  }
+
+  get stats(): OverlayStats {
+    const delta = this.ready()
+    return {
+      reads: this.reads,
+      bytesRead: this.bytesRead,
+      writes: this.writes,
+      bytesWritten: this.bytesWritten,
+      copyUps: this.copyUps,
+      bytesStored: delta.bytesStored,
+      chunksMapped: delta.map.chunksMapped,
+      mapBytes: delta.map.memoryBytes,
+      journalBytes: delta.journalBytes,
+      compactions: delta.compactions
+    }
+  }
+
+  /** @throws DeltaError when there is a delta that cannot be attached */
+  async open(): Promise<void> {
+    assert(this.options.delta.base.size === this.base.size, 'the fingerprint of another base')
+    const delta = await DeltaFile.open(this.options.delta)
+    this.chunkSize = delta.chunkSize
+    this.edges.chunkSize = this.chunkSize
+    this.delta = delta
+    this.opened()
+  }
+
+  /** Waits for requests under way, flushes and keeps the delta. */
+  close(): Promise<void> {
+    this.closing ??= this.closeNow()
+    return this.closing
+  }
+
+  private async closeNow(): Promise<void> {
+    await this.restoring?.catch(() => undefined)
+    const resume = await this.drain()
+    const delta = this.delta
+    this.delta = undefined
+    resume()
+    await this.releasing
+    await delta?.close()
+  }
+
+  /**
+   * Drops everything that was written: waits for requests under way, puts the files of the delta into the bin and goes
+   * on with an empty one of the next epoch. What comes meanwhile waits. If the files cannot be moved the delta stays.
+   */
+  restore(binDirectory: string): Promise<Restored> {
+    this.restoring ??= this.restoreNow(binDirectory).finally(() => (this.restoring = undefined))
+    return this.restoring
+  }
+
+  private async restoreNow(binDirectory: string): Promise<Restored> {
+    const resume = await this.drain()
+    try {
+      const old = this.ready()
+      const retired = await old.retire(binDirectory)
+      this.delta = old.following()
+      const released = old.release()
+      this.releasing = Promise.all([this.releasing, released.catch(() => undefined)]).then(() => undefined)
+      this.wasNearlyFull = false
+      const durable = Promise.all([released, syncDirectory(binDirectory), syncDirectory(old.directory)]).then(
+        () => undefined
+      )
+      // Whoever waits for it hears of a failure; nobody has to.
+      durable.catch(() => undefined)
+      return { bytesDropped: retired.bytesStored, retired, durable }
+    } finally {
+      resume()
+    }
+  }
+
+  /** Lets no request begin and resolves when none is under way. Returns what lets them begin again. */
+  private async drain(): Promise<() => void> {
+    while (this.paused) await this.resumed
+    let resume = (): void => undefined
+    this.paused = true
+    this.resumed = new Promise((resolve) => {
+      resume = () => {
+        this.paused = false
+        this.admit()
+        resolve()
+      }
+    })
+    if (this.active > 0) await new Promise<void>((resolve) => (this.drained = resolve))
+    return resume
+  }
+
+  /** All at once, so that none of them is held off again while another that came later waits for its chunks. */
+  private admit(): void {
+    const waiting = this.heldOff
+    this.heldOff = []
+    this.active += waiting.length
+    for (const begin of waiting) begin()
+  }
+
+  override get uncommitted(): boolean {
+    return this.delta !== undefined && this.delta.uncommitted
+  }
+
+  override commit(): void {
+    this.ready().commit()
+    this.watchThreshold()
+  }
+
+  override extent(offset: number, limit: number): Extent {
+    const { map } = this.ready()
+    const length = Math.min(limit, this.size - offset)
+    if (length <= 0) return { length: 0, mapped: true }
+    const chunk = this.chunkOf(offset)
+    const chunkEnd = this.chunkOf(offset + length - 1) + 1
+    let next = chunk + map.run(chunk, chunkEnd - chunk)
+    const kind = map.entry
+    if (kind === BASE) return this.base.extent(offset, Math.min(length, next * this.chunkSize - offset))
+    while (kind !== ZERO && next < chunkEnd) {
+      const count = map.run(next, chunkEnd - next)
+      if (map.entry === BASE || map.entry === ZERO) break
+      next += count
+    }
+    return { length: Math.min(length, next * this.chunkSize - offset), mapped: kind !== ZERO }
+  }
+
+  // ---- the synchronous verbs
+
+  protected _tryRead(buffer: Buffer, start: number, length: number, offset: number): boolean {
+    const delta = this.ready()
+    if (this.paused) return false
+    const { map } = delta
+    const chunkSize = this.chunkSize
+    for (let done = 0; done < length;) {
+      const at = offset + done
+      const chunk = Math.floor(at / chunkSize)
+      const within = at - chunk * chunkSize
+      const left = length - done
+      const count = map.run(chunk, Math.ceil((within + left) / chunkSize))
+      const bytes = Math.min(left, count * chunkSize - within)
+      const entry = map.entry
+      if (entry === BASE) {
+        if (!this.base.tryRead(buffer, start + done, bytes, at)) return false
+      } else if (entry === ZERO) buffer.fill(0, start + done, start + done + bytes)
+      else if (!delta.slotFile.tryRead(buffer, start + done, bytes, (entry - 1) * chunkSize + within)) return false
+      done += bytes
+    }
+    this.reads++
+    this.bytesRead += length
+    return true
+  }
+
+  protected _tryWrite(buffer: Buffer, start: number, length: number, offset: number): boolean {
+    const delta = this.ready()
+    if (length === 0) return true
+    if (this.paused || !delta.exists) return false
+    const first = this.chunkOf(offset)
+    const last = this.chunkOf(offset + length - 1)
+    if (!this.holds.empty && this.holds.overlaps(first, last)) return false
+    const before = performance.now()
+    if (!delta.slotFile.allowsWrite(before, length)) return false
+    this.edges.set(delta, this.size, offset, length)
+    if (!this.tryCopyUp(this.edges)) return false
+    this.writeNow(delta, this.edges, buffer, start, length, offset)
+    delta.slotFile.wrote(performance.now() - before, length)
+    this.countWrite(length)
+    return true
+  }
+
+  protected _tryZero(offset: number, length: number, _unmap: boolean): boolean {
+    const delta = this.ready()
+    if (length === 0) return true
+    if (this.paused || !delta.exists) return false
+    const first = this.chunkOf(offset)
+    const last = this.chunkOf(offset + length - 1)
+    if (last - first >= ZERO_CHUNKS_MAX) return false
+    if (!this.holds.empty && this.holds.overlaps(first, last)) return false
+    const { edges } = this
+    edges.set(delta, this.size, offset, length)
+    if (edges.inPart && !delta.slotFile.allowsWrite(performance.now(), 2 * this.chunkSize)) return false
+    if (!this.tryCopyUp(edges)) return false
+    edges.eachPart(delta, (at, bytes) => this.writeNow(delta, edges, ZEROES, 0, bytes, at))
+    if (edges.wholeCount > 0) delta.putZeroes(edges.wholeFirst, edges.wholeCount)
+    this.countWrite(length)
+    return true
+  }
+
+  /** Reads the base around the parts of new chunks. False if that would block; nothing has changed then. */
+  private tryCopyUp(edges: Edges): boolean {
+    for (const edge of edges.both) {
+      if (edge.chunk === NO_CHUNK) continue
+      if (edge.zero) edge.buffer.fill(0, 0, edge.length)
+      else if (!this.base.tryRead(edge.buffer, 0, edge.length, edge.chunk * this.chunkSize)) return false
+      else this.copyUps++
+    }
+    return true
+  }
+
+  /** Writes a range whose edges are prepared. */
+  private writeNow(
+    delta: DeltaFile,
+    edges: Edges,
+    buffer: Buffer,
+    start: number,
+    length: number,
+    offset: number
+  ): void {
+    const { map } = delta
+    const chunkSize = this.chunkSize
+    for (let done = 0; done < length;) {
+      const at = offset + done
+      const chunk = Math.floor(at / chunkSize)
+      const within = at - chunk * chunkSize
+      const left = length - done
+      const count = map.run(chunk, Math.ceil((within + left) / chunkSize))
+      const bytes = Math.min(left, count * chunkSize - within)
+      const entry = map.entry
+      if (entry === BASE || entry === ZERO)
+        this.writeNewNow(delta, edges, buffer, start + done, bytes, at, chunk, count)
+      else delta.slotFile.writeNow(buffer, start + done, bytes, (entry - 1) * chunkSize + within)
+      done += bytes
+    }
+  }
+
+  /** Writes `count` chunks that have no slot yet. */
+  private writeNewNow(
+    delta: DeltaFile,
+    edges: Edges,
+    buffer: Buffer,
+    start: number,
+    bytes: number,
+    offset: number,
+    chunk: number,
+    count: number
+  ): void {
+    delta.charge(count, delta.map.missingLeaves(chunk, count, 1))
+    const { fill } = this
+    for (let done = 0; done < count;) {
+      const slot = delta.takeSlots(count - done)
+      const granted = delta.slots.granted
+      try {
+        fill.begin(edges, buffer, start, bytes, offset, chunk + done, granted, slot)
+        while (fill.next()) delta.slotFile.writeNow(fill.buffer, fill.start, fill.length, fill.position)
+      } catch (error) {
+        delta.cancelSlots(slot, granted)
+        throw error
+      }
+      delta.putSlots(chunk + done, granted, slot)
+      done += granted
+    }
+    this.watchThreshold()
+  }
+
+  // ---- the asynchronous verbs
+
+  protected _read(io: BlockIo): void {
+    void this.perform(io, () => this.readLater(io))
+  }
+
+  protected _write(io: BlockIo): void {
+    this.change(io, () => this.writeLater(io))
+  }
+
+  protected _zero(io: BlockIo): void {
+    this.change(io, () => this.zeroLater(io))
+  }
+
+  protected _flush(io: BlockIo): void {
+    void this.perform(io, () => this.ready().flush())
+  }
+
+  /** Performs a request once none that came earlier is changing its chunks. Takes its place in the order at once. */
+  private change(io: BlockIo, work: () => Promise<void>): void {
+    if (io.length === 0 || !this.delta) return void this.perform(io, () => Promise.resolve(void this.ready()))
+    const first = this.chunkOf(io.offset)
+    const last = this.chunkOf(io.offset + io.length - 1)
+    let granted = (): void => undefined
+    const turn = new Promise<void>((resolve) => (granted = resolve))
+    const hold = this.holds.acquire(first, last, granted)
+    void this.perform(io, async () => {
+      try {
+        await turn
+        await work()
+      } finally {
+        this.holds.release(hold)
+      }
+    })
+  }
+
+  /** Performs a request, when none is held off, and completes it. */
+  private async perform(io: BlockIo, work: () => Promise<void>): Promise<void> {
+    let failure: Error | undefined
+    if (this.paused) await new Promise<void>((resolve) => this.heldOff.push(resolve))
+    else this.active++
+    try {
+      await work()
+    } catch (error) {
+      failure = error as Error
+    }
+    if (--this.active === 0) {
+      this.drained?.()
+      this.drained = undefined
+    }
+    io.complete(failure)
+  }
+
+  private async readLater(io: BlockIo): Promise<void> {
+    const delta = this.ready()
+    const generation = delta.slots.beginRead()
+    try {
+      for (let done = 0; done < io.length;) done += await this.readRun(delta, io, done)
+    } finally {
+      delta.slots.endRead(generation)
+    }
+    this.reads++
+    this.bytesRead += io.length
+  }
+
+  /** Reads the run that begins there. Returns its bytes. */
+  private async readRun(delta: DeltaFile, io: BlockIo, done: number): Promise<number> {
+    const at = io.offset + done
+    const chunk = this.chunkOf(at)
+    const within = at - chunk * this.chunkSize
+    const left = io.length - done
+    const count = delta.map.run(chunk, Math.ceil((within + left) / this.chunkSize))
+    const bytes = Math.min(left, count * this.chunkSize - within)
+    const entry = delta.map.entry
+    const start = io.start + done
+    if (entry === BASE) await this.readBase(io.buffer, start, bytes, at)
+    else if (entry === ZERO) io.buffer.fill(0, start, start + bytes)
+    else {
+      const position = (entry - 1) * this.chunkSize + within
+      if (!delta.slotFile.tryRead(io.buffer, start, bytes, position)) {
+        await delta.slotFile.read(io.buffer, start, bytes, position)
+      }
+    }
+    return bytes
+  }
+
+  private readBase(buffer: Buffer, start: number, length: number, offset: number): Promise<void> {
+    if (this.base.tryRead(buffer, start, length, offset)) return Promise.resolve()
+    return new Promise((resolve, reject) => {
+      const io = new BlockIo((_io, error) => (error ? reject(error) : resolve()))
+      this.base.read(io.set(buffer, start, length, offset))
+    })
+  }
+
+  private async writeLater(io: BlockIo): Promise<void> {
+    const delta = this.ready()
+    await delta.create()
+    const edges = new Edges()
+    edges.chunkSize = this.chunkSize
+    edges.set(delta, this.size, io.offset, io.length)
+    await this.copyUp(edges)
+    await this.writeRange(delta, edges, io.buffer, io.start, io.length, io.offset)
+    this.countWrite(io.length)
+  }
+
+  private async zeroLater(io: BlockIo): Promise<void> {
+    const delta = this.ready()
+    await delta.create()
+    const edges = new Edges()
+    edges.chunkSize = this.chunkSize
+    edges.set(delta, this.size, io.offset, io.length)
+    await this.copyUp(edges)
+    const parts: [number, number][] = []
+    edges.eachPart(delta, (at, bytes) => parts.push([at, bytes]))
+    for (const [at, bytes] of parts) await this.writeRange(delta, edges, ZEROES, 0, bytes, at)
+    // A whole disk at once would hold up everybody for as long as its map takes to walk.
+    for (let done = 0; done < edges.wholeCount; done += ZERO_CHUNKS_MAX) {
+      if (done > 0) await nextTurn()
+      const others = delta.uncommitted
+      delta.putZeroes(edges.wholeFirst + done, Math.min(ZERO_CHUNKS_MAX, edges.wholeCount - done))
+      delta.commitOwn(others)
+    }
+    this.countWrite(io.length)
+  }
+
+  private async copyUp(edges: Edges): Promise<void> {
+    for (const edge of edges.both) {
+      if (edge.chunk === NO_CHUNK) continue
+      if (edge.zero) edge.buffer.fill(0, 0, edge.length)
+      else {
+        await this.readBase(edge.buffer, 0, edge.length, edge.chunk * this.chunkSize)
+        this.copyUps++
+      }
+    }
+  }
+
+  /** Nobody else changes the map of these chunks meanwhile: they are held. */
+  private async writeRange(
+    delta: DeltaFile,
+    edges: Edges,
+    buffer: Buffer,
+    start: number,
+    length: number,
+    offset: number
+  ): Promise<void> {
+    for (let done = 0; done < length;) {
+      const at = offset + done
+      const chunk = this.chunkOf(at)
+      const within = at - chunk * this.chunkSize
+      const left = length - done
+      const count = delta.map.run(chunk, Math.ceil((within + left) / this.chunkSize))
+      const bytes = Math.min(left, count * this.chunkSize - within)
+      const entry = delta.map.entry
+      if (entry === BASE || entry === ZERO) {
+        await this.writeNew(delta, edges, buffer, start + done, bytes, at, chunk, count)
+      } else await writeSlots(delta, buffer, start + done, bytes, (entry - 1) * this.chunkSize + within)
+      done += bytes
+    }
+  }
+
+  private async writeNew(
+    delta: DeltaFile,
+    edges: Edges,
+    buffer: Buffer,
+    start: number,
+    bytes: number,
+    offset: number,
+    chunk: number,
+    count: number
+  ): Promise<void> {
+    for (let done = 0; done < count;) {
+      delta.charge(count - done, delta.map.missingLeaves(chunk + done, count - done, 1))
+      const slot = delta.takeSlots(count - done)
+      const granted = delta.slots.granted
+      try {
+        const fill = new SlotFill()
+        fill.begin(edges, buffer, start, bytes, offset, chunk + done, granted, slot)
+        while (fill.next()) await writeSlots(delta, fill.buffer, fill.start, fill.length, fill.position)
+      } catch (error) {
+        delta.cancelSlots(slot, granted)
+        throw error
+      }
+      const others = delta.uncommitted
+      delta.putSlots(chunk + done, granted, slot)
+      // At once: in the next turn another's commit may fail and undo this change without our knowing.
+      delta.commitOwn(others)
+      done += granted
+    }
+    this.watchThreshold()
+  }
+
+  // ---- small things
+
+  private ready(): DeltaFile {
+    if (!this.delta) throw new IscsiError('EBADF', 'the volume is not open')
+    return this.delta
+  }
+
+  private chunkOf(offset: number): number {
+    return Math.floor(offset / this.chunkSize)
+  }
+
+  private countWrite(length: number): void {
+    this.writes++
+    this.bytesWritten += length
+  }
+
+  private watchThreshold(): void {
+    const { nearlyFull } = this.delta!
+    if (nearlyFull === this.wasNearlyFull) return
+    this.wasNearlyFull = nearlyFull
+    if (nearlyFull) this.options.onNearlyFull?.()
+  }
+}
+
+async function writeSlots(
+  delta: DeltaFile,
+  buffer: Buffer,
+  start: number,
+  length: number,
+  position: number
+): Promise<void> {
+  const { slotFile } = delta
+  const before = performance.now()
+  if (!slotFile.allowsWrite(before, length)) return slotFile.write(buffer, start, length, position)
+  slotFile.writeNow(buffer, start, length, position)
+  slotFile.wrote(performance.now() - before, length)
+}
+
+/** A chunk that a request touches in part and that has no slot: what its new slot will hold is put together here. */
+interface Edge {
+  chunk: number
+  /** Bytes of the chunk; the last one of the disk may be short. */
+  length: number
+  /** It reads as zeroes now; else it is the base's. */
+  zero: boolean
+  buffer: Buffer
+}
+
+/** The first and the last chunk of a request, where it touches them in part, and the whole ones between. */
+class Edges {
+  chunkSize = 0
+  readonly both: readonly [Edge, Edge] = [newEdge(), newEdge()]
+  wholeFirst = 0
+  wholeCount = 0
+  private headInPart = false
+  private tailInPart = false
+  private first = 0
+  private last = 0
+  private offset = 0
+  private end = 0
+
+  get inPart(): boolean {
+    return this.headInPart || this.tailInPart
+  }
+
+  set(delta: DeltaFile, size: number, offset: number, length: number): void {
+    const { chunkSize } = this
+    this.offset = offset
+    this.end = offset + length
+    this.first = Math.floor(offset / chunkSize)
+    this.last = Math.floor((this.end - 1) / chunkSize)
+    const endInPart = this.end < Math.min(size, (this.last + 1) * chunkSize)
+    const alone = this.first === this.last
+    this.headInPart = offset > this.first * chunkSize || (alone && endInPart)
+    this.tailInPart = !alone && endInPart
+    this.wholeFirst = this.first + (this.headInPart ? 1 : 0)
+    this.wholeCount = this.last + 1 - (this.tailInPart ? 1 : 0) - this.wholeFirst
+    this.prepare(this.both[0], this.headInPart, delta, this.first, size)
+    this.prepare(this.both[1], this.tailInPart, delta, this.last, size)
+  }
+
+  /** The edge that this chunk is, if it is one. */
+  at(chunk: number): Edge | undefined {
+    if (this.both[0].chunk === chunk) return this.both[0]
+    if (this.both[1].chunk === chunk) return this.both[1]
+    return undefined
+  }
+
+  /** The ranges that cover a chunk in part and do not read as zeroes already. */
+  eachPart(delta: DeltaFile, visit: (offset: number, length: number) => void): void {
+    if (this.headInPart && delta.map.get(this.first) !== ZERO) {
+      visit(this.offset, Math.min(this.end, (this.first + 1) * this.chunkSize) - this.offset)
+    }
+    if (this.tailInPart && delta.map.get(this.last) !== ZERO) {
+      visit(this.last * this.chunkSize, this.end - this.last * this.chunkSize)
+    }
+  }
+
+  private prepare(edge: Edge, inPart: boolean, delta: DeltaFile, chunk: number, size: number): void {
+    edge.chunk = NO_CHUNK
+    if (!inPart) return
+    const entry = delta.map.get(chunk)
+    if (entry !== BASE && entry !== ZERO) return
+    edge.chunk = chunk
+    edge.zero = entry === ZERO
+    edge.length = Math.min(this.chunkSize, size - chunk * this.chunkSize)
+    if (edge.buffer.length < edge.length) edge.buffer = Buffer.allocUnsafeSlow(this.chunkSize)
+  }
+}
+
+function newEdge(): Edge {
+  return { chunk: NO_CHUNK, length: 0, zero: false, buffer: Buffer.alloc(0) }
+}
+
+/** The writes that fill new slots: edges from their own buffers, everything between them from the caller's. */
+class SlotFill {
+  buffer: Buffer = ZEROES
+  start = 0
+  length = 0
+  /** Byte in the slot file. */
+  position = 0
+  private edges: Edges | undefined
+  private source: Buffer = ZEROES
+  /** Byte of the source that belongs to byte 0 of the disk; may be negative. */
+  private shift = 0
+  private offset = 0
+  private end = 0
+  private chunk = 0
+  private left = 0
+  private slot = 0
+
+  /** @param offset - place on the disk of `bytes` bytes at `start`; they reach over the chunks, or more */
+  begin(
+    edges: Edges,
+    source: Buffer,
+    start: number,
+    bytes: number,
+    offset: number,
+    chunk: number,
+    count: number,
+    slot: number
+  ): void {
+    this.edges = edges
+    this.source = source
+    this.shift = start - offset
+    this.offset = offset
+    this.end = offset + bytes
+    this.chunk = chunk
+    this.left = count
+    this.slot = slot
+  }
+
+  /** Moves to the next write. False when all are done. */
+  next(): boolean {
+    if (this.left === 0) return false
+    const { chunkSize } = this.edges!
+    const edge = this.edges!.at(this.chunk)
+    const from = this.chunk * chunkSize
+    this.position = this.slot * chunkSize
+    const count = edge ? 1 : this.directCount()
+    if (edge) this.merge(edge, from)
+    else {
+      this.buffer = this.source
+      this.start = from + this.shift
+      this.length = Math.min(count * chunkSize, this.end - from)
+    }
+    this.chunk += count
+    this.slot += count
+    this.left -= count
+    return true
+  }
+
+  private merge(edge: Edge, from: number): void {
+    const first = Math.max(this.offset, from)
+    const end = Math.min(this.end, from + edge.length)
+    this.source.copy(edge.buffer, first - from, first + this.shift, end + this.shift)
+    this.buffer = edge.buffer
+    this.start = 0
+    this.length = edge.length
+  }
+
+  /** Chunks up to the tail edge. */
+  private directCount(): number {
+    const tail = this.edges!.both[1].chunk
+    return tail > this.chunk ? Math.min(this.left, tail - this.chunk) : this.left
+  }
+}
+
+const NO_CHUNK = -1
+/** Chunks that one step zeroes: 1 GiB of 4 KiB chunks, about a millisecond of walking the map. */
+const ZERO_CHUNKS_MAX = 1 << 18

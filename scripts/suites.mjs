@@ -1,0 +1,8 @@
+/**
+ * Suites that are programs of their own and no jest project, in the order in which they run. Each ends with a line
+ * `N passed, N failed`. `needs` names what must be installed (a row of programs.json each); `soak` is the command line of
+ * the full campaign, of which `args` is the share that a test run can afford.
+ *
+ * @type {{ title: string, file: string, args: string[], soak?: string[], needs: string[] }[]}
+ */
+export const SUITES = []

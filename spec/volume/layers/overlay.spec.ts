@@ -1,0 +1,571 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import fs from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SpaceBudget } from '../../../lib/volume/delta/budget.js'
+import type { DeltaOptions } from '../../../lib/volume/delta/delta-file.js'
+import { BlockIo } from '../../../lib/volume/block-io.js'
+import { Overlay, type OverlayOptions } from '../../../lib/volume/layers/overlay.js'
+import { flushVolume, readVolume, writeVolume, zeroVolume } from '../../../lib/volume/promises.js'
+import { Volume } from '../../../lib/volume/volume.js'
+import { codeOf } from '../../../lib/util/errors.js'
+import { failure, settle, thrown, volumeContract } from '../../contracts/volume.contract.js'
+import { Random, seedOf } from '../../support/random.js'
+
+/** A base in memory whose reads can be held back and let go in any order. */
+class HeldBase extends Volume {
+  readonly readOnly = true
+  readonly waiting: (() => void)[] = []
+  /** Every read waits until it is let go. */
+  holding = false
+  failing = false
+
+  constructor(readonly content: Buffer) {
+    super()
+  }
+
+  get size(): number {
+    return this.content.length
+  }
+
+  open(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  close(): Promise<void> {
+    return Promise.resolve()
+  }
+
+  letGo(random?: Random): void {
+    const index = random ? random.int(this.waiting.length) : 0
+    this.waiting.splice(index, 1)[0]?.()
+  }
+
+  protected _tryRead(buffer: Buffer, start: number, length: number, offset: number): boolean {
+    if (this.holding) return false
+    this.content.copy(buffer, start, offset, offset + length)
+    return true
+  }
+
+  protected _read(io: BlockIo): void {
+    this.waiting.push(() => {
+      if (!this.failing) this.content.copy(io.buffer, io.start, io.offset, io.offset + io.length)
+      io.complete(this.failing ? Object.assign(new Error('held base'), { code: 'EIO' }) : undefined)
+    })
+  }
+
+  protected _tryWrite(): boolean {
+    throw new Error('the base was written')
+  }
+
+  protected _write(): void {
+    throw new Error('the base was written')
+  }
+
+  protected _tryZero(): boolean {
+    throw new Error('the base was zeroed')
+  }
+
+  protected _zero(): void {
+    throw new Error('the base was zeroed')
+  }
+
+  protected _flush(): void {
+    throw new Error('the base was flushed')
+  }
+}
+
+const CHUNK = 4096
+const BOOT = Buffer.alloc(16, 0xb0)
+
+let directory: string
+let bin: string
+
+beforeEach(() => {
+  directory = fs.mkdtempSync(join(tmpdir(), 'overlay-'))
+  bin = join(directory, 'bin')
+  fs.mkdirSync(bin)
+})
+afterEach(() => fs.rmSync(directory, { recursive: true, force: true }))
+
+function deltaOptions(base: Volume, more: Partial<DeltaOptions> = {}): DeltaOptions {
+  return {
+    directory,
+    name: 'lun0',
+    base: { uuid: '00112233-4455-6677-8899-aabbccddeeff', generation: 1, size: base.size, mtimeNs: 5n, inode: 7n },
+    owner: { target: 'iqn.t', initiator: 'iqn.i', lun: 0, chapUser: '' },
+    incarnation: 1,
+    bootId: BOOT,
+    ...more
+  }
+}
+
+function overlayOver(base: Volume, more: Partial<DeltaOptions> = {}, rest: Partial<OverlayOptions> = {}): Overlay {
+  return new Overlay({ base, delta: deltaOptions(base, more), ...rest })
+}
+
+for (const [chunkSize, size] of [
+  [4096, 300 * 1024],
+  [4096, 100 * 4096 + 1536],
+  [16384, 640 * 1024 + 512],
+  [1 << 20, (3 << 20) + 4608]
+] as const) {
+  volumeContract(
+    `an overlay of ${chunkSize}-byte chunks over ${size} bytes`,
+    () => {
+      const content = new Random(seedOf(chunkSize + size)).bytes(Buffer.alloc(size))
+      const base = new HeldBase(Buffer.from(content))
+      return {
+        volume: overlayOver(base, { chunkSize }),
+        content,
+        again: () => overlayOver(base, { chunkSize }),
+        dispose: () => expect(base.content.equals(content)).toBe(true)
+      }
+    },
+    { writable: true }
+  )
+}
+
+describe('an overlay', () => {
+  let base: HeldBase
+  let overlay: Overlay
+  let content: Buffer
+
+  beforeEach(async () => {
+    content = new Random(1).bytes(Buffer.alloc(64 * CHUNK))
+    base = new HeldBase(Buffer.from(content))
+    overlay = overlayOver(base)
+    await overlay.open()
+  })
+  afterEach(async () => {
+    base.holding = false
+    while (base.waiting.length > 0) base.letGo()
+    await overlay.close()
+    expect(base.content.equals(content)).toBe(true)
+  })
+
+  async function readBack(offset: number, length: number): Promise<Buffer> {
+    const buffer = Buffer.alloc(length, 0xa5)
+    await readVolume(overlay, buffer, offset)
+    return buffer
+  }
+
+  /** The files of the delta are there, so that the synchronous verbs may work. */
+  async function begun(): Promise<void> {
+    await writeVolume(overlay, content.subarray(63 * CHUNK), 63 * CHUNK)
+  }
+
+  it('makes no file for a client that only reads', async () => {
+    await readBack(0, 10 * CHUNK)
+    await flushVolume(overlay)
+    await overlay.close()
+    expect(fs.readdirSync(directory)).toEqual(['bin'])
+  })
+
+  it('makes files that nobody else may read', async () => {
+    await begun()
+    for (const file of ['lun0-1.map', 'lun0-1.slots']) {
+      expect(fs.statSync(join(directory, file)).mode & 0o777).toBe(0o600)
+    }
+  })
+
+  it('reads nothing of the base for a write of whole chunks', async () => {
+    await begun()
+    base.holding = true
+    expect(overlay.tryWrite(Buffer.alloc(3 * CHUNK, 7), 0, 3 * CHUNK, 5 * CHUNK)).toBe(true)
+    overlay.commit()
+    expect(overlay.stats.copyUps).toBe(0)
+    expect(await readBack(5 * CHUNK, 3 * CHUNK)).toEqual(Buffer.alloc(3 * CHUNK, 7))
+  })
+
+  it('changes nothing when the base around a part would block', async () => {
+    await begun()
+    const before = overlay.stats
+    base.holding = true
+    // The head is in a chunk of the base, the rest would be a whole chunk.
+    expect(overlay.tryWrite(Buffer.alloc(2 * CHUNK, 7), 0, CHUNK + 512, CHUNK - 512)).toBe(false)
+    expect(overlay.tryZero(CHUNK - 512, CHUNK + 512, true)).toBe(false)
+    expect(overlay.stats).toEqual(before)
+    expect(overlay.uncommitted).toBe(false)
+    base.holding = false
+    expect(await readBack(0, 4 * CHUNK)).toEqual(content.subarray(0, 4 * CHUNK))
+  })
+
+  it('does not let a base read in flight revert a write that was acknowledged', async () => {
+    await begun()
+    base.holding = true
+    const late = Buffer.alloc(CHUNK)
+    const reading = settle((io) => overlay.read(io.set(late, 0, CHUNK, 0)))
+    await writeVolume(overlay, Buffer.alloc(CHUNK, 9), 0)
+    base.holding = false
+    base.letGo()
+    await reading
+    expect([content.subarray(0, CHUNK), Buffer.alloc(CHUNK, 9)]).toContainEqual(late)
+    expect(await readBack(0, CHUNK)).toEqual(Buffer.alloc(CHUNK, 9))
+  })
+
+  it('keeps a later write to a chunk behind its copy-up, also when it is for the same bytes', async () => {
+    await begun()
+    base.holding = true
+    const first = settle((io) => overlay.write(io.set(Buffer.alloc(100, 1), 0, 100, 10)))
+    expect(overlay.tryWrite(Buffer.alloc(50, 2), 0, 50, 20)).toBe(false)
+    expect(overlay.tryZero(20, 50, false)).toBe(false)
+    const second = settle((io) => overlay.write(io.set(Buffer.alloc(50, 2), 0, 50, 20)))
+    base.holding = false
+    await turns()
+    while (base.waiting.length > 0) base.letGo()
+    await Promise.all([first, second])
+    const wanted = Buffer.from(content.subarray(0, CHUNK))
+    wanted.fill(1, 10, 110)
+    wanted.fill(2, 20, 70)
+    expect(await readBack(0, CHUNK)).toEqual(wanted)
+  })
+
+  it('lets a write to another chunk pass one that waits for the base', async () => {
+    await begun()
+    base.holding = true
+    const first = settle((io) => overlay.write(io.set(Buffer.alloc(100, 1), 0, 100, 10)))
+    expect(overlay.tryWrite(Buffer.alloc(CHUNK, 2), 0, CHUNK, CHUNK)).toBe(true)
+    overlay.commit()
+    await turns()
+    base.letGo()
+    await first
+    expect(await readBack(CHUNK, CHUNK)).toEqual(Buffer.alloc(CHUNK, 2))
+  })
+
+  it('fails a write whose copy-up cannot read the base, and changes nothing', async () => {
+    await begun()
+    base.holding = true
+    base.failing = true
+    const failing = failure((io) => overlay.write(io.set(Buffer.alloc(100, 1), 0, 100, 10)))
+    await turns()
+    base.letGo()
+    expect(codeOf(await failing)).toBe('EIO')
+    base.holding = false
+    expect(await readBack(0, CHUNK)).toEqual(content.subarray(0, CHUNK))
+    await writeVolume(overlay, Buffer.alloc(100, 3), 10)
+    expect(await readBack(10, 100)).toEqual(Buffer.alloc(100, 3))
+  })
+
+  it('reads across delta, zeroes and base in one request', async () => {
+    await writeVolume(overlay, Buffer.alloc(CHUNK, 1), CHUNK)
+    await writeVolume(overlay, Buffer.alloc(CHUNK, 2), 5 * CHUNK)
+    await writeVolume(overlay, Buffer.alloc(CHUNK, 3), 2 * CHUNK)
+    await zeroVolume(overlay, 3 * CHUNK, CHUNK, true)
+    const wanted = Buffer.from(content.subarray(0, 8 * CHUNK))
+    wanted
+      .fill(1, CHUNK, 2 * CHUNK)
+      .fill(3, 2 * CHUNK, 3 * CHUNK)
+      .fill(0, 3 * CHUNK, 4 * CHUNK)
+    wanted.fill(2, 5 * CHUNK, 6 * CHUNK)
+    expect(await readBack(700, 7 * CHUNK)).toEqual(wanted.subarray(700, 700 + 7 * CHUNK))
+  })
+
+  it('gives the space of unmapped chunks to the next writes', async () => {
+    await writeVolume(overlay, Buffer.alloc(20 * CHUNK, 1), 0)
+    await zeroVolume(overlay, 0, 20 * CHUNK, true)
+    expect(overlay.stats.bytesStored).toBe(0)
+    await writeVolume(overlay, Buffer.alloc(20 * CHUNK, 2), 30 * CHUNK)
+    expect(fs.statSync(join(directory, 'lun0-1.slots')).size).toBe(20 * CHUNK)
+    expect(await readBack(0, 20 * CHUNK)).toEqual(Buffer.alloc(20 * CHUNK))
+  })
+
+  it('does not let a freed slot be written while a read that knows it is under way', async () => {
+    await writeVolume(overlay, Buffer.alloc(CHUNK, 1), CHUNK)
+    base.holding = true
+    // The read takes the base first and is held there; then it comes to the chunk that has a slot now.
+    const found = Buffer.alloc(2 * CHUNK)
+    const reading = settle((io) => overlay.read(io.set(found, 0, 2 * CHUNK, 0)))
+    await zeroVolume(overlay, CHUNK, CHUNK, true)
+    await writeVolume(overlay, Buffer.alloc(CHUNK, 2), 9 * CHUNK)
+    expect(fs.statSync(join(directory, 'lun0-1.slots')).size).toBe(2 * CHUNK)
+    base.holding = false
+    base.letGo()
+    await reading
+    await writeVolume(overlay, Buffer.alloc(CHUNK, 3), 10 * CHUNK)
+    expect(fs.statSync(join(directory, 'lun0-1.slots')).size).toBe(2 * CHUNK)
+    expect(await readBack(9 * CHUNK, 2 * CHUNK)).toEqual(
+      Buffer.concat([Buffer.alloc(CHUNK, 2), Buffer.alloc(CHUNK, 3)])
+    )
+  })
+
+  it('names zeroes, and only them, as deallocated', async () => {
+    await writeVolume(overlay, Buffer.alloc(2 * CHUNK, 1), 2 * CHUNK)
+    await zeroVolume(overlay, 4 * CHUNK, 3 * CHUNK, true)
+    expect(overlay.extent(2 * CHUNK + 512, 100 * CHUNK)).toEqual({ length: 2 * CHUNK - 512, mapped: true })
+    expect(overlay.extent(4 * CHUNK + 512, 100 * CHUNK)).toEqual({ length: 3 * CHUNK - 512, mapped: false })
+    expect(overlay.extent(5 * CHUNK, 512)).toEqual({ length: 512, mapped: false })
+    expect(overlay.extent(0, CHUNK)).toEqual({ length: CHUNK, mapped: true })
+  })
+
+  describe('when it is restored', () => {
+    it('shows the base again, says what was dropped and puts both files into the bin', async () => {
+      await writeVolume(overlay, Buffer.alloc(3 * CHUNK, 1), 0)
+      const restored = await overlay.restore(bin)
+      expect(restored.bytesDropped).toBe(3 * CHUNK)
+      await restored.durable
+      expect(await readBack(0, 64 * CHUNK)).toEqual(content)
+      expect(fs.readdirSync(directory)).toEqual(['bin'])
+      expect(fs.readdirSync(bin)).toHaveLength(2)
+      expect(fs.readFileSync(restored.retired.slots)).toEqual(Buffer.alloc(3 * CHUNK, 1))
+    })
+
+    it('goes on under a new epoch in new files', async () => {
+      await writeVolume(overlay, Buffer.alloc(CHUNK, 1), 0)
+      await overlay.restore(bin)
+      await writeVolume(overlay, Buffer.alloc(CHUNK, 2), CHUNK)
+      expect(overlay.epoch).toBe(2)
+      expect(fs.readdirSync(directory).sort()).toEqual(['bin', 'lun0-2.map', 'lun0-2.slots'])
+      expect(await readBack(0, 2 * CHUNK)).toEqual(Buffer.concat([content.subarray(0, CHUNK), Buffer.alloc(CHUNK, 2)]))
+    })
+
+    it('waits for the requests under way and holds off those that come', async () => {
+      await begun()
+      base.holding = true
+      const writing = settle((io) => overlay.write(io.set(Buffer.alloc(100, 1), 0, 100, 10)))
+      await turns()
+      const restoring = overlay.restore(bin)
+      const late = settle((io) => overlay.write(io.set(Buffer.alloc(CHUNK, 5), 0, CHUNK, 2 * CHUNK)))
+      expect(overlay.tryRead(Buffer.alloc(CHUNK), 0, CHUNK, 0)).toBe(false)
+      expect(overlay.tryWrite(Buffer.alloc(CHUNK), 0, CHUNK, 0)).toBe(false)
+      base.holding = false
+      base.letGo()
+      expect((await restoring).bytesDropped).toBe(2 * CHUNK)
+      await Promise.all([writing, late])
+      const wanted = Buffer.from(content)
+      wanted.fill(5, 2 * CHUNK, 3 * CHUNK)
+      expect(await readBack(0, 64 * CHUNK)).toEqual(wanted)
+    })
+
+    it('keeps the delta when the bin cannot be reached', async () => {
+      await writeVolume(overlay, Buffer.alloc(CHUNK, 1), 0)
+      await expect(overlay.restore(join(directory, 'nowhere'))).rejects.toMatchObject({ code: 'ENOENT' })
+      expect(await readBack(0, CHUNK)).toEqual(Buffer.alloc(CHUNK, 1))
+      await writeVolume(overlay, Buffer.alloc(CHUNK, 2), 0)
+      await overlay.close()
+      overlay = overlayOver(base)
+      await overlay.open()
+      expect(await readBack(0, CHUNK)).toEqual(Buffer.alloc(CHUNK, 2))
+    })
+
+    it('never lets two drops meet in the bin', async () => {
+      for (let i = 0; i < 3; i++) {
+        await writeVolume(overlay, Buffer.alloc(CHUNK, i), 0)
+        await overlay.restore(bin)
+        await overlay.close()
+        overlay = overlayOver(base)
+        await overlay.open()
+      }
+      expect(fs.readdirSync(bin)).toHaveLength(6)
+    })
+
+    it('gives its space back to the budget', async () => {
+      const budget = new SpaceBudget()
+      await overlay.close()
+      overlay = overlayOver(base, { budget })
+      await overlay.open()
+      await writeVolume(overlay, Buffer.alloc(3 * CHUNK, 1), 0)
+      // Three slots and one leaf of the map.
+      expect(budget.usedBytes).toBe(4 * CHUNK)
+      const { durable } = await overlay.restore(bin)
+      await durable
+      expect(budget.usedBytes).toBe(0)
+    })
+  })
+
+  describe('when it is full', () => {
+    let budget: SpaceBudget
+    let warnings: number
+
+    beforeEach(async () => {
+      budget = new SpaceBudget(11 * CHUNK)
+      warnings = 0
+      await overlay.close()
+      overlay = overlayOver(base, { budget }, { onNearlyFull: () => warnings++ })
+      await overlay.open()
+      // Ten slots and a leaf of the map fill it.
+      await writeVolume(overlay, Buffer.alloc(10 * CHUNK, 1), 0)
+    })
+
+    it('fails only writes that need a new chunk, by either verb, and keeps what was written', async () => {
+      expect(codeOf(thrown(() => overlay.tryWrite(Buffer.alloc(CHUNK), 0, CHUNK, 20 * CHUNK)))).toBe('ENOSPC')
+      expect(codeOf(thrown(() => overlay.tryWrite(Buffer.alloc(CHUNK), 0, 512, 20 * CHUNK)))).toBe('ENOSPC')
+      const error = await failure((io) => overlay.write(io.set(Buffer.alloc(CHUNK), 0, CHUNK, 20 * CHUNK)))
+      expect(codeOf(error)).toBe('ENOSPC')
+      await writeVolume(overlay, Buffer.alloc(10 * CHUNK, 2), 0)
+      expect(await readBack(0, 10 * CHUNK)).toEqual(Buffer.alloc(10 * CHUNK, 2))
+      expect(await readBack(20 * CHUNK, CHUNK)).toEqual(content.subarray(20 * CHUNK, 21 * CHUNK))
+    })
+
+    it('takes new chunks again when others were unmapped', async () => {
+      await zeroVolume(overlay, 0, 3 * CHUNK, true)
+      await writeVolume(overlay, Buffer.alloc(3 * CHUNK, 3), 40 * CHUNK)
+      expect(codeOf(thrown(() => overlay.tryWrite(Buffer.alloc(CHUNK), 0, CHUNK, 20 * CHUNK)))).toBe('ENOSPC')
+      expect(await readBack(40 * CHUNK, 3 * CHUNK)).toEqual(Buffer.alloc(3 * CHUNK, 3))
+    })
+
+    it('warns once at the soft threshold, and again after it was below', async () => {
+      expect(warnings).toBe(1)
+      await zeroVolume(overlay, 0, 5 * CHUNK, true)
+      await writeVolume(overlay, Buffer.alloc(CHUNK), 0)
+      expect(warnings).toBe(1)
+      await writeVolume(overlay, Buffer.alloc(4 * CHUNK), CHUNK)
+      expect(warnings).toBe(2)
+    })
+
+    it('counts what a delta holds that is opened again', async () => {
+      await overlay.close()
+      expect(budget.usedBytes).toBe(0)
+      overlay = overlayOver(base, { budget })
+      await overlay.open()
+      expect(budget.usedBytes).toBe(11 * CHUNK)
+    })
+  })
+
+  it('undoes all writes since the last commit when the journal cannot take them, and goes on', async () => {
+    await writeVolume(overlay, Buffer.alloc(2 * CHUNK, 1), 0)
+    const before = overlay.stats.bytesStored
+    expect(overlay.tryWrite(Buffer.alloc(CHUNK, 2), 0, CHUNK, 10 * CHUNK)).toBe(true)
+    expect(overlay.tryZero(0, CHUNK, true)).toBe(true)
+    expect(overlay.tryWrite(Buffer.alloc(100, 3), 0, 100, 20 * CHUNK)).toBe(true)
+    expect(overlay.uncommitted).toBe(true)
+    breakOneWrite(join(directory, 'lun0-1.map'))
+    expect(codeOf(thrown(() => overlay.commit()))).toBe('EIO')
+    expect(overlay.uncommitted).toBe(false)
+    expect(overlay.stats.bytesStored).toBe(before)
+    expect(await readBack(0, 2 * CHUNK)).toEqual(Buffer.alloc(2 * CHUNK, 1))
+    expect(await readBack(10 * CHUNK, CHUNK)).toEqual(content.subarray(10 * CHUNK, 11 * CHUNK))
+    expect(await readBack(20 * CHUNK, CHUNK)).toEqual(content.subarray(20 * CHUNK, 21 * CHUNK))
+    await writeVolume(overlay, Buffer.alloc(CHUNK, 4), 10 * CHUNK)
+    expect(await readBack(10 * CHUNK, CHUNK)).toEqual(Buffer.alloc(CHUNK, 4))
+  })
+
+  it('tells the committer when the commit of another took his writes with it', async () => {
+    await begun()
+    expect(overlay.tryWrite(Buffer.alloc(CHUNK, 2), 0, CHUNK, 10 * CHUNK)).toBe(true)
+    breakOneWrite(join(directory, 'lun0-1.map'))
+    const error = await failure((io) => overlay.write(io.set(Buffer.alloc(CHUNK, 3), 0, CHUNK, 12 * CHUNK)))
+    expect(codeOf(error)).toBe('EIO')
+    expect(overlay.uncommitted).toBe(true)
+    expect(codeOf(thrown(() => overlay.commit()))).toBe('EIO')
+    expect(await readBack(10 * CHUNK, 3 * CHUNK)).toEqual(content.subarray(10 * CHUNK, 13 * CHUNK))
+  })
+
+  for (const seed of [11, 12, 13].map(seedOf)) {
+    it(`agrees with a plain array while requests overtake each other (seed ${seed})`, async () => {
+      await overlay.close()
+      await campaign(new Random(seed), 1200)
+    }, 60_000)
+  }
+
+  /** Verbs of all kinds with a base that is held now and then; in each round no two changes overlap. */
+  async function campaign(random: Random, rounds: number): Promise<void> {
+    const size = 48 * CHUNK + 1024
+    content = random.bytes(Buffer.alloc(size))
+    base = new HeldBase(Buffer.from(content))
+    const model = Buffer.from(content)
+    const chunkSize = random.pick([4096, 8192, 32768])
+    const open = async (): Promise<void> => {
+      overlay = overlayOver(base, { chunkSize, compactionBytesMin: 6000 })
+      await overlay.open()
+    }
+    await open()
+    for (let round = 0; round < rounds; round++) {
+      base.holding = random.chance(0.4)
+      const pending: Promise<void>[] = []
+      const taken: [number, number][] = []
+      for (let n = random.int(6); n >= 0; n--) {
+        const offset = random.int(size)
+        const length = Math.min(
+          size - offset,
+          random.chance(0.5) ? 1 + random.int(3 * chunkSize) : 512 * random.int(20)
+        )
+        if (taken.some(([from, end]) => from < offset + length && offset < end)) continue
+        taken.push([offset, offset + length])
+        pending.push(step(random, model, offset, length))
+      }
+      if (random.chance(0.1)) pending.push(flushVolume(overlay))
+      for (;;) {
+        if (base.waiting.length > 0) base.letGo(random)
+        const done = await Promise.race([Promise.all(pending).then(() => true), turns().then(() => false)])
+        if (done) break
+      }
+      base.holding = false
+      if (random.chance(0.02)) {
+        await overlay.restore(bin)
+        content.copy(model)
+      }
+      if (random.chance(0.02)) {
+        await overlay.close()
+        await open()
+      }
+      if (round % 10 === 0) expect((await readBack(0, size)).equals(model)).toBe(true)
+    }
+    expect((await readBack(0, size)).equals(model)).toBe(true)
+    expect(overlay.stats.compactions).toBeGreaterThanOrEqual(0)
+  }
+
+  function step(random: Random, model: Buffer, offset: number, length: number): Promise<void> {
+    const dice = random.int(10)
+    if (dice < 3) {
+      const found = Buffer.alloc(length)
+      const wanted = Buffer.from(model.subarray(offset, offset + length))
+      return readVolume(overlay, found, offset).then(() => expect(found.equals(wanted)).toBe(true))
+    }
+    if (dice < 7) {
+      const bytes = random.bytes(Buffer.alloc(length))
+      bytes.copy(model, offset)
+      if (random.chance(0.5)) return writeVolume(overlay, bytes, offset)
+      return settle((io) => overlay.write(io.set(bytes, 0, length, offset)))
+    }
+    model.fill(0, offset, offset + length)
+    if (random.chance(0.5)) return zeroVolume(overlay, offset, length, true)
+    return settle((io) => overlay.zero(io.set(Buffer.alloc(0), 0, length, offset)))
+  }
+
+  it(`ends overlapping writes with the bytes of one of them in each byte (seed ${seedOf(21)})`, async () => {
+    const random = new Random(seedOf(21))
+    await begun()
+    for (let round = 0; round < 100; round++) {
+      base.holding = random.chance(0.5)
+      const pending = Array.from({ length: 6 }, (_, i) => {
+        const offset = 512 * random.int(16)
+        const length = 512 * (1 + random.int(16))
+        return writeVolume(overlay, Buffer.alloc(length, i + 1), offset).then(() => [offset, length, i + 1] as const)
+      })
+      for (;;) {
+        if (base.waiting.length > 0) base.letGo(random)
+        const done = await Promise.race([Promise.all(pending).then(() => true), turns().then(() => false)])
+        if (done) break
+      }
+      const ranges = await Promise.all(pending)
+      const found = await readBack(0, 32 * 512)
+      for (let block = 0; block < 32; block++) {
+        const writers = ranges
+          .filter(([at, n]) => at <= block * 512 && block * 512 < at + n)
+          .map(([, , value]) => value)
+        const bytes = found.subarray(block * 512, block * 512 + 512)
+        if (writers.length > 0) {
+          expect(writers).toContain(bytes[0])
+          expect(bytes.equals(Buffer.alloc(512, bytes[0]))).toBe(true)
+        }
+      }
+    }
+  })
+})
+
+/** Lets the next write to this file fail, by putting a descriptor that cannot be written in the place of its own. */
+function breakOneWrite(path: string): void {
+  const inode = fs.statSync(path).ino
+  const original = fs.writeSync
+  const broken = ((fd: number, ...rest: never[]) => {
+    if (fs.fstatSync(fd).ino !== inode) return (original as (...all: unknown[]) => number)(fd, ...rest)
+    fs.writeSync = original
+    throw Object.assign(new Error('injected'), { code: 'EIO' })
+  }) as typeof fs.writeSync
+  fs.writeSync = broken
+}
+
+async function turns(): Promise<void> {
+  for (let i = 0; i < 3; i++) await new Promise((resolve) => setImmediate(resolve))
+}
