@@ -5,6 +5,7 @@ import { commands } from './commands/index.js'
 import { print } from './command.js'
 import type { CliContext, Command } from './command.js'
 import { sentencesOf } from './failure.js'
+import { ConfigError } from '../target/config.js'
 import { unknownOptions } from './options.js'
 import type { ParsedArguments } from './options.js'
 
@@ -58,7 +59,8 @@ function makeParser(verbs: readonly Command[], run: (command: Command, args: Par
       'parse-positional-numbers': false,
       'duplicate-arguments-array': true,
       'greedy-arrays': false,
-      'strip-aliased': true
+      'strip-aliased': true,
+      'populate--': true
     })
     .exitProcess(false)
     .locale('en')
@@ -81,23 +83,20 @@ function makeParser(verbs: readonly Command[], run: (command: Command, args: Par
   return parser
 }
 
-/** Turns what yargs says about a wrong option into our words. */
+/** Turns what yargs says about a wrong option into our words; errors of a command pass through. */
 function refuse(message: string | null, error: Error | undefined, parser: Argv): never {
-  if (error) throw error
-  const unknown = /^Unknown arguments?: (.*)$/s.exec(message ?? '')
-  if (!unknown) throw new Error(sentence(message ?? 'The command line is wrong'))
-  throw unknownOptions(unknown[1]!.split(', '), knownOptions(parser))
+  if (error && error.name !== 'YError') throw error
+  const words = message ?? error?.message ?? ''
+  const unknown = /^Unknown arguments?: (.*)$/s.exec(words)
+  if (unknown) throw unknownOptions(unknown[1]!.split(', '), knownOptions(parser))
+  const bare = /^Not enough arguments following: (.*)$/.exec(words)
+  throw new ConfigError([bare ? `--${bare[1]}: needs a value` : words.trim().replace(/\s*\n\s*/g, ' ')])
 }
 
 function knownOptions(parser: Argv): string[] {
   // yargs keeps its table public, though its types do not tell.
   const table = (parser as unknown as { getOptions(): { key: Record<string, unknown> } }).getOptions()
   return Object.keys(table.key)
-}
-
-function sentence(message: string): string {
-  const line = message.trim().replace(/\s*\n\s*/g, ' ')
-  return line.endsWith('.') ? line : `${line}.`
 }
 
 function version(): string {

@@ -13,11 +13,12 @@ import type { BufferPool } from '../util/buffer-pool.js'
 import { AssertionError } from '../util/assert.js'
 import { messageOf } from '../util/errors.js'
 import { pumpDataIn } from './data-in.js'
-import { goOnWithData } from './data-out.js'
+import { checkDataOutTimes, goOnWithData } from './data-out.js'
 import type { Directory, SessionEnd } from './directory.js'
-import { handlePdu } from './full-feature.js'
+import { handlePdu, passOver } from './full-feature.js'
 import type { IscsiTask } from './iscsi-task.js'
 import {
+  CLOSE_TIME_MS,
   CONTROL_QUEUE_MAX,
   LOGIN_DATA_MAX,
   LOGIN_TIME_MS,
@@ -79,11 +80,21 @@ export class Connection implements ByteConsumer, PduSink {
 
   private login: LoginPhase | undefined
   private stops = 0
+  private resumeScheduled = false
+  /** Tasks whose data waits for memory. */
+  private starving = 0
   private turnPdus = 0
   private turnSentBefore = 0
   private turnScheduled = false
   private end: SessionEnd | undefined
   private closedFlag = false
+  /** The connection is to be closed in an orderly way, once what waits is written; when that was decided. */
+  private finishing = false
+  private finishingSince = 0
+  /** FIN is on its way: nothing can be written any more. */
+  private finished = false
+  private takenBytes = 0
+  private takenAt = performance.now()
   private pingSentAt = 0
   private pingTag = RESERVED_TAG
   private answersPings = false
@@ -94,6 +105,14 @@ export class Connection implements ByteConsumer, PduSink {
   private readonly uncommitted: IscsiTask[] = []
   private readonly nopInView = nopIn.view()
   private readonly endTurnLater = () => this.lateTurn()
+  private readonly resumeLater = () => {
+    this.resumeScheduled = false
+    if (this.stops === 0 && !this.closedFlag) this.socket.resume()
+  }
+  private readonly capOver = () => {
+    this.stops &= ~Stop.Cap
+    if (this.stops === 0 && !this.closedFlag) this.socket.resume()
+  }
 
   constructor(
     accepted: Socket,
@@ -111,6 +130,7 @@ export class Connection implements ByteConsumer, PduSink {
     this.login = host.makeLogin(this)
   }
 
+  /** Cut, by whichever side: nothing is read or written any more. */
   get closed(): boolean {
     return this.closedFlag
   }
@@ -150,9 +170,14 @@ export class Connection implements ByteConsumer, PduSink {
 
   reject(error: PduError, ring: Buffer, bhsOffset: number): boolean {
     if (this.leaving) return true
+    if (this.capReached()) return this.reader.unread()
+    this.pdusReceived++
     if (!this.session) this.close({ kind: 'lost', cause: error.message })
-    else this.rejectPdu(error.reason, ring, bhsOffset)
-    return !this.closedFlag
+    else {
+      this.rejectPdu(error.reason, ring, bhsOffset)
+      if (error.reason !== RejectReason.DataDigestError) passOver(this, this.session, ring, bhsOffset)
+    }
+    return this.stops === 0 && !this.closedFlag
   }
 
   error(error: PduError): void {
@@ -171,13 +196,33 @@ export class Connection implements ByteConsumer, PduSink {
   }
 
   stop(reason: number): void {
+    if (this.stops === 0) this.socket.pause()
     this.stops |= reason
   }
 
+  /** Parsing goes on in a turn of its own: whoever clears the reason may be in the middle of a PDU or a task. */
   unstop(reason: number): void {
     if ((this.stops & reason) === 0) return
     this.stops &= ~reason
-    if (this.stops === 0) this.socket.resume()
+    if (this.stops !== 0 || this.resumeScheduled) return
+    this.resumeScheduled = true
+    setImmediate(this.resumeLater)
+  }
+
+  /** Data of this task found no memory to wait in: no more is read until it, and all like it, have. */
+  starve(task: IscsiTask): void {
+    if (task.starved) return
+    task.starved = true
+    this.starving++
+    this.stop(Stop.Staging)
+  }
+
+  /** Takes {@link starve} back; harmless for a task that was not. */
+  feed(task: IscsiTask): void {
+    if (!task.starved) return
+    task.starved = false
+    this.starving--
+    if (this.starving === 0) this.unstop(Stop.Staging)
   }
 
   // ——— answers out ———
@@ -195,14 +240,13 @@ export class Connection implements ByteConsumer, PduSink {
 
   /** Takes the task as far as it goes now. */
   progress(task: IscsiTask): void {
-    if (this.closedFlag || task.queued) return
+    if (this.closedFlag || this.finished || task.queued) return
     switch (task.scsi.state) {
       case TaskState.DataIn:
         if (!pumpDataIn(this, this.session!, task)) this.queue(task)
         return
       case TaskState.DataOut:
-        if (!goOnWithData(this, this.session!, task)) this.queue(task)
-        return
+        return goOnWithData(this, this.session!, task)
       case TaskState.Done:
         return this.finishTask(task)
       default:
@@ -215,12 +259,22 @@ export class Connection implements ByteConsumer, PduSink {
     if (task.scsi.uncommitted) {
       this.session!.open(task)
       this.uncommitted.push(task)
-    } else if (respond(this, this.session!, task)) this.release(task)
+    } else this.answer(task)
+  }
+
+  private answer(task: IscsiTask): void {
+    const { unit, command } = task.scsi
+    // A commit that failed meanwhile, for whichever turn or session of this initiator, has undone what was written.
+    if (unit && unit.failedCommits !== task.failedCommits && command?.access === 'write') {
+      task.scsi.checkVolume(unit.commitFailure)
+    }
+    if (respond(this, this.session!, task)) this.release(task)
     else this.queue(task)
   }
 
   /** The task is over: back to its pool. */
   release(task: IscsiTask): void {
+    this.feed(task)
     this.host.deviceServer.release(task.scsi)
     this.session!.giveTask(task)
   }
@@ -237,7 +291,7 @@ export class Connection implements ByteConsumer, PduSink {
 
   /** Writes a control PDU now, or when there is room. `write` answers false when there was none. */
   send(write: () => boolean): void {
-    if (this.closedFlag) return
+    if (this.closedFlag || this.finished) return
     if (this.controlQueue.length === 0 && write()) return this.scheduleTurn()
     if (this.controlQueue.length === CONTROL_QUEUE_MAX) {
       return this.close({ kind: 'lost', cause: 'too many answers wait for an initiator that does not read' })
@@ -328,29 +382,58 @@ export class Connection implements ByteConsumer, PduSink {
   /** Cuts the connection; `end` is what the session's end will be called. */
   close(end: SessionEnd): void {
     if (this.closedFlag) return
+    this.closedFlag = true
     this.end ??= end
     this.leaving = true
     this.socket.destroy()
   }
 
-  /** Sends what is written, then closes in an orderly way. */
+  /** Sends what waits to be sent, then closes in an orderly way; a peer that does not close its side is cut. */
   finish(end: SessionEnd): void {
-    if (this.closedFlag) return
+    if (this.closedFlag || this.finishing) return
     this.end ??= end
-    this.leaving = true
-    this.writer.flush()
-    this.socket.finish()
+    this.leaving = this.finishing = true
+    this.finishingSince = performance.now()
+    this.finishWhenWritten()
+  }
+
+  /** A mistake of ours ends this initiator's session alone. */
+  fail(error: unknown): void {
+    if (this.closedFlag) return
+    this.host.failed(this, error)
+    const kind = error instanceof AssertionError ? 'assertion' : 'error'
+    this.close({ kind: 'lost', cause: `${kind} in the server: ${messageOf(error)}` })
   }
 
   /** For the timer: what has gone on too long? `now` as {@link performance.now}. */
   tick(now: number): void {
     if (this.closedFlag) return
+    try {
+      this.checkTimes(now)
+      if (this.session) checkDataOutTimes(this, this.session, now)
+      this.endTurn()
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  private checkTimes(now: number): void {
     const silence = now - this.socket.lastReceivedAt
+    if (this.finishing) {
+      if (now - this.finishingSince > CLOSE_TIME_MS) this.close(this.end!)
+      return
+    }
     if (!this.session) {
       if (now - this.since > LOGIN_TIME_MS) this.close({ kind: 'lost', cause: 'login took too long' })
       return
     }
-    if (this.socket.waitingBytes > 0 && silence > STALLED_OUTPUT_MS) {
+    const { waitingBytes, sentBytes } = this.socket
+    if (sentBytes - waitingBytes !== this.takenBytes) {
+      // A slow reader that says nothing is not dead as long as it takes something.
+      this.takenBytes = sentBytes - waitingBytes
+      this.takenAt = now
+    }
+    if (waitingBytes > 0 && silence > STALLED_OUTPUT_MS && now - this.takenAt > STALLED_OUTPUT_MS) {
       return this.close({ kind: 'lost', cause: 'nothing read and nothing sent for a minute' })
     }
     if (this.pingTag === RESERVED_TAG) {
@@ -377,26 +460,32 @@ export class Connection implements ByteConsumer, PduSink {
     const output = this.socket.sentBytes - this.turnSentBefore + this.writer.pending
     if (++this.turnPdus <= TURN_PDUS_MAX && output <= TURN_OUTPUT_MAX) return false
     this.stop(Stop.Cap)
-    setImmediate(() => this.unstop(Stop.Cap))
+    setImmediate(this.capOver)
     return true
   }
 
-  private endTurn(): void {
+  /** Commits the writes of the turn and answers them, and sends all answers. */
+  endTurn(): void {
+    if (this.closedFlag || this.finished) return
     if (this.uncommitted.length > 0) this.commit()
     this.writer.flush()
   }
 
   private commit(): void {
-    const failure = this.session!.nexus?.commit()
-    const tasks = this.uncommitted.splice(0)
-    for (const task of tasks) {
-      if (failure) task.scsi.checkVolume(failure)
-      if (respond(this, this.session!, task)) this.release(task)
-      else this.queue(task)
-    }
+    // Its errors are kept by the units.
+    this.session!.nexus?.commit()
+    for (const task of this.uncommitted.splice(0)) this.answer(task)
   }
 
-  private queue(task: IscsiTask): void {
+  private finishWhenWritten(): void {
+    if (this.controlQueue.length > 0) return
+    this.endTurn()
+    this.finished = true
+    this.socket.finish()
+  }
+
+  /** The task waits for room in the output. */
+  queue(task: IscsiTask): void {
     this.session!.open(task)
     task.queued = true
     this.outQueue.push(task)
@@ -405,12 +494,13 @@ export class Connection implements ByteConsumer, PduSink {
 
   /** There is room for output again. */
   private drained(): void {
-    if (this.closedFlag) return
+    if (this.closedFlag || this.finished) return
     try {
       while (this.controlQueue.length > 0) {
         if (!this.controlQueue[0]!()) return
         this.controlQueue.shift()
       }
+      if (this.finishing) return this.finishWhenWritten()
       // Each waiting task has one go: a long read does not keep the others out.
       for (let turn = this.outQueue.length; turn > 0 && this.outQueue.length > 0; turn--) {
         const task = this.outQueue.shift()!
@@ -439,13 +529,6 @@ export class Connection implements ByteConsumer, PduSink {
     } catch (error) {
       this.fail(error)
     }
-  }
-
-  /** A mistake of ours ends this initiator's session alone. */
-  private fail(error: unknown): void {
-    this.host.failed(this, error)
-    const kind = error instanceof AssertionError ? 'assertion' : 'error'
-    this.close({ kind: 'lost', cause: `${kind} in the server: ${messageOf(error)}` })
   }
 
   /** For the socket. */

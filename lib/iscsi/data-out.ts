@@ -8,7 +8,7 @@ import {
   type SenseCondition
 } from '../scsi/sense.js'
 import { TaskState } from '../scsi/task.js'
-import { Stop, type Connection } from './connection.js'
+import type { Connection } from './connection.js'
 import type { IscsiTask } from './iscsi-task.js'
 import { DATA_OUT_TIME_MS } from './limits.js'
 import type { Session } from './session.js'
@@ -30,6 +30,7 @@ export function takeImmediate(
   final: boolean
 ): void {
   task.unsolicited = task.writes && !final
+  task.since = performance.now()
   if (!isWaiting(task)) return
   if (task.scsi.state === TaskState.DataOut) expectData(task)
   if (length > 0) takeData(connection, session, task, ring, start, length)
@@ -60,12 +61,10 @@ export function takeDataOut(
 
 /**
  * Goes on with a task in DataOut that was not ready before: feeds the data that had to wait, asks for more.
- * @returns false when the output has no room for the R2T
  */
-export function goOnWithData(connection: Connection, session: Session, task: IscsiTask): boolean {
+export function goOnWithData(connection: Connection, session: Session, task: IscsiTask): void {
   if (task.wanted === 0) expectData(task)
-  if (task.early && !feedEarly(connection, task)) return true
-  return advance(connection, session, task)
+  if (!task.early || feedEarly(connection, task)) advance(connection, session, task)
 }
 
 function isWaiting(task: IscsiTask): boolean {
@@ -93,7 +92,7 @@ function takeData(
     const useful = Math.min(length, task.wanted - scsi.received)
     if (useful > 0 && !scsi.receive(ring, start, useful)) {
       keepEarly(task, ring, start, useful)
-      connection.stop(Stop.Staging)
+      connection.starve(task)
     }
   } else {
     keepEarly(task, ring, start, length)
@@ -119,29 +118,28 @@ function feedEarly(connection: Connection, task: IscsiTask): boolean {
   if (useful > 0 && !task.scsi.receive(task.early!, 0, useful)) return false
   task.early = undefined
   task.earlyLength = 0
-  connection.unstop(Stop.Staging)
+  connection.feed(task)
   return true
 }
 
 /** All wanted data here: the command goes on. Otherwise asks for what has not been asked for. */
-function advance(connection: Connection, session: Session, task: IscsiTask): boolean {
+function advance(connection: Connection, session: Session, task: IscsiTask): void {
   const { scsi } = task
-  if (scsi.state !== TaskState.DataOut) {
-    session.open(task)
-    return true
-  }
-  if (scsi.received >= task.wanted) {
+  if (scsi.state === TaskState.DataOut && scsi.received >= task.wanted) {
     scsi.finish()
-    connection.progress(task)
-    return true
+    return connection.progress(task)
   }
   session.open(task)
-  return task.unsolicited || solicit(connection, session, task)
+  if (scsi.state !== TaskState.DataOut || task.unsolicited || task.queued) return
+  if (!solicit(connection, session, task)) connection.queue(task)
 }
 
 const view = r2t.view()
 
-/** RFC 7143 §11.8: R2Ts of at most MaxBurstLength, at most MaxOutstandingR2T open at once. */
+/**
+ * RFC 7143 §11.8: R2Ts of at most MaxBurstLength, at most MaxOutstandingR2T open at once.
+ * @returns false when the output has no room for one
+ */
 function solicit(connection: Connection, session: Session, task: IscsiTask): boolean {
   const { maxBurstLength, maxOutstandingR2T } = session.parameters
   if (task.solicitedTo === 0) task.solicitedTo = task.arrived
@@ -201,7 +199,7 @@ function faultOf(
 export function failData(connection: Connection, task: IscsiTask, fault: SenseCondition): void {
   task.early = undefined
   task.earlyLength = 0
-  connection.unstop(Stop.Staging)
+  connection.feed(task)
   task.scsi.failData(fault)
   connection.progress(task)
 }

@@ -61,6 +61,19 @@ export function handlePdu(
   if (session.held.size > 0) replayHeld(connection, session)
 }
 
+/**
+ * A PDU that the reader found malformed takes its CmdSN all the same, or all commands behind it would wait for ever.
+ * Not so one with a wrong data digest: its initiator may send it again (RFC 7143 §7.8).
+ */
+export function passOver(connection: Connection, session: Session, ring: Buffer, bhs: number): void {
+  const handler = table[ring[bhs]! & OPCODE_MASK]
+  if (!handler?.carriesCmdSn || (ring[bhs]! & FLAG_IMMEDIATE) !== 0) return
+  const cmdSn = ring.readUInt32BE(bhs + CMD_SN_OFFSET)
+  if (session.place(cmdSn) === 'outside') return
+  session.held.skip(cmdSn)
+  replayHeld(connection, session)
+}
+
 /** Bytes of a PDU without digests, padding taken off: BHS, AHS, data. */
 export function copyOf(pdu: PduInPlace): Buffer {
   return Buffer.concat([
@@ -71,7 +84,7 @@ export function copyOf(pdu: PduInPlace): Buffer {
 
 /** The gap has closed: the commands behind it enter in the order of their CmdSN, each with the data that came for it. */
 export function replayHeld(connection: Connection, session: Session): void {
-  for (;;) {
+  while (!connection.leaving) {
     const pdus = session.held.take(session.expCmdSn)
     if (!pdus) return
     session.advance()

@@ -46,7 +46,8 @@ export class HeldCommands {
     const held = this.byCmdSn.get(cmdSn)
     if (!held) return undefined
     this.byCmdSn.delete(cmdSn)
-    this.byTag.delete(held.tag)
+    // Two of them may have come with the same tag; the later one is found by it.
+    if (this.byTag.get(held.tag) === held) this.byTag.delete(held.tag)
     for (const pdu of held.pdus) this.bytes -= pdu.length
     return held.pdus
   }

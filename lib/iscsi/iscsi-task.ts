@@ -42,11 +42,17 @@ export class IscsiTask implements TaskOwner {
   /** Unsolicited data of a command that cannot start yet. */
   early: Buffer | undefined
   earlyLength = 0
+  /** Data of it waits for memory, and its connection reads nothing until it has some. */
+  starved = false
   /** When the last data came or was asked for: for the time limit. */
   since = 0
+  /** Commits of its unit that had failed when it began: one more undoes what it has written. */
+  failedCommits = 0
 
   /** Stands in the connection's queue for output already. */
   queued = false
+  /** Out of the pool. */
+  taken = false
   /** In the session's table of open tasks. */
   open = false
   /** The status has been given to the connection. */
@@ -60,9 +66,9 @@ export class IscsiTask implements TaskOwner {
 
   reset(): void {
     this.immediate = this.reads = this.writes = this.unsolicited = false
-    this.queued = this.open = this.answered = false
+    this.queued = this.open = this.answered = this.starved = false
     this.sent = this.dataSn = this.wanted = this.arrived = this.expectedDataSn = this.solicitedTo = this.r2tSn = 0
-    this.expectedLength = this.earlyLength = 0
+    this.expectedLength = this.earlyLength = this.failedCommits = 0
     this.r2ts.length = 0
     this.early = undefined
   }

@@ -7,7 +7,7 @@ import { messageOf } from '../util/errors.js'
 import { Stop, type Connection } from './connection.js'
 import { LoginError } from './errors.js'
 import { COMMAND_WINDOW } from './limits.js'
-import { LoginMachine, type LoginReply, type LoginResult } from './login/login.js'
+import type { LoginMachine, LoginReply, LoginResult } from './login/login.js'
 import { serialAdd } from './serial.js'
 import type { Session } from './session.js'
 
@@ -41,7 +41,8 @@ export class LoginPhase {
         return this.write(step.reply)
       case 'admit':
         this.connection.stop(Stop.Admission)
-        return void this.admit(step.reply, step.result)
+        this.admit(step.reply, step.result).catch((error: unknown) => this.connection.fail(error))
+        return
       case 'fail':
         return this.refuse(step.reply, step.message)
       case 'close':

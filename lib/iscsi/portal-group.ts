@@ -7,7 +7,6 @@ import type { Nexus } from '../scsi/nexus.js'
 import { systemClock, type Clock } from '../util/clock.js'
 import { BufferPool } from '../util/buffer-pool.js'
 import { Connection, type ConnectionHost } from './connection.js'
-import { checkDataOutTimes } from './data-out.js'
 import type { Directory, SessionEnd } from './directory.js'
 import { PENDING_LOGINS_MAX, TICK_MS } from './limits.js'
 import { LoginPhase, type Admission } from './login-phase.js'
@@ -30,6 +29,8 @@ export interface PortalGroupOptions {
   /** False forces the receive path without positioned reads. */
   readonly positionedReads?: boolean
   readonly clock?: Clock
+  /** Memory for data that waits for a slow disk, of all sessions together. */
+  readonly stagingBytes?: number
 }
 
 /** What happened, for the log and the console. Nothing of it is called for each command. */
@@ -76,7 +77,7 @@ const SPARE_BUFFERS = 64
  */
 export class PortalGroup implements ConnectionHost, Admission {
   readonly buffers: BufferPool
-  readonly staging = new Staging()
+  readonly staging: Staging
   readonly deviceServer = new DeviceServer()
   readonly directory: Directory
   readonly offer: OfferedParameters
@@ -96,6 +97,7 @@ export class PortalGroup implements ConnectionHost, Admission {
     this.offer = options.offer
     this.events = options.events
     this.positionedReads = options.positionedReads ?? true
+    this.staging = new Staging(options.stagingBytes)
     this.throttle = new LoginThrottle(options.clock ?? systemClock)
     this.connectionsMax = options.maxSessions + PENDING_LOGINS_MAX
     const capacity = this.connectionsMax + SPARE_BUFFERS
@@ -146,7 +148,9 @@ export class PortalGroup implements ConnectionHost, Admission {
     await Promise.all(
       chosen.map(async (session) => {
         session.connection.close({ kind: 'stopped' })
-        await this.registry.end(session, { kind: 'stopped' })
+        await this.registry
+          .end(session, { kind: 'stopped' })
+          .catch((error: unknown) => this.events.failed(error, viewOf(session)))
       })
     )
   }
@@ -159,6 +163,7 @@ export class PortalGroup implements ConnectionHost, Admission {
     const done = new Promise<void>((resolve) => (this.allClosed = resolve))
     for (const connection of this.connections) connection.close({ kind: 'stopped' })
     if (this.connections.size > 0) await done
+    await this.registry.settled()
   }
 
   /** No new connections from now on. */
@@ -224,19 +229,23 @@ export class PortalGroup implements ConnectionHost, Admission {
     if (!this.throttle.allows(plainAddress(socket.remoteAddress))) return void socket.destroy()
     if (this.connections.size >= this.connectionsMax || this.pendingLogins() >= PENDING_LOGINS_MAX) {
       // Whoever has been dawdling at the door longest makes room: a crowd that says nothing locks nobody out.
-      const oldest = this.oldestPendingLogin()
+      const oldest = this.oldestWithoutSession()
       if (!oldest) return void socket.destroy()
       oldest.close({ kind: 'lost', cause: 'too many connections that do not log in' })
     }
     this.connections.add(new Connection(socket, this))
   }
 
+  /** Those on their way out count as well: they hold as much. */
   private pendingLogins(): number {
     return this.connections.size - this.registry.all.size
   }
 
-  private oldestPendingLogin(): Connection | undefined {
-    for (const connection of this.connections) if (!connection.session && !connection.leaving) return connection
+  private oldestWithoutSession(): Connection | undefined {
+    for (const connection of this.connections) {
+      const { session } = connection
+      if (!connection.closed && (!session || !this.registry.all.has(session))) return connection
+    }
     return undefined
   }
 
@@ -253,10 +262,7 @@ export class PortalGroup implements ConnectionHost, Admission {
 
   private tick(): void {
     const now = performance.now()
-    for (const connection of this.connections) {
-      connection.tick(now)
-      if (connection.session) checkDataOutTimes(connection, connection.session, now)
-    }
+    for (const connection of this.connections) connection.tick(now)
   }
 }
 

@@ -48,8 +48,8 @@ export class Session {
   /** A Text negotiation under way. */
   text: TextExchange | undefined
   expCmdSn: number
-  maxCmdSn: number
   commands = 0
+  private lastMaxCmdSn: number
   private openCommands = 0
   private nextTransferTag = 1
   private readonly pool: Pool<IscsiTask>
@@ -67,13 +67,20 @@ export class Session {
     this.nexus = init.nexus
     // RFC 7143 §4.2.2.1: login requests are immediate, so the first command carries the CmdSN of the login.
     this.expCmdSn = init.cmdSn
-    this.maxCmdSn = serialAdd(init.cmdSn, COMMAND_WINDOW - 1)
+    this.lastMaxCmdSn = serialAdd(init.cmdSn, COMMAND_WINDOW - 1)
     this.pool = new Pool(COMMAND_WINDOW + IMMEDIATE_TASKS, () => new IscsiTask(init.connection, init.staging))
   }
 
   /** Tasks that are out of the pool; 0 in a session at rest. */
   get tasksInUse(): number {
     return this.pool.used
+  }
+
+  /** The last CmdSN that the initiator may use now; the next PDU tells it. */
+  get maxCmdSn(): number {
+    const now = serialAdd(this.expCmdSn, COMMAND_WINDOW - this.openCommands - 1)
+    if (serialLess(this.lastMaxCmdSn, now)) this.lastMaxCmdSn = now
+    return this.lastMaxCmdSn
   }
 
   place(cmdSn: number): CmdSnPlace {
@@ -85,7 +92,6 @@ export class Session {
   /** The command with ExpCmdSN has been taken in. */
   advance(): void {
     this.expCmdSn = serialAdd(this.expCmdSn, 1)
-    this.widen()
   }
 
   /** A task for a new command; undefined when the initiator has more open than it may. */
@@ -93,6 +99,7 @@ export class Session {
     if (immediate && this.pool.used - this.openCommands >= IMMEDIATE_TASKS) return undefined
     const task = this.pool.take()
     if (!task) return undefined
+    task.taken = true
     task.immediate = immediate
     if (!immediate) this.openCommands++
     this.commands++
@@ -103,9 +110,7 @@ export class Session {
   answered(task: IscsiTask): void {
     if (task.answered) return
     task.answered = true
-    if (task.immediate) return
-    this.openCommands--
-    this.widen()
+    if (!task.immediate) this.openCommands--
   }
 
   /** Back into the pool. The SCSI side has been released. */
@@ -113,6 +118,7 @@ export class Session {
     this.answered(task)
     if (task.open) this.tasks.delete(task.initiatorTaskTag)
     task.reset()
+    task.taken = false
     this.pool.give(task)
     if (this.waiters.length > 0) this.tellWaiters(task)
   }
@@ -135,11 +141,6 @@ export class Session {
     const waitFor = new Set(tasks)
     if (waitFor.size === 0) return Promise.resolve()
     return new Promise((resolve) => this.waiters.push({ waitFor, resolve }))
-  }
-
-  private widen(): void {
-    const now = serialAdd(this.expCmdSn, COMMAND_WINDOW - this.openCommands - 1)
-    if (serialLess(this.maxCmdSn, now)) this.maxCmdSn = now
   }
 
   private tellWaiters(task: IscsiTask): void {

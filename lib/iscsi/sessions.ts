@@ -3,7 +3,6 @@ import type { Staging } from '../scsi/staging.js'
 import type { Connection } from './connection.js'
 import type { Directory, SessionEnd } from './directory.js'
 import { LoginError } from './errors.js'
-import type { IscsiTask } from './iscsi-task.js'
 import { PROBE_TIME_MS } from './limits.js'
 import type { LoginResult } from './login/login.js'
 import { Session } from './session.js'
@@ -58,12 +57,21 @@ export class Sessions {
     return ending
   }
 
+  /** Resolves when no admission and no end of a session is under way. */
+  async settled(): Promise<void> {
+    while (this.gates.size + this.ending.size > 0) {
+      await Promise.allSettled([...this.gates.values(), ...this.ending.values()])
+    }
+  }
+
   private async admitNormal(connection: Connection, result: LoginResult): Promise<Session> {
     const { directory, multipath } = this.options
     const siblings = [...this.all].filter(
       (session) => session.initiatorName === result.initiatorName && session.targetName === result.targetName
     )
     const old = siblings.filter((session) => session.isid === result.isid)
+    // Whoever is gone but has file operations under way: they must not land after what the new session writes.
+    const dying = siblings.filter((session) => session.connection.closed)
     const elsewhere = siblings.filter(
       (session) =>
         session.connection.socket.remoteAddress !== connection.socket.remoteAddress &&
@@ -72,6 +80,7 @@ export class Sessions {
     // A cloned PC has the name and often the ISID of its original: whoever still answers keeps its place.
     await Promise.all(elsewhere.map((session) => this.refuseIfAlive(session)))
     await Promise.all(old.map((session) => this.cut(session, { kind: 'reinstated' })))
+    await Promise.all(dying.map((session) => this.end(session, { kind: 'lost', cause: 'connection cut' })))
     const silent = elsewhere.filter((session) => session.isid !== result.isid)
     const cause = 'silent, and its initiator logged in from another address'
     await Promise.all(silent.map((session) => this.cut(session, { kind: 'lost', cause })))
@@ -99,7 +108,10 @@ export class Sessions {
 
   private begin(connection: Connection, result: LoginResult, nexus: Session['nexus']): Session {
     if (this.all.size >= this.options.maxSessions) {
-      throw new LoginError(LoginStatus.OutOfResources, `${this.options.maxSessions} sessions are open, no more are allowed`)
+      throw new LoginError(
+        LoginStatus.OutOfResources,
+        `${this.options.maxSessions} sessions are open, no more are allowed`
+      )
     }
     const session = new Session({
       connection,
@@ -131,7 +143,8 @@ export class Sessions {
   /** iPXE never logs out: its session is over as soon as the system that it booted has its own. */
   private endBootSessions(siblings: readonly Session[]): void {
     for (const session of siblings) {
-      if (session.isid.startsWith(IPXE_ISID)) session.connection.close({ kind: 'lost', cause: 'the booted system took over' })
+      if (session.isid.startsWith(IPXE_ISID))
+        session.connection.close({ kind: 'lost', cause: 'the booted system took over' })
     }
   }
 
@@ -146,7 +159,11 @@ export class Sessions {
     const { tasks } = session
     const open = [...tasks.values()]
     const quiet = session.whenQuiet(open)
-    for (const task of open) abandon(session, task)
+    // Their responses are never sent. All are marked, and the blocked ones taken out, before the first one's end could
+    // start another.
+    for (const { scsi } of open) scsi.aborted = true
+    for (const { scsi } of open) scsi.unit?.taskSet.remove(scsi)
+    for (const task of open) session.connection.discard(task)
     await quiet
     try {
       if (session.nexus) await this.options.directory.closeNexus(session.nexus, end)
@@ -174,15 +191,6 @@ export class Sessions {
     while (used.has(this.lastTsih))
     return this.lastTsih
   }
-}
-
-/** Marks a task so that its response is never sent; it goes back to its pool when nothing works on it any more. */
-function abandon(session: Session, task: IscsiTask): void {
-  const { scsi } = task
-  scsi.aborted = true
-  // A blocked task must be out before another's end could start it.
-  scsi.unit?.taskSet.remove(scsi)
-  session.connection.discard(task)
 }
 
 /** Does the initiator of this connection show any sign of life within {@link PROBE_TIME_MS}? */

@@ -7,6 +7,10 @@ import { KEEP_ALIVE_MS, RING_START_BYTES } from './limits.js'
  *
  *     ring  |  consumed  |  start … end: not consumed  |  next read lands here  |
  *
+ * The place of a read is handed out as soon as the read before it has ended, long before its bytes come. So bytes are
+ * moved, and positions reset, in that one moment only ({@link IscsiSocket.makeRoom}); at any other time they may be
+ * consumed, no more.
+ *
  * Node gives positioned reads (`onread`) to client sockets only; a server's socket gets them by moving its handle to
  * a new Socket. `handle` is an undocumented option, so the constructor looks whether the handle is there and else
  * listens to 'data' and copies. Both ways run the same specs. For 64 KiB writes positioned reads are worth 2.4 times
@@ -17,7 +21,7 @@ export interface ByteConsumer {
   consume(ring: Buffer, start: number, end: number): number
   /** Bytes that the unit at the head needs in all; the ring grows to hold it. */
   readonly neededBytes: number
-  /** True while it takes nothing, although whole units wait: reading stops until {@link IscsiSocket.resume}. */
+  /** True while it takes nothing, although whole units wait: it has called {@link IscsiSocket.pause}. */
   readonly stopped: boolean
   /** The connection is gone; called once. `ended` when the peer said FIN before. */
   disconnected(ended: boolean, error: Error | undefined): void
@@ -47,6 +51,8 @@ export class IscsiSocket {
   private end = 0
   private ended = false
   private consuming = false
+  /** After {@link finish}: what still arrives is thrown away. */
+  private draining = false
   private failure: Error | undefined
   private readonly bufferForRead = () => (this.end === 0 ? this.ring : this.ring.subarray(this.end))
   private readonly bytesRead = (count: number) => this.arrived(count)
@@ -81,15 +87,21 @@ export class IscsiSocket {
     this.socket.write(bytes, written)
   }
 
-  /** Looks at what waits in the ring again, then reads on. Harmless at any time. */
+  /** Reads no more until {@link resume}. */
+  pause(): void {
+    if (!this.draining) this.socket.pause()
+  }
+
+  /** Looks at what waits in the ring again, then reads on. Not from inside the consumer. */
   resume(): void {
-    if (this.socket.destroyed) return
+    if (this.socket.destroyed || this.consuming) return
     this.consume()
-    if (!this.consumer.stopped && this.makeRoom()) this.socket.resume()
+    if (!this.consumer.stopped) this.socket.resume()
   }
 
   /** Sends what is written, then FIN; whatever still arrives is thrown away. */
   finish(): void {
+    this.draining = true
     this.socket.end()
     this.socket.resume()
   }
@@ -118,11 +130,10 @@ export class IscsiSocket {
     accepted.on('data', (chunk: Buffer) => {
       let taken = 0
       while (taken < chunk.length) {
-        // A chunk is at most 64 KiB, but the ring may be paused and full: it grows up to its bound and one chunk.
-        if (this.end === this.ring.length) this.grow(this.ring.length + chunk.length)
+        // A chunk is at most 64 KiB, and comes whole even if its first bytes stop the reading.
         const count = chunk.copy(this.ring, this.end, taken)
         taken += count
-        if (!this.arrived(count)) accepted.pause()
+        this.arrived(count)
       }
     })
     return accepted
@@ -132,37 +143,39 @@ export class IscsiSocket {
   private arrived(count: number): boolean {
     this.lastReceivedAt = performance.now()
     this.receivedBytes += count
+    if (this.draining) return true
     this.end += count
     this.consume()
-    if (!this.consumer.stopped && this.makeRoom()) return true
-    this.socket.pause()
-    return false
+    this.makeRoom()
+    return !this.consumer.stopped
   }
 
   private consume(): void {
-    // A consumer may resume from inside; one loop is enough.
-    if (this.consuming) return
     this.consuming = true
-    this.start = this.consumer.consume(this.ring, this.start, this.end)
-    this.consuming = false
-    if (this.start === this.end) this.start = this.end = 0
+    try {
+      this.start = this.consumer.consume(this.ring, this.start, this.end)
+    } finally {
+      this.consuming = false
+    }
   }
 
-  /** Sees to it that the next read has a place; false when there is none and must not be any. */
-  private makeRoom(): boolean {
+  /** Sees to it that the next read has a place. */
+  private makeRoom(): void {
+    if (this.start === this.end) this.start = this.end = 0
     const needed = this.consumer.neededBytes
     // Twice the unit at the head, so that the next one can arrive behind it.
-    if (needed > this.ring.length / 2 && this.ring.length < this.ringBytesMax) this.grow(needed * 2)
-    if (this.start > 0 && this.ring.length - this.end < this.ring.length / 2) {
+    if (needed > this.ring.length / 2 && this.ring.length < this.ringBytesMax) {
+      this.grow(Math.min(needed * 2, this.ringBytesMax))
+    } else if (this.start > 0 && this.ring.length - this.end < this.ring.length / 2) {
       this.ring.copyWithin(0, this.start, this.end)
       this.end -= this.start
       this.start = 0
     }
-    return this.end < this.ring.length
+    // Only a consumer that is stopped leaves a full ring, and while it is nothing more is read.
+    if (this.end === this.ring.length) this.grow(this.ring.length + RING_START_BYTES)
   }
 
-  private grow(bytes: number): void {
-    const length = Math.min(Math.max(bytes, this.ring.length), Math.max(this.ringBytesMax, this.end + 65536))
+  private grow(length: number): void {
     const larger = Buffer.allocUnsafeSlow(length)
     this.ring.copy(larger, 0, this.start, this.end)
     this.end -= this.start

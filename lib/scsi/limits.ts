@@ -7,7 +7,7 @@ import { MAX_GATHERED_BYTES } from './task.js'
  */
 
 /** Most blocks a single medium transfer may have, in bytes. */
-export const MAX_TRANSFER_BYTES = 16 * 1024 * 1024
+export const MAX_TRANSFER_BYTES = 32 * 1024 * 1024
 /** A request of this size costs the least for each byte; as long as a first burst. */
 const OPTIMAL_TRANSFER_BYTES = 256 * 1024
 const MAX_WRITE_SAME_BYTES = 128 * 1024 * 1024

@@ -77,6 +77,13 @@ export class LogicalUnit implements Modes {
   readonly allocationBytes: number
   identity: UnitIdentity
   readonly taskSet = new TaskSet()
+  /**
+   * Commits of the volume that failed. Each has undone every write before it that was not committed, whichever nexus
+   * and turn it came from, so a write is only good if this has not changed since it began.
+   */
+  failedCommits = 0
+  /** Why the last of them failed. */
+  commitFailure: Error | undefined
   readonly reservations = new Reservations((nexusId, attention) => this.establishFor(nexusId, attention))
   /** Flushes that SYNCHRONIZE CACHE with IMMED has answered already. */
   readonly backgroundFlush: BackgroundFlush
@@ -139,6 +146,11 @@ export class LogicalUnit implements Modes {
 
   get writeProtected(): boolean {
     return this.readOnly || this.softwareWriteProtect
+  }
+
+  commitFailed(error: Error): void {
+    this.failedCommits++
+    this.commitFailure = error
   }
 
   volumeFailed(error: unknown, task: Task): void {

@@ -113,6 +113,7 @@ export class Nexus {
         unit.volume.commit()
       } catch (error) {
         failure = error as Error
+        unit.commitFailed(failure)
       }
     }
     return failure

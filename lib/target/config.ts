@@ -139,7 +139,7 @@ class ConfigurationReader {
     const { commandLine } = this.sources
     const described = this.file.targets
     if (described === undefined) return [await this.target(this.serverLayers, '--lun')]
-    this.refuseForMany(described)
+    if (!this.canBeTold(described)) return []
     const targets: TargetOptions[] = []
     for (const { entries, where } of described) {
       targets.push(await this.target([commandLine, entries, this.file.top], where))
@@ -149,15 +149,14 @@ class ConfigurationReader {
   }
 
   /** What can be true of one target alone must not stand where it would hold for several. */
-  private refuseForMany(described: readonly TargetEntries[]): void {
+  private canBeTold(described: readonly TargetEntries[]): boolean {
     const common = described.length === 1 ? [this.file.top] : [this.sources.commandLine, this.file.top]
-    for (const entries of common) {
-      for (const key of ['lun', 'target-name', 'alias'] as const) {
-        const entry = entries.get(key)?.[0]
-        if (entry)
-          this.problems.add(entry.where, 'does not tell which target is meant; write it into one of "targets:"')
-      }
+    const keys = ['lun', 'target-name', 'alias'] as const
+    const misplaced = common.flatMap((entries) => keys.flatMap((key) => entries.get(key)?.slice(0, 1) ?? []))
+    for (const { where } of misplaced) {
+      this.problems.add(where, 'does not tell which target is meant; write it into one of "targets:"')
     }
+    return misplaced.length === 0
   }
 
   private refuseTwins(targets: readonly TargetOptions[], described: readonly TargetEntries[]): void {

@@ -13,6 +13,7 @@ import { SOFT_SHARE, type SpaceBudget } from '../volume/delta/budget.js'
 import { listDelta, type DeltaListing } from '../volume/delta/files.js'
 import type { Volume } from '../volume/volume.js'
 import type { Bin, BinSource } from './bin.js'
+import { checkDelta } from './delta-check.js'
 import type { DeltaDisk, OpenDeltaDisk } from './delta-disk.js'
 import { unitIdentity } from './identity.js'
 import type { Image } from './images.js'
@@ -429,11 +430,16 @@ export class Initiator {
     this.role = role
     const open: OpenUnit[] = []
     this.open = open
-    for (const source of this.context.sources) {
-      await source.image.ready()
-      open.push(role === 'author' ? await this.openForAuthor(source) : await this.openPrivate(source))
+    try {
+      for (const source of this.context.sources) {
+        await source.image.ready()
+        open.push(role === 'author' ? await this.openForAuthor(source) : await this.openPrivate(source))
+      }
+      return open
+    } catch (error) {
+      await this.closeUnits()
+      throw error
     }
-    return open
   }
 
   private async openForAuthor(source: UnitSource): Promise<OpenUnit> {
@@ -550,6 +556,7 @@ export class Initiator {
   private async recover(): Promise<void> {
     for (const unit of this.record.units) {
       await this.compareFiles(unit)
+      if (unit.stored) await this.checkBase(unit)
     }
     if (!this.hasDelta) return this.settle()
     for (const { image } of this.context.sources) image.hold(this.key, this)
@@ -604,6 +611,17 @@ export class Initiator {
 
   private listFiles(lun: number): Promise<DeltaListing> {
     return listDelta(this.context.state.deltaPath(this.record), deltaName(lun))
+  }
+
+  private async checkBase(unit: UnitRecord): Promise<void> {
+    const source = this.context.sources.find(({ lun }) => lun === unit.lun)
+    // Of a LUN that the target has no more nothing is known; it may come back.
+    if (!source || source.readOnly) return
+    const { size } = source.image.view(source.partition, source.blockSize)
+    const directory = this.context.state.deltaPath(this.record)
+    const epoch = await this.newestEpoch(unit)
+    const fault = await checkDelta(directory, deltaName(unit.lun), epoch, { ...source.image.fingerprint, size })
+    if (fault) await this.loseUnit(unit, fault.event, fault.why)
   }
 
   /** All files of the unit, whatever their epoch. */

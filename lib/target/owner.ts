@@ -26,6 +26,8 @@ export interface Owners {
   /** Takes the deltas of an initiator without sessions away. */
   discard(key: InitiatorKey, event: DeltaEvent): Promise<Discarded>
   list(): Promise<InitiatorView[]>
+  /** Resolves when everything that was begun has ended. */
+  idle(): Promise<void>
   /** Closes all deltas and keeps them. */
   close(): Promise<void>
 }
@@ -39,7 +41,7 @@ export const MAX_IDLE_OPEN = 32
 export class LocalOwners implements Owners {
   private readonly initiators = new Map<string, Initiator>()
   /** Without session, deltas open; the longest absent first. */
-  private readonly idle = new Set<Initiator>()
+  private readonly absent = new Set<Initiator>()
 
   /** @param make - a new initiator, which nothing is remembered of */
   constructor(private readonly make: (key: InitiatorKey) => Initiator) {}
@@ -52,7 +54,7 @@ export class LocalOwners implements Owners {
 
   async openNexus(request: NexusRequest, role: InitiatorRole): Promise<Nexus> {
     const initiator = this.get(request)
-    this.idle.delete(initiator)
+    this.absent.delete(initiator)
     try {
       return await initiator.openNexus(request, role)
     } finally {
@@ -92,10 +94,9 @@ export class LocalOwners implements Owners {
   async close(): Promise<void> {
     await Promise.all([...this.initiators.values()].map((initiator) => initiator.close()))
     this.initiators.clear()
-    this.idle.clear()
+    this.absent.clear()
   }
 
-  /** Resolves when everything that was begun has ended; for specs and for the end of the server. */
   async idle(): Promise<void> {
     await Promise.all([...this.initiators.values()].map((initiator) => initiator.idle()))
   }
@@ -125,10 +126,10 @@ export class LocalOwners implements Owners {
       return
     }
     if (!initiator.isOpen) return
-    this.idle.add(initiator)
-    const longest = this.idle.size > MAX_IDLE_OPEN ? this.idle.values().next().value : undefined
+    this.absent.add(initiator)
+    const longest = this.absent.size > MAX_IDLE_OPEN ? this.absent.values().next().value : undefined
     if (!longest) return
-    this.idle.delete(longest)
+    this.absent.delete(longest)
     await longest.suspend()
   }
 }

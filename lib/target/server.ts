@@ -130,6 +130,12 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     return this.closing
   }
 
+  /** Resolves when what runs in the background (restores, removals) has ended. */
+  async idle(): Promise<void> {
+    for (const { node } of this.targets.values()) await node.owners.idle()
+    for (const root of this.roots.values()) await root.bin.idle()
+  }
+
   /** Adds a target while the server runs. */
   async addTarget(options: TargetOptions): Promise<void> {
     if (this.targets.has(options.name)) {

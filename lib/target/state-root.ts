@@ -43,6 +43,8 @@ export class StateRoot {
   private damaged: ReadonlySet<string> = new Set()
   private readonly log: Logger
   private readonly saves = new Serial()
+  /** A save waits for its turn; it will take the newest total. */
+  private saveWaits = false
 
   private constructor(
     { path, undoMs, deltaTotalBytes, clock, log }: StateRootOptions,
@@ -51,7 +53,7 @@ export class StateRoot {
     listenedMs: number
   ) {
     this.log = log
-    this.listening = new ListeningTime(clock, listenedMs, (total) => void this.saveListened(total))
+    this.listening = new ListeningTime(clock, listenedMs, () => void this.saveListened())
     this.bin = new Bin({
       path: directory.binPath,
       undoMs,
@@ -91,7 +93,7 @@ export class StateRoot {
   async close(): Promise<void> {
     this.listening.stop()
     this.space.stop()
-    await this.saveListened(this.listening.now())
+    await this.saveListened()
     await this.bin.idle()
     await this.lock.release()
   }
@@ -106,9 +108,14 @@ export class StateRoot {
     }
   }
 
-  private saveListened(total: number): Promise<void> {
+  private saveListened(): Promise<void> {
+    if (this.saveWaits) return this.saves.idle()
+    this.saveWaits = true
     return this.saves
-      .run(() => this.directory.saveListenedMs(total))
+      .run(() => {
+        this.saveWaits = false
+        return this.directory.saveListenedMs(this.listening.now())
+      })
       .catch((error: unknown) => this.log.warn(`cannot note the listening time: ${messageOf(error)}`))
   }
 }

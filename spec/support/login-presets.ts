@@ -209,6 +209,44 @@ export const FREEBSD: LoginPreset = {
   twoSegments: false
 }
 
+const LIBISCSI_NORMAL: Pairs = [
+  ['HeaderDigest', 'None,CRC32C'],
+  ['DataDigest', 'None'],
+  ['InitialR2T', 'No'],
+  ['ImmediateData', 'Yes'],
+  ['MaxBurstLength', '262144'],
+  ['FirstBurstLength', '262144'],
+  ['DefaultTime2Wait', '2'],
+  ['DefaultTime2Retain', '0'],
+  ['MaxOutstandingR2T', '1'],
+  ['ErrorRecoveryLevel', '0'],
+  ['IFMarker', 'No'],
+  ['OFMarker', 'No'],
+  ['MaxConnections', '1'],
+  ['MaxRecvDataSegmentLength', '262144'],
+  ['DataPDUInOrder', 'Yes'],
+  ['DataSequenceInOrder', 'Yes']
+]
+
+/** libiscsi and QEMU without a secret: no security stage, and all keys in a discovery session too. */
+export const LIBISCSI: LoginPreset = {
+  initiatorName: 'iqn.2008-11.org.linux-kvm',
+  isid: '806a5d3c0000',
+  cid: 0,
+  initiatorTaskTag: 1,
+  cmdSn: 1,
+  expStatSn: 0,
+  first: ({ initiatorName, targetName }) => [
+    ['InitiatorName', initiatorName],
+    ...targetPair(targetName),
+    ['SessionType', targetName === undefined ? 'Discovery' : 'Normal']
+  ],
+  skipsSecurity: true,
+  discovery: [['HeaderDigest', 'None'], ...LIBISCSI_NORMAL.slice(1)],
+  normal: LIBISCSI_NORMAL,
+  twoSegments: false
+}
+
 function session(targetName: string | undefined): Pairs {
   if (targetName === undefined) return [['SessionType', 'Discovery']]
   return [

@@ -11,6 +11,8 @@ import { WINDOWS, type LoginPreset, type Pairs } from './login-presets.js'
  */
 const BHS_LENGTH = 48
 const RESERVED_TAG = 0xffffffff
+/** Bytes of a data segment before anything is declared. */
+const LOGIN_LENGTH_MAX = 8192
 /** A PDU that never comes fails the spec with a clear message instead of a time-out of the runner. */
 const RECEIVE_LIMIT_MS = 10_000
 
@@ -67,6 +69,8 @@ export interface LoginOptions {
   /** Come instead of, or in addition to, the preset's operational keys of the same name. */
   readonly override?: Record<string, string>
   readonly chap?: ChapOptions
+  /** For {@link ScriptedInitiator.login}: the address that it comes from. */
+  readonly localAddress?: string
 }
 
 export interface LoginOutcome {
@@ -154,8 +158,9 @@ export class ScriptedInitiator {
     })
   }
 
-  static async connect(port: number, host = '127.0.0.1'): Promise<ScriptedInitiator> {
-    const socket = connect({ port, host })
+  /** @param localAddress - where it comes from; all of 127.0.0.0/8 is this computer */
+  static async connect(port: number, host = '127.0.0.1', localAddress?: string): Promise<ScriptedInitiator> {
+    const socket = connect({ port, host, ...(localAddress !== undefined && { localAddress }) })
     await new Promise<void>((resolve, reject) => {
       socket.once('connect', resolve)
       socket.once('error', reject)
@@ -165,7 +170,7 @@ export class ScriptedInitiator {
 
   /** Connects and logs in. */
   static async login(port: number, options: LoginOptions = {}): Promise<ScriptedInitiator> {
-    const initiator = await ScriptedInitiator.connect(port)
+    const initiator = await ScriptedInitiator.connect(port, undefined, options.localAddress)
     await initiator.login(options)
     return initiator
   }
@@ -305,7 +310,7 @@ export class ScriptedInitiator {
     this.answers.length = 0
   }
 
-  /** Sends one login text and gives the whole answer, over as many PDUs as the target takes for it. */
+  /** Sends one login text and gives the whole answer, over as many PDUs as either takes. */
   private async loginStep(
     preset: LoginPreset,
     options: LoginOptions,
@@ -315,11 +320,13 @@ export class ScriptedInitiator {
   ): Promise<{ pairs: Map<string, string>; pdus: Pdu[] }> {
     const flags = (next === undefined ? 0 : 0x80 | next) | (stage << 2)
     const pdus: Pdu[] = []
-    let data = textOf(pairs)
+    let unsent = textOf(pairs)
     let text = Buffer.alloc(0)
     for (;;) {
+      const data = unsent.subarray(0, LOGIN_LENGTH_MAX)
+      unsent = unsent.subarray(data.length)
       const bhs = loginHeader({
-        flags,
+        flags: unsent.length > 0 ? 0x40 | (stage << 2) : flags,
         isid: this.isid,
         tsih: options.tsih ?? 0,
         initiatorTaskTag: preset.initiatorTaskTag,
@@ -340,8 +347,7 @@ export class ScriptedInitiator {
       const status = answer.bhs.readUInt16BE(36)
       if (status !== 0) throw new Refused(status, answer)
       text = Buffer.concat([text, answer.data])
-      if ((answer.bhs[1]! & 0x40) === 0) break
-      data = Buffer.alloc(0)
+      if (unsent.length === 0 && (answer.bhs[1]! & 0x40) === 0) break
     }
     return { pairs: new Map(pairsOf(text)), pdus }
   }

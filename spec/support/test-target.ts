@@ -1,10 +1,14 @@
 import type { Directory, ChapPolicy, NexusRequest, SessionEnd } from '../../lib/iscsi/directory.js'
 import { DEFAULT_OFFER, type OfferedParameters } from '../../lib/iscsi/parameters.js'
 import { PortalGroup, type Refusal, type SessionView } from '../../lib/iscsi/portal-group.js'
+import type { Connection } from '../../lib/iscsi/connection.js'
+import type { Session } from '../../lib/iscsi/session.js'
 import { LogicalUnit } from '../../lib/scsi/logical-unit.js'
 import { Nexus } from '../../lib/scsi/nexus.js'
 import { MemoryVolume } from '../../lib/volume/drivers/memory.js'
+import { FaultVolume, type FaultPlan } from '../../lib/volume/layers/fault.js'
 import type { Volume } from '../../lib/volume/volume.js'
+import type { Clock } from '../../lib/util/clock.js'
 
 export const TARGET_NAME = 'iqn.2010-04.local.cloudx:test'
 
@@ -17,52 +21,122 @@ export interface TestTargetOptions {
   readonly maxSessions?: number
   readonly multipath?: boolean
   readonly positionedReads?: boolean
+  readonly stagingBytes?: number
+  readonly clock?: Clock
+  /** Puts the disks, or the one of 8 MiB, behind a layer that misbehaves as planned. */
+  readonly faults?: FaultPlan
+  readonly host?: string
   /** Runs before a nexus opens; may throw LoginError or wait. */
   readonly onOpen?: (request: NexusRequest) => Promise<void> | void
   /** Runs when a nexus closes; the Logout Response waits for it. */
   readonly onClose?: (nexus: Nexus, end: SessionEnd) => Promise<void> | void
 }
 
+/** What is still out when all has ended; nothing should be. */
+export interface Remains {
+  readonly buffersOut: number
+  readonly stagingBytes: number
+  readonly tasksOut: number
+  /** Task sets of units that still have a task. */
+  readonly unitsBusy: number
+  readonly connections: number
+  /** Mistakes of ours. */
+  readonly failures: readonly unknown[]
+}
+
+export const NOTHING: Remains = {
+  buffersOut: 0,
+  stagingBytes: 0,
+  tasksOut: 0,
+  unitsBusy: 0,
+  connections: 0,
+  failures: []
+}
+
 /** The protocol layer on a free loopback port, over volumes in memory, without any of lib/target. */
 export class TestTarget {
-  readonly ends: { initiatorName: string; end: SessionEnd }[] = []
+  readonly ends: { initiatorName: string; isid: string; end: SessionEnd }[] = []
+  /** All that there ever were. */
+  readonly sessions: Session[] = []
+  readonly dropped: string[] = []
   readonly refusals: Refusal[] = []
   readonly failures: unknown[] = []
   readonly nexuses: Nexus[] = []
   group!: PortalGroup
   port = 0
   volumes: readonly Volume[] = []
+  units: readonly LogicalUnit[] = []
 
   static async start(options: TestTargetOptions = {}): Promise<TestTarget> {
     const target = new TestTarget()
-    target.volumes = options.volumes ?? [new MemoryVolume(8 * 1024 * 1024)]
+    const volumes = options.volumes ?? [new MemoryVolume(8 * 1024 * 1024)]
+    const { faults } = options
+    target.volumes = faults ? volumes.map((volume) => new FaultVolume(volume, faults)) : volumes
     for (const volume of target.volumes) await volume.open()
     const units = target.volumes.map((volume, lun) => unitOf(volume, lun))
+    target.units = units
     target.group = new PortalGroup({
       directory: target.directory(options, units),
-      portals: [{ host: '127.0.0.1', port: 0 }],
+      portals: [{ host: options.host ?? '127.0.0.1', port: 0 }],
       offer: { ...DEFAULT_OFFER, ...options.offer },
       maxSessions: options.maxSessions ?? 64,
       multipath: options.multipath ?? false,
       positionedReads: options.positionedReads ?? true,
+      ...(options.stagingBytes !== undefined && { stagingBytes: options.stagingBytes }),
+      ...(options.clock && { clock: options.clock }),
       events: {
         login: () => {},
-        ended: (view: SessionView, end) => target.ends.push({ initiatorName: view.initiatorName, end }),
+        ended: (view: SessionView, end) => {
+          target.ends.push({ initiatorName: view.initiatorName, isid: view.isid, end })
+        },
         refused: (refusal) => target.refusals.push(refusal),
-        dropped: () => {},
+        dropped: (_address, cause) => target.dropped.push(cause),
         failed: (error) => target.failures.push(error)
       }
     })
+    const admit = target.group.admit.bind(target.group)
+    target.group.admit = async (...request) => {
+      const session = await admit(...request)
+      target.sessions.push(session)
+      return session
+    }
     target.port = (await target.group.listen())[0]!.port
     return target
   }
 
-  /** Closes, and says what should be back at rest: buffers and staging that are still out, and mistakes of ours. */
-  async stop(): Promise<{ buffersOut: number; stagingBytes: number; failures: unknown[] }> {
+  /** Connections that are there now. */
+  get connections(): Connection[] {
+    return [...(this.group as unknown as { connections: Set<Connection> }).connections]
+  }
+
+  /** Tasks that are out of the pools of all sessions. */
+  get tasksOut(): number {
+    return this.sessions.reduce((sum, session) => sum + session.tasksInUse, 0)
+  }
+
+  /** Waits, a turn of the event loop at a time, until something is so. */
+  async until(condition: () => boolean): Promise<void> {
+    for (let turns = 0; !condition(); turns++) {
+      if (turns > 1_000_000) throw new Error(`never came true: ${condition.toString()}`)
+      await new Promise((resolve) => setImmediate(resolve))
+    }
+  }
+
+  /** Closes, and says what is still out. */
+  async stop(): Promise<Remains> {
     await this.group.close()
     for (const volume of this.volumes) await volume.close()
     const { buffers, staging } = this.group
-    return { buffersOut: buffers.used, stagingBytes: staging.used, failures: this.failures }
+    // Writes that a cut socket drops are released in a turn of their own.
+    for (let turns = 0; turns < 100 && buffers.used > 0; turns++) await new Promise((resolve) => setImmediate(resolve))
+    return {
+      buffersOut: buffers.used,
+      stagingBytes: staging.used,
+      tasksOut: this.tasksOut,
+      unitsBusy: this.units.filter((unit) => !unit.taskSet.idle).length,
+      connections: this.connections.length,
+      failures: this.failures
+    }
   }
 
   private directory(options: TestTargetOptions, units: LogicalUnit[]): Directory {
@@ -89,6 +163,7 @@ export class TestTarget {
         return nexus
       },
       closeNexus: async (nexus, end) => {
+        nexus.end()
         await options.onClose?.(nexus, end)
       }
     }

@@ -1,13 +1,15 @@
 import { closeSync, openSync } from 'node:fs'
-import { readConfiguration } from '../../target/config.js'
+import { ConfigError, readConfiguration } from '../../target/config.js'
 import type { ServerOptions } from '../../target/options.js'
 import type { Clock } from '../../util/clock.js'
 import { systemClock } from '../../util/clock.js'
 import { openLog } from '../../util/log.js'
 import type { ClosableLogger, Logger, LogOptions } from '../../util/log.js'
+import { closest } from '../../util/closest.js'
 import type { Command } from '../command.js'
 import { sentencesOf } from '../failure.js'
 import { entriesOf, single, withSettings } from '../options.js'
+import type { ParsedArguments } from '../options.js'
 import { watchSignals } from '../signals.js'
 import type { StopWatch } from '../signals.js'
 
@@ -41,7 +43,7 @@ export function serveWith(make: MakeServer, watch: WatchStop): Command {
       ),
 
     async run(args, { environment, directory, stderr }) {
-      const images = Array.isArray(args.image) ? args.image.map(String) : []
+      const images = imagesOf(args)
       const commandLine = entriesOf(args, images, directory)
       const sources = { commandLine, configFile: single(args, 'config'), environment, directory }
       const { server: options, log: logOptions, warnings } = await readConfiguration(sources)
@@ -55,6 +57,15 @@ export function serveWith(make: MakeServer, watch: WatchStop): Command {
       }
     }
   }
+}
+
+/** A mistyped command must not become a new image of that name. */
+function imagesOf({ image, '--': literal }: ParsedArguments): readonly string[] {
+  const images = [image, literal].flatMap((list) => (Array.isArray(list) ? list.map(String) : []))
+  const [first] = images
+  const near = first !== undefined && /^[a-z-]+$/.test(first) ? closest(first, ['serve', 'check-config']) : undefined
+  if (near === undefined) return images
+  throw new ConfigError([`"${first}" is no command; did you mean ${near}? (An image of this name is ./${first}.)`])
 }
 
 async function serveUntilStopped(

@@ -6,7 +6,6 @@ import { messageOf } from '../../util/errors.js'
 import type { Connection } from '../connection.js'
 import type { SessionEnd } from '../directory.js'
 import type { PduHandler, PduInPlace } from '../full-feature.js'
-import { CLOSE_TIME_MS } from '../limits.js'
 import type { Session } from '../session.js'
 
 const view = logoutRequest.view()
@@ -31,25 +30,28 @@ export const logoutHandler: PduHandler = {
     if (reason === LogoutReason.CloseConnection && view.cid !== session.cid) {
       return answer(connection, session, tag, LogoutResponseCode.CidNotFound)
     }
-    void leave(connection, session, tag, reason)
+    leave(connection, session, tag, reason).catch((error: unknown) => connection.fail(error))
   }
 }
 
 async function leave(connection: Connection, session: Session, tag: number, reason: number): Promise<void> {
   const kind = connection.logoutRequested ? 'logout-on-request' : 'logout'
   const end: SessionEnd = { kind, reason }
+  // What was done before the logout is answered before it.
+  connection.endTurn()
   connection.leaving = true
   let response: number = LogoutResponseCode.Closed
   try {
     await connection.host.loggedOut(connection, end)
   } catch (error) {
     response = LogoutResponseCode.CleanupFailed
-    connection.host.failed(connection, new Error(`${codeName(LogoutReason, reason)}: ${messageOf(error)}`, { cause: error }))
+    connection.host.failed(
+      connection,
+      new Error(`${codeName(LogoutReason, reason)}: ${messageOf(error)}`, { cause: error })
+    )
   }
   answer(connection, session, tag, response)
   connection.finish(end)
-  // An initiator that never closes its side does not keep the socket.
-  setTimeout(() => connection.close(end), CLOSE_TIME_MS).unref()
 }
 
 function answer(connection: Connection, session: Session, tag: number, response: number): void {

@@ -25,20 +25,19 @@ export const nopOutHandler: PduHandler = {
     const { maxSendDataSegmentLength } = session.parameters
     const length = Math.min(pdu.dataLength, maxSendDataSegmentLength, SENT_DATA_LENGTH_MAX)
     const data = Buffer.from(pdu.ring.subarray(pdu.dataOffset, pdu.dataOffset + length))
-    const lun = Buffer.from(view.lun)
-    connection.send(() => answer(connection, session, tag, lun, data))
+    connection.send(() => answer(connection, session, tag, data))
   }
 }
 
-function answer(connection: Connection, session: Session, tag: number, lun: Buffer, data: Buffer): boolean {
+function answer(connection: Connection, session: Session, tag: number, data: Buffer): boolean {
   const { writer } = connection
   const offset = writer.begin(data.length)
   if (offset < 0) return false
   const reply = nopIn.view().at(writer.buffer, offset)
   reply.opcode = Opcode.NopIn
   reply.flags = 0x80
-  reply.lun = lun
   reply.initiatorTaskTag = tag
+  // RFC 7143 §11.19.1, §11.19.4: no tag of ours, since we want no answer, and therefore no LUN either.
   reply.targetTransferTag = RESERVED_TAG
   reply.statSn = connection.takeStatSn()
   reply.expCmdSn = session.expCmdSn

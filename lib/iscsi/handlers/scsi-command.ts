@@ -21,7 +21,7 @@ export const scsiCommandHandler: PduHandler = {
   opcode: Opcode.ScsiCommand,
   carriesCmdSn: true,
   handle(connection: Connection, session: Session, pdu: PduInPlace): void {
-    const { ring, bhs, dataLength } = pdu
+    const { ring, bhs } = pdu
     view.at(ring, bhs)
     const tag = view.initiatorTaskTag
     if (tag === RESERVED_TAG) return connection.rejectPdu(RejectReason.InvalidPduField, ring, bhs)
@@ -31,17 +31,28 @@ export const scsiCommandHandler: PduHandler = {
     if (!task) return connection.rejectPdu(RejectReason.ImmediateCommandReject, ring, bhs)
 
     fill(task, session, ring, bhs)
-    const final = (view.flags & FLAG_FINAL) !== 0
-    const { scsi } = task
-    if (!dataAllowed(session, task, dataLength, final)) scsi.check(UNEXPECTED_UNSOLICITED_DATA)
-    else if (pdu.ahsLength > 0 && hasLongCdb(pdu)) scsi.check(INVALID_OPCODE)
-    else connection.host.deviceServer.start(scsi)
-
-    if (scsi.state === TaskState.DataOut || scsi.state === TaskState.Blocked) {
-      takeImmediate(connection, session, task, ring, pdu.dataOffset, dataLength, final)
-    } else {
-      connection.progress(task)
+    try {
+      begin(connection, session, task, pdu, (view.flags & FLAG_FINAL) !== 0)
+    } catch (error) {
+      // A mistake of ours ends the session, and the session's end must find the task to give it back.
+      if (task.taken) session.open(task)
+      throw error
     }
+  }
+}
+
+function begin(connection: Connection, session: Session, task: IscsiTask, pdu: PduInPlace, final: boolean): void {
+  const { ring, dataOffset, dataLength } = pdu
+  const { scsi } = task
+  if (!dataAllowed(session, task, dataLength, final)) scsi.check(UNEXPECTED_UNSOLICITED_DATA)
+  else if (pdu.ahsLength > 0 && hasLongCdb(pdu)) scsi.check(INVALID_OPCODE)
+  else connection.host.deviceServer.start(scsi)
+
+  if (scsi.unit) task.failedCommits = scsi.unit.failedCommits
+  if (scsi.state === TaskState.DataOut || scsi.state === TaskState.Blocked) {
+    takeImmediate(connection, session, task, ring, dataOffset, dataLength, final)
+  } else {
+    connection.progress(task)
   }
 }
 

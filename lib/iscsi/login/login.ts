@@ -53,6 +53,9 @@ const ALIAS_LENGTH_MAX = 255
 /** Stage 2 is reserved, §11.12.3. */
 const STAGE_RESERVED = 2
 
+/** Names that may come again in a later text with the same value. */
+const REPEATABLE: readonly string[] = ['InitiatorName', 'TargetName', 'SessionType', 'InitiatorAlias']
+
 /** Duplicates are ours to find, over all texts of the login. */
 const TEXT_LIMITS = { valueLengthMax: VALUE_LENGTH_MAX, pairsMax: PAIRS_MAX, repeats: true }
 
@@ -77,7 +80,7 @@ export interface LoginReply {
   /** 6 bytes. */
   readonly isid: Buffer
   /** The request's, 0 for a new session: the connection puts the new session's in before it sends the last reply. */
-  tsih: number
+  readonly tsih: number
   readonly initiatorTaskTag: number
   readonly data: Buffer
 }
@@ -137,6 +140,10 @@ interface Parties {
 }
 
 export class LoginMachine {
+  /** Normalised, for logs: known as soon as it was read, also when the login fails for another reason. */
+  initiatorName: string | undefined
+  targetName: string | undefined
+
   private readonly header = loginRequest.view()
   private request: Request | undefined
   private first: Request | undefined
@@ -149,21 +156,13 @@ export class LoginMachine {
   private textLength = 0
   /** Pieces of a text that goes on in the next request. */
   private pieces: Buffer[] = []
-  private readonly seen = new Set<string>()
+  /** All keys of the login so far, with their values. */
+  private readonly seen = new Map<string, string>()
   private hasDeclared = false
   /** What is still to be sent of our answer; undefined while it is the initiator's turn to speak. */
   private unsent: Buffer | undefined
 
   constructor(private readonly options: LoginOptions) {}
-
-  /** For logs; undefined until it is known. */
-  get initiatorName(): string | undefined {
-    return this.parties?.access.initiatorName
-  }
-
-  get targetName(): string | undefined {
-    return this.parties?.access.targetName
-  }
 
   /** 12 hexadecimal digits. */
   get isid(): string | undefined {
@@ -247,10 +246,10 @@ export class LoginMachine {
   }
 
   private answer(request: Request, pairs: TextParameters): LoginStep {
-    this.checkRepeats(pairs)
+    const news = this.withoutRepeats(pairs)
     const isFirst = this.parties === undefined
-    const parties = (this.parties ??= this.begin(request, pairs))
-    const rest = this.takeNames(pairs, isFirst)
+    const parties = (this.parties ??= this.begin(request, news))
+    const rest = this.takeNames(news, isFirst)
     const answers =
       this.stage === LoginStage.SecurityNegotiation ? this.secure(parties, rest) : this.operate(parties, rest)
     if (isFirst && parties.sessionType === 'Normal') answers.push(...this.introduction())
@@ -262,20 +261,24 @@ export class LoginMachine {
     return this.speak(request)
   }
 
-  // RFC 7143 §6.2: no key may be negotiated or declared twice in a login.
-  private checkRepeats(pairs: TextParameters): void {
-    for (const [name] of pairs) {
+  // RFC 7143 §6.2: no key may be negotiated or declared twice in a login. libiscsi with a secret names itself and its
+  // target once more when the security stage ended without CHAP: a name that says the same again is let pass.
+  private withoutRepeats(pairs: TextParameters): TextParameters {
+    const before = new Map(this.seen)
+    return pairs.filter(([name, value]) => {
+      if (REPEATABLE.includes(name) && before.get(name) === value && before.delete(name)) return false
       if (this.seen.has(name)) throw new LoginError(repeatStatus(name), `${name} comes twice`)
-      this.seen.add(name)
-    }
+      this.seen.set(name, value)
+      return true
+    })
   }
 
   private begin(request: Request, pairs: TextParameters): Parties {
     const { directory, offer } = this.options
     const given = new Map(pairs)
     const sessionType = sessionTypeOf(given.get('SessionType'))
-    const initiatorName = initiatorNameOf(given.get('InitiatorName'))
-    const targetName = this.targetNameOf(given.get('TargetName'), sessionType)
+    const initiatorName = (this.initiatorName = initiatorNameOf(given.get('InitiatorName')))
+    const targetName = (this.targetName = this.targetNameOf(given.get('TargetName'), sessionType))
     const access = { initiatorName, targetName, remoteAddress: this.options.remoteAddress }
     if (!directory.mayAccess(access))
       throw new LoginError(LoginStatus.AuthorizationFailure, 'the access list forbids it')

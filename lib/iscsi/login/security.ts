@@ -3,13 +3,13 @@ import { parseList, type TextPair } from '../../pdu/text.js'
 import { LoginError } from '../errors.js'
 import { Chap, type ChapOptions } from './chap.js'
 import { quote } from './quote.js'
+import { firstSupported } from './results.js'
 
 /**
  * The SecurityNegotiation stage, RFC 7143 §6.3.2 and §12: first AuthMethod, then, when that is CHAP, its two rounds.
  *
- * Which method is allowed is the server's rule, not the order of the list: where CHAP is required nothing else will
- * do; where it is not, None is taken when it is proposed. libiscsi proposes `CHAP,None` with and without a secret, and
- * could not go on if CHAP were chosen for it.
+ * Which methods are allowed is the server's rule: CHAP alone where it is required, None alone where no secret is known
+ * to compare with, both where CHAP is optional. Among those the initiator's order decides (§6.2.1).
  */
 type State = 'method' | 'algorithm' | 'response' | 'done'
 
@@ -51,8 +51,7 @@ export class SecurityStage {
 
   private chooseMethod(list: string): string {
     if (this.state !== 'method') throw failure('AuthMethod comes a second time')
-    const proposed = parseList(list) ?? []
-    const allowed = allowedMethods(this.options.policy).find((method) => proposed.includes(method))
+    const allowed = firstSupported(parseList(list) ?? [], allowedMethods(this.options.policy))
     if (!allowed) throw failure(`no method of AuthMethod=${quote(list)} is allowed here`)
     this.state = allowed === 'CHAP' ? 'algorithm' : 'done'
     return allowed
@@ -76,10 +75,9 @@ export class SecurityStage {
   }
 }
 
-/** In our order of preference. */
-function allowedMethods(policy: ChapOptions['policy']): readonly string[] {
-  if (policy.required) return ['CHAP']
-  return policy.available ? ['None', 'CHAP'] : ['None']
+function allowedMethods({ required, available }: ChapOptions['policy']): readonly string[] {
+  if (required) return ['CHAP']
+  return available ? ['CHAP', 'None'] : ['None']
 }
 
 function taken(keys: Map<string, string>, name: string): string {

@@ -5,6 +5,7 @@ import { firstMediumDifference } from '../compare-medium.js'
 import { invalidCdbField } from '../invalid-field.js'
 import { maxCompareAndWriteBlocks } from '../limits.js'
 import { INVALID_FIELD_IN_INFORMATION_UNIT, LBA_OUT_OF_RANGE, MISCOMPARE_DURING_VERIFY } from '../sense.js'
+import type { Task } from '../task.js'
 import { FLAG_DPO, FLAG_FUA } from './cdb.js'
 
 const cdb = defineLayout(16, {
@@ -53,12 +54,14 @@ export const compareAndWrite = defineCommand(
       const { lba, blocks } = view.at(task.cdb)
       if (!unit.covers(lba, blocks)) return task.check(LBA_OUT_OF_RANGE)
       if (blocks > maxCompareAndWriteBlocks(unit)) return invalidCdbField(task, BLOCKS_BYTE, 7)
-      task.gather(2 * blocks * unit.blockSize)
+      // Another length than both halves have is a mistake of the client's; nothing may be compared or written by it.
+      const length = 2 * blocks * unit.blockSize
+      if (task.expectedDataOut !== length) return refuseLength(task, blocks)
+      task.gather(length)
     },
     finish(task, unit) {
       const data = task.parameters!
       if (data.length === 0) return task.good()
-      // What was not sent must be neither compared nor written.
       if (task.received < data.length) return task.check(INVALID_FIELD_IN_INFORMATION_UNIT)
       const { lba, flags } = view.at(task.cdb)
       const offset = lba * unit.blockSize
@@ -74,3 +77,9 @@ export const compareAndWrite = defineCommand(
   },
   cdb
 )
+
+/** Data for no blocks at all: the number in the CDB is wrong, for 256 blocks do not fit into its byte. */
+function refuseLength(task: Task, blocks: number): void {
+  if (blocks === 0) invalidCdbField(task, BLOCKS_BYTE, 7)
+  else task.check(INVALID_FIELD_IN_INFORMATION_UNIT)
+}

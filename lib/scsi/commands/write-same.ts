@@ -90,7 +90,7 @@ function writeSame(
   )
 }
 
-/** Writes the block in `task.parameters`, zeroes without one. LBPRZ=1: only zeroes may be unmapped (SBC-3 §4.7.3.4.3). */
+/** Writes the block in `task.parameters`, zeroes without one. SBC-3 §4.7.3.4.4: data that is not what unmapped blocks read as, zeroes here, is written. */
 function fill(task: Task, unit: LogicalUnit, lba: number, blocks: number): void {
   const { volume, blockSize } = unit
   const offset = lba * blockSize

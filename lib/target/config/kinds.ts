@@ -13,19 +13,19 @@ export interface Kind<T> {
   parse(text: string): T | undefined
 }
 
-const SWITCH_WORDS: Readonly<Record<string, boolean>> = {
-  true: true,
-  yes: true,
-  on: true,
-  false: false,
-  no: false,
-  off: false
-}
+const SWITCH_WORDS: ReadonlyMap<string, boolean> = new Map([
+  ['true', true],
+  ['yes', true],
+  ['on', true],
+  ['false', false],
+  ['no', false],
+  ['off', false]
+])
 
 export const onOff: Kind<boolean> = {
   expects: 'true or false',
   placeholder: '',
-  parse: (text) => SWITCH_WORDS[text.toLowerCase()]
+  parse: (text) => SWITCH_WORDS.get(text.toLowerCase())
 }
 
 export const text: Kind<string> = {

@@ -16,7 +16,7 @@ export function defaultTargetName(imagePath: string, partition?: number): string
   const plain = stem
     .toLowerCase()
     .normalize('NFKC')
-    .replace(/[^\p{L}\p{M}\p{N}.-]+/gu, '-')
+    .replace(/[^\p{L}\p{M}\p{N}.]+/gu, '-')
     .replace(/^[.-]+|[.-]+$/g, '')
   const suffix = partition === undefined ? '' : `-p${partition}`
   const kept = shortened(plain, NAME_BYTES_MAX - NAME_PREFIX.length - suffix.length)

@@ -3,6 +3,7 @@ import { open, rename, unlink, type FileHandle } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
 import { assert } from '../../util/assert.js'
 import { IscsiError } from '../../util/errors.js'
+import { Adaptive } from '../adaptive.js'
 import { mayStall } from '../drivers/medium.js'
 import { bootId } from './boot-id.js'
 import { SpaceBudget, type DeltaBudget } from './budget.js'
@@ -53,6 +54,11 @@ export interface DeltaOptions {
   readonly budget?: DeltaBudget
   /** 16 bytes that name the boot of this machine. */
   readonly bootId?: Buffer
+  /**
+   * Makes what decides which access to the slot file may be synchronous.
+   * @param stalls - the file lies where an access may take seconds
+   */
+  readonly adaptive?: (stalls: boolean) => Adaptive
   /** Bytes of journal below which it is never written anew. */
   readonly compactionBytesMin?: number
 }
@@ -222,7 +228,7 @@ export class DeltaFile {
     const slots = await open(this.paths.slots, 'wx+', FILE_MODE)
     const made = `${this.paths.map}.new`
     try {
-      const slotFile = new SlotFile(slots, await pooled(this.paths.slots, slots))
+      const slotFile = await slotFileOver(slots, this.paths, this.options)
       const map = await open(made, 'w+', FILE_MODE)
       try {
         await map.write(encodeHeader(this.header), 0, HEADER_LENGTH, 0)
@@ -575,7 +581,7 @@ async function openFound(
       const { map: table, replay } = await replayJournal(map, header, id, () => new DeltaMap(chunkCountOf(header)))
       const journal = new Journal(map.fd, replay.end, header.salt, replay.nextSequence, replay.recordCount)
       const report = { replay, incarnation: header.incarnation, leftovers }
-      const files = { slots: new SlotFile(slots, await pooled(paths.slots, slots)), map, journal }
+      const files = { slots: await slotFileOver(slots, paths, options), map, journal }
       const slotFileSize = (await slots.stat()).size
       const delta = DeltaFile.over(options, budget, header, report, table, files, slotFileSize)
       await mend(map, journal, replay, id)
@@ -636,8 +642,9 @@ function chunkCountOf(header: JournalHeader): number {
   return Math.ceil(header.base.size / header.chunkSize)
 }
 
-async function pooled(path: string, handle: FileHandle): Promise<boolean> {
-  return mayStall(path, (await handle.stat()).dev)
+async function slotFileOver(handle: FileHandle, paths: DeltaPaths, options: DeltaOptions): Promise<SlotFile> {
+  const stalls = await mayStall(paths.slots, (await handle.stat()).dev)
+  return new SlotFile(handle, () => options.adaptive?.(stalls) ?? new Adaptive(stalls))
 }
 
 /** Names that say what it was and when it came, and that a second restore in the same millisecond does not take. */

@@ -11,14 +11,14 @@ export class SlotFile {
   private readonly writing: Adaptive
   private readonly fd: number
 
-  /** @param pooled - never synchronously: network file systems, removable disks */
+  /** @param makeAdaptive - what decides which access may be synchronous; asked once for each direction */
   constructor(
     readonly handle: FileHandle,
-    pooled: boolean
+    makeAdaptive: () => Adaptive
   ) {
     this.fd = handle.fd
-    this.reading = new Adaptive(pooled)
-    this.writing = new Adaptive(pooled)
+    this.reading = makeAdaptive()
+    this.writing = makeAdaptive()
   }
 
   /** False if the read should go through the pool; then nothing was read. */

@@ -52,6 +52,10 @@ export class BlockDeviceVolume extends FileVolume {
     const queues = ['queue', '../queue'].map((queue) => readWord(join(device, queue, 'logical_block_size')))
     const blockSize = (await Promise.all(queues)).find((word) => word !== undefined)
     if (blockSize !== undefined) this.logicalBlockSize = Number(blockSize)
+    // Linux lets root open a write-protected device for writing and fails each write.
+    if (!this.readOnly && (await readWord(join(device, 'ro'))) === '1') {
+      throw new IscsiError('ERR_ISCSI_IMAGE_PERMISSION', `${this.path} is write-protected`)
+    }
     const sectors = await readWord(join(device, 'size'))
     // sysfs counts in 512 bytes whatever the blocks of the device are.
     return sectors === undefined ? probeSize(handle) : Number(sectors) * SECTOR_LENGTH

@@ -1,4 +1,5 @@
 import { IscsiError } from '../../util/errors.js'
+import { parseSize } from '../../util/units.js'
 import type { Volume } from '../volume.js'
 
 export interface DriverOptions {
@@ -21,13 +22,10 @@ export function defineDriver(driver: Driver): Driver {
   return driver
 }
 
-const UNITS: Readonly<Record<string, number>> = { '': 1, K: 2 ** 10, M: 2 ** 20, G: 2 ** 30, T: 2 ** 40, P: 2 ** 50 }
-
-/** Bytes from `65536`, `64M`, `64MiB` …; powers of 1024, a multiple of 512, above zero. */
+/** Bytes from `65536`, `64M`, `64MiB` …, a multiple of 512, above zero. */
 export function sizeOfLocation(scheme: string, location: string): number {
-  const [, digits, unit] = /^(\d+)([KMGTP]?)(?:i?B)?$/i.exec(location) ?? []
-  const size = Number(digits) * (UNITS[unit?.toUpperCase() ?? ''] ?? NaN)
-  if (Number.isSafeInteger(size) && size > 0 && size % 512 === 0) return size
+  const size = parseSize(location)
+  if (size !== undefined && size > 0 && size % 512 === 0) return size
   throw new IscsiError(
     'ERR_ISCSI_BAD_SIZE',
     `'${scheme}:${location}' does not name a size: write for instance ${scheme}:64MiB, a multiple of 512 bytes`

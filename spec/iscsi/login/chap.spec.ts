@@ -37,7 +37,7 @@ function proof(answer: Partial<ChapAnswer>): ChapAnswer {
   return { name: 'alice', response: undefined, identifier: undefined, challenge: undefined, ...answer }
 }
 
-/** Of md5sum: `printf '\\xa7twelve-chars\\x01\\x02…\\x10' | md5sum`. */
+/** Of md5sum: `printf '\xa7twelve-chars\x01\x02…\x10' | md5sum`. */
 const MD5_BY_HAND = '76cbf9e552b955afe5a7aac178dee39a'
 const GOOD = response('md5', IDENTIFIER, SECRET, counted(16))
 const ALGORITHMS: [number: string, hash: string, length: number][] = [
@@ -183,13 +183,6 @@ describe('Chap', () => {
       const question = Buffer.alloc(1024, 7)
       const { answers } = chap.verify(proof({ response: hex(GOOD), identifier: '255', challenge: hex(question) }))
       expect(answers[1]).toEqual(['CHAP_R', hex(response('md5', 255, TARGET_SECRET, question))])
-    })
-
-    it('gives no proof to an initiator that failed', () => {
-      const chap = makeChap()
-      chap.challenge('5')
-      const answer = proof({ response: hex(swapped), identifier: '1', challenge: '0x0102' })
-      expect(() => chap.verify(answer)).toThrow(FAILURE)
     })
 
     it('fails when no secret is set for it', () => {

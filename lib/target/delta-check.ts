@@ -1,0 +1,43 @@
+import { open } from 'node:fs/promises'
+import { messageOf } from '../util/errors.js'
+import { deltaPaths } from '../volume/delta/files.js'
+import { decodeHeader, HEADER_LENGTH, type BaseFingerprint } from '../volume/delta/journal-format.js'
+import type { DeltaEvent } from './restore-policy.js'
+
+export interface DeltaFault {
+  readonly event: DeltaEvent
+  readonly why: string
+}
+
+/**
+ * Looks at the start of the server whether a delta can be attached to its base, by its header alone: the journal is
+ * replayed when its client comes, since there may be many. Undefined when nothing speaks against it.
+ * @param fingerprint - of the base as it is now, with the size of the unit's view
+ */
+export async function checkDelta(
+  directory: string,
+  name: string,
+  epoch: number,
+  fingerprint: BaseFingerprint
+): Promise<DeltaFault | undefined> {
+  try {
+    const { base } = decodeHeader(await readStart(deltaPaths(directory, name, epoch).map))
+    if (FIELDS.every((field) => base[field] === fingerprint[field])) return undefined
+    return { event: 'base-changed', why: 'the base was changed or exchanged since this delta was written' }
+  } catch (error) {
+    return { event: 'unreadable', why: messageOf(error) }
+  }
+}
+
+const FIELDS = ['uuid', 'generation', 'size', 'mtimeNs', 'inode'] as const
+
+async function readStart(path: string): Promise<Buffer> {
+  const file = await open(path, 'r')
+  try {
+    const bytes = Buffer.alloc(HEADER_LENGTH)
+    const { bytesRead } = await file.read(bytes, 0, HEADER_LENGTH, 0)
+    return bytes.subarray(0, bytesRead)
+  } finally {
+    await file.close()
+  }
+}

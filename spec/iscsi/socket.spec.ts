@@ -1,0 +1,185 @@
+import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
+import { once } from 'node:events'
+import { afterEach, describe, expect, it } from '@jest/globals'
+import { IscsiSocket, plainAddress, type ByteConsumer } from '../../lib/iscsi/socket.js'
+import { Random, seedOf } from '../support/random.js'
+
+const RING_BYTES_MAX = 256 * 1024
+const HEAD_LENGTH = 4
+
+/** Takes units of a length and that many bytes, and stops between them as the spec orders. */
+class UnitConsumer implements ByteConsumer {
+  readonly units: Buffer[] = []
+  neededBytes = HEAD_LENGTH
+  stopped = false
+  ended: boolean | undefined
+  socket!: IscsiSocket
+  private readonly whenGone: Promise<void>
+  private tellGone!: () => void
+
+  /** @param stopAfter - asked after each unit: stop now? */
+  constructor(private readonly stopAfter: (consumer: UnitConsumer) => boolean) {
+    this.whenGone = new Promise((resolve) => (this.tellGone = resolve))
+  }
+
+  consume(ring: Buffer, start: number, end: number): number {
+    for (let at = start; ;) {
+      if (this.stopped) return at
+      this.neededBytes = HEAD_LENGTH
+      if (end - at < HEAD_LENGTH) return at
+      this.neededBytes = HEAD_LENGTH + ring.readUInt32BE(at)
+      if (end - at < this.neededBytes) return at
+      this.units.push(Buffer.from(ring.subarray(at + HEAD_LENGTH, at + this.neededBytes)))
+      at += this.neededBytes
+      if (!this.stopAfter(this)) continue
+      this.stopped = true
+      this.socket.pause()
+    }
+  }
+
+  go(): void {
+    this.stopped = false
+    this.socket.resume()
+  }
+
+  disconnected(ended: boolean): void {
+    this.ended = ended
+    this.tellGone()
+  }
+
+  gone(): Promise<void> {
+    return this.whenGone
+  }
+}
+
+const servers: ReturnType<typeof createServer>[] = []
+afterEach(() => {
+  for (const server of servers.splice(0)) server.close()
+})
+
+async function pair(consumer: UnitConsumer, positionedReads: boolean): Promise<Socket> {
+  const server = createServer({ pauseOnConnect: true })
+  servers.push(server)
+  server.listen(0, '127.0.0.1')
+  await once(server, 'listening')
+  const client = connect((server.address() as AddressInfo).port, '127.0.0.1')
+  const [accepted] = (await once(server, 'connection')) as [Socket]
+  consumer.socket = new IscsiSocket(accepted, consumer, { positionedReads, ringBytesMax: RING_BYTES_MAX })
+  return client
+}
+
+function turn(): Promise<void> {
+  return new Promise((resolve) => void setImmediate(resolve))
+}
+
+function unit(payload: Buffer): Buffer {
+  const head = Buffer.alloc(HEAD_LENGTH)
+  head.writeUInt32BE(payload.length)
+  return Buffer.concat([head, payload])
+}
+
+describe.each([true, false])('a socket with positioned reads: %s', (positionedReads) => {
+  it.each([1, 2, 3].map((seed) => seedOf(seed)))(
+    'gives every byte in order however often its consumer stops (seed %i)',
+    async (seed) => {
+      const random = new Random(seed)
+      const consumer = new UnitConsumer((self) => {
+        if (!random.chance(0.2)) return false
+        setImmediate(() => self.go())
+        return true
+      })
+      const client = await pair(consumer, positionedReads)
+      const sent: Buffer[] = []
+      for (let index = 0; index < 3000; index++) {
+        const length = random.chance(0.02) ? random.int(100_000) : random.int(300)
+        sent.push(random.bytes(Buffer.alloc(length)))
+      }
+      let stream = Buffer.concat(sent.map(unit))
+      while (stream.length > 0) {
+        const cut = random.chance(0.3) ? 1 + random.int(50) : 1 + random.int(200_000)
+        if (!client.write(stream.subarray(0, cut))) await once(client, 'drain')
+        stream = stream.subarray(cut)
+      }
+      while (consumer.units.length < sent.length && consumer.ended === undefined) await turn()
+      client.end()
+      await consumer.gone()
+      expect(consumer.units.length).toBe(sent.length)
+      expect(Buffer.concat(consumer.units).equals(Buffer.concat(sent))).toBe(true)
+      expect(consumer.ended).toBe(true)
+    }
+  )
+
+  it('reads on at the right place when everything was consumed while it was stopped', async () => {
+    const consumer = new UnitConsumer((self) => self.units.length === 1)
+    const client = await pair(consumer, positionedReads)
+    client.write(Buffer.concat([unit(Buffer.from('first')), unit(Buffer.from('second'))]))
+    while (consumer.units.length < 1) await turn()
+    consumer.go()
+    expect(consumer.units.length).toBe(2)
+    client.end(unit(Buffer.from('third')))
+    await consumer.gone()
+    expect(consumer.units.map(String)).toEqual(['first', 'second', 'third'])
+  })
+
+  it('stops reading while its consumer is stopped', async () => {
+    const consumer = new UnitConsumer(() => true)
+    const client = await pair(consumer, positionedReads)
+    const bulk = unit(Buffer.alloc(60_000, 1))
+    let written = 0
+    // Until the buffers of both kernels are full: 64 MiB would be more than any default.
+    while (written < 64 * 1024 * 1024 && client.writableLength < 4 * 1024 * 1024) {
+      client.write(bulk)
+      written += bulk.length
+      await turn()
+    }
+    expect(client.writableLength).toBeGreaterThan(0)
+    expect(consumer.units.length).toBe(1)
+    expect(consumer.socket.receivedBytes).toBeLessThanOrEqual(RING_BYTES_MAX + 65536)
+    consumer.socket.destroy()
+    await consumer.gone()
+    client.destroy()
+  })
+
+  it('takes a unit that is as long as half its ring', async () => {
+    const consumer = new UnitConsumer(() => false)
+    const client = await pair(consumer, positionedReads)
+    const payload = new Random(5).bytes(Buffer.alloc(RING_BYTES_MAX / 2 - HEAD_LENGTH))
+    client.end(Buffer.concat([unit(payload), unit(payload), unit(Buffer.alloc(0)), unit(payload)]))
+    await consumer.gone()
+    expect(consumer.units.map((bytes) => bytes.equals(payload))).toEqual([true, true, false, true])
+  })
+
+  it('throws away what comes after finish, even of a consumer that is stopped, and sees the FIN', async () => {
+    const consumer = new UnitConsumer(() => true)
+    const client = await pair(consumer, positionedReads)
+    client.write(unit(Buffer.from('one')))
+    while (consumer.units.length < 1) await turn()
+    consumer.socket.finish()
+    client.resume()
+    client.write(unit(Buffer.alloc(1_000_000)))
+    client.end()
+    await consumer.gone()
+    expect(consumer.units.length).toBe(1)
+    expect(consumer.ended).toBe(true)
+  })
+
+  it('tells a reset from an orderly end', async () => {
+    const consumer = new UnitConsumer(() => false)
+    const client = await pair(consumer, positionedReads)
+    client.resetAndDestroy()
+    await consumer.gone()
+    expect(consumer.ended).toBe(false)
+  })
+})
+
+describe('an address', () => {
+  it.each([
+    ['::ffff:192.0.2.7', '192.0.2.7'],
+    ['fe80::1%eth0', 'fe80::1'],
+    ['2001:db8::1', '2001:db8::1'],
+    ['192.0.2.7', '192.0.2.7'],
+    [undefined, '']
+  ])('%s is %s without prefix and zone', (address, plain) => {
+    expect(plainAddress(address)).toBe(plain)
+  })
+})

@@ -1,0 +1,56 @@
+import { describe, expect, it } from '@jest/globals'
+import * as kinds from '../../../lib/target/config/kinds.js'
+
+describe('kinds', () => {
+  it.each<[string, kinds.Kind<unknown>, string, unknown]>([
+    ['onOff', kinds.onOff, 'YES', true],
+    ['onOff', kinds.onOff, 'off', false],
+    ['duration', kinds.duration, '2h', 7_200_000],
+    ['integer', kinds.integer(1, 5), '5', 5],
+    ['size', kinds.size(0, 2048), '2K', 2048],
+    ['powerOfTwo', kinds.powerOfTwo(4096, 65536, 'x'), '64K', 65536],
+    ['oneOf', kinds.oneOf('a', 'b'), 'b', 'b'],
+    ['oneOfNumbers', kinds.oneOfNumbers(512, 4096), '4096', 4096],
+    ['iscsiName', kinds.iscsiName, 'IQN.2025-01.org.example:X', 'iqn.2025-01.org.example:x'],
+    ['author', kinds.author, 'local', 'local'],
+    ['allowed', kinds.allowed, '*', '*'],
+    ['allowed', kinds.allowed, '10.1.2.3', '10.1.2.3'],
+    ['allowed', kinds.allowed, '2001:db8::/32', '2001:db8::/32'],
+    ['allowed', kinds.allowed, 'eui.02004567A425678D', 'eui.02004567a425678d'],
+    ['allowed', kinds.allowed, 'iqn.2025-01.*', 'iqn.2025-01.*'],
+    ['allowed', kinds.allowed, 'iqn.2025-01.org.example:학생-*', 'iqn.2025-01.org.example:학생-*'],
+    ['host', kinds.host, 'fe80::1%eth0', 'fe80::1%eth0'],
+    ['advertised', kinds.advertised, 'nas.example.org', 'nas.example.org'],
+    ['advertised', kinds.advertised, '::1', '::1']
+  ])('%s takes %#: %p', (_name, kind, text, value) => expect(kind.parse(text)).toEqual(value))
+
+  it.each<[string, kinds.Kind<unknown>, string]>([
+    ['onOff', kinds.onOff, ''],
+    ['onOff', kinds.onOff, 'constructor'],
+    ['text', kinds.text, ''],
+    ['text', kinds.text, 'a\u0000'],
+    ['path', kinds.path, ''],
+    ['integer', kinds.integer(1, 5), '0'],
+    ['integer', kinds.integer(1, 5), '6'],
+    ['integer', kinds.integer(1, 5), '2.5'],
+    ['integer', kinds.integer(1, 5), '0x2'],
+    ['size', kinds.size(1, 2048), '2049'],
+    ['powerOfTwo', kinds.powerOfTwo(4096, 65536, 'x'), '2K'],
+    ['powerOfTwo', kinds.powerOfTwo(4096, 65536, 'x'), '5000'],
+    ['oneOf', kinds.oneOf('a', 'b'), 'A'],
+    ['oneOfNumbers', kinds.oneOfNumbers(512, 4096), '512.0'],
+    ['author', kinds.author, 'Local'],
+    ['allowed', kinds.allowed, ''],
+    ['allowed', kinds.allowed, 'pc-*'],
+    ['allowed', kinds.allowed, '10.0.0.0/8/8'],
+    ['allowed', kinds.allowed, 'iqn.2025-01.org.example:../*'],
+    ['host', kinds.host, ''],
+    ['host', kinds.host, 'a b'],
+    ['advertised', kinds.advertised, 'a:b']
+  ])('%s refuses %#: %p', (_name, kind, text) => expect(kind.parse(text)).toBeUndefined())
+
+  it('lists words as people do', () => {
+    expect(kinds.oneOf('a', 'b', 'c').expects).toBe('a, b or c')
+    expect(kinds.oneOf('a', 'b').expects).toBe('a or b')
+  })
+})

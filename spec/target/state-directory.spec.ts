@@ -1,0 +1,96 @@
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { newInitiatorRecord } from '../../lib/target/initiator-record.js'
+import { hashOf, StateDirectory } from '../../lib/target/state-directory.js'
+import { LogRecorder } from '../support/log-recorder.js'
+
+const RECORD = newInitiatorRecord('iqn.2010-04.local.cloudx:share', 'iqn.1991-05.com.microsoft:../../pc')
+
+let root: string
+let log: LogRecorder
+let state: StateDirectory
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'cloudx-state-'))
+  log = new LogRecorder()
+  state = await StateDirectory.open(join(root, 'share.img.cloudx'), log)
+})
+afterEach(() => rm(root, { recursive: true }))
+
+describe('StateDirectory', () => {
+  it('is made for its owner alone', async () => {
+    for (const name of ['', 'images', 'initiators', 'deltas', 'authors', 'bin']) {
+      expect((await stat(join(state.path, name))).mode & 0o777).toBe(0o700)
+    }
+    expect((await stat(join(state.path, 'state.json'))).mode & 0o777).toBe(0o600)
+  })
+
+  it('tightens the mode of a directory that was open to others', async () => {
+    const path = join(root, 'open')
+    await mkdir(path, { mode: 0o755 })
+    await StateDirectory.open(path, log)
+    expect((await stat(path)).mode & 0o777).toBe(0o700)
+  })
+
+  it('gives an image its UUID once, and another image another one', async () => {
+    const uuid = await state.imageUuid('../share.img')
+    const again = await StateDirectory.open(state.path, log)
+    expect(await again.imageUuid('../share.img')).toBe(uuid)
+    expect(await again.imageUuid('../other.img')).not.toBe(uuid)
+    expect(uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+  })
+
+  it('refuses a damaged UUID instead of making a new one', async () => {
+    await state.imageUuid('../share.img')
+    const [name] = await readdir(join(state.path, 'images'))
+    await writeFile(join(state.path, 'images', name!), '{"version":1,"uuid":"x"}')
+    await expect(state.imageUuid('../share.img')).rejects.toMatchObject({ code: 'ERR_ISCSI_STATE' })
+  })
+
+  it('lets no name of an initiator out of its directory', async () => {
+    await state.saveInitiator(RECORD)
+    const [name] = await readdir(join(state.path, 'initiators'))
+    expect(name).toMatch(/^[0-9a-f]{32}\.json$/)
+    expect(state.deltaPath(RECORD)).toMatch(/[\\/]deltas[\\/][0-9a-f]{32}$/)
+  })
+
+  it('finds the records that it saved, and names the damaged ones', async () => {
+    await state.saveInitiator(RECORD)
+    const other = { ...RECORD, initiatorName: 'iqn.1991-05.com.microsoft:b' }
+    await state.saveInitiator(other)
+    await writeFile(join(state.path, 'initiators', `${state.hashOf(other)}.json`), 'x')
+    expect(await state.initiators()).toEqual({ records: [RECORD], damaged: [state.hashOf(other)] })
+    expect(log.with('error:', 'damaged')).toHaveLength(1)
+  })
+
+  it('does not take a record for that of another initiator because somebody renamed it', async () => {
+    await state.saveInitiator(RECORD)
+    const { rename } = await import('node:fs/promises')
+    const folder = join(state.path, 'initiators')
+    await rename(join(folder, `${state.hashOf(RECORD)}.json`), join(folder, `${'0'.repeat(32)}.json`))
+    expect(await state.initiators()).toEqual({ records: [], damaged: ['0'.repeat(32)] })
+  })
+
+  it('forgets an initiator, but no file that lies in its delta directory', async () => {
+    await state.saveInitiator(RECORD)
+    const path = await state.makeDeltaDirectory(RECORD)
+    await writeFile(join(path, 'somebody.txt'), '')
+    await state.forgetInitiator(RECORD)
+    expect((await state.initiators()).records).toEqual([])
+    expect(await readdir(path)).toEqual(['somebody.txt'])
+  })
+
+  it('remembers how long it has been listened with, and starts over when that is damaged', async () => {
+    expect(await state.listenedMs()).toBe(0)
+    await state.saveListenedMs(123)
+    expect(await state.listenedMs()).toBe(123)
+    await writeFile(join(state.path, 'listening.json'), '{')
+    expect(await state.listenedMs()).toBe(0)
+    expect(log.with('warn:', 'start over')).toHaveLength(1)
+  })
+})
+
+describe('hashOf', () => {
+  it('keeps parts apart', () => expect(hashOf('ab', 'c')).not.toBe(hashOf('a', 'bc')))
+})

@@ -1,0 +1,131 @@
+import { describe, expect, it } from '@jest/globals'
+import { BASE, DeltaMap, ZERO } from '../../../lib/volume/delta/delta-map.js'
+import { Random, seedOf } from '../../support/random.js'
+
+/** Chunks in one leaf of the table. */
+const LEAF = 1024
+
+describe('DeltaMap', () => {
+  it('says base of every chunk at first, and takes no memory for it', () => {
+    const map = new DeltaMap(2 ** 28)
+    expect(map.get(0)).toBe(BASE)
+    expect(map.get(2 ** 28 - 1)).toBe(BASE)
+    expect(map.run(5, 1000)).toBe(1000)
+    expect(map.memoryBytes).toBe(0)
+  })
+
+  it('keeps chunks beyond 2^31 apart', () => {
+    const map = new DeltaMap(2 ** 33)
+    map.assign(2 ** 32 + 7, 1, 5)
+    expect(map.get(2 ** 32 + 7)).toBe(5)
+    expect(map.get(7)).toBe(BASE)
+    expect(map.get(2 ** 31 + 7)).toBe(BASE)
+  })
+
+  it('joins slots that follow each other over the edge of leaves, and only those', () => {
+    const map = new DeltaMap(4 * LEAF)
+    map.assign(LEAF - 3, 3, 101)
+    map.assign(LEAF, LEAF + 2, 104)
+    map.assign(2 * LEAF + 2, 1, 7)
+    expect(map.run(LEAF - 3, 3 * LEAF)).toBe(LEAF + 5)
+    expect(map.entry).toBe(101)
+    expect(map.run(LEAF - 1, 10)).toBe(10)
+    expect(map.entry).toBe(103)
+    expect(map.run(2 * LEAF + 2, 100)).toBe(1)
+  })
+
+  it('joins base and zeroes over leaves that are there, markers, and none', () => {
+    const map = new DeltaMap(8 * LEAF)
+    map.assign(10, 4 * LEAF, ZERO)
+    expect(map.run(0, 8 * LEAF)).toBe(10)
+    expect(map.run(10, 8 * LEAF - 10)).toBe(4 * LEAF)
+    expect(map.entry).toBe(ZERO)
+    expect(map.run(10 + 4 * LEAF, 8 * LEAF - 10 - 4 * LEAF)).toBe(4 * LEAF - 10)
+    expect(map.entry).toBe(BASE)
+  })
+
+  it('zeroes a disk of 1 TiB in at most 1 MiB, whatever was in it', () => {
+    const chunks = 2 ** 28
+    const map = new DeltaMap(chunks)
+    map.assign(5, 1, 1)
+    const before = map.memoryBytes - 2 ** 20
+    map.assign(0, chunks, ZERO)
+    expect(map.leafCount).toBe(0)
+    expect(map.memoryBytes).toBe(before + 2 ** 20)
+    expect(map.get(5)).toBe(ZERO)
+    expect(map.chunksMapped).toBe(0)
+  })
+
+  it('turns a leaf into a marker when its last chunk becomes zero, and back when one is written', () => {
+    const map = new DeltaMap(LEAF + 10)
+    for (let chunk = LEAF - 1; chunk >= 0; chunk--) map.assign(chunk, 1, ZERO)
+    expect(map.leafCount).toBe(0)
+    map.assign(3, 1, 1)
+    expect(map.leafCount).toBe(1)
+    expect([map.get(2), map.get(3), map.get(4)]).toEqual([ZERO, 1, ZERO])
+    // The last leaf of the disk is a short one.
+    for (let chunk = LEAF; chunk < LEAF + 10; chunk++) map.assign(chunk, 1, ZERO)
+    expect(map.leafCount).toBe(1)
+  })
+
+  it('uses leaves again that came free', () => {
+    const map = new DeltaMap(2 ** 20)
+    map.assign(0, 1, 1)
+    const bytes = map.memoryBytes
+    for (let i = 0; i < 1000; i++) {
+      map.assign(i * LEAF, 1, 1)
+      expect(map.get(i * LEAF + 1)).toBe(BASE)
+      map.assign(i * LEAF, LEAF, i % 2 === 0 ? ZERO : BASE)
+    }
+    expect(map.memoryBytes).toBe(bytes)
+  })
+
+  it.each([
+    ['before the disk', -1, 1],
+    ['behind the disk', 100, 1],
+    ['over its end', 99, 2]
+  ])('takes a range %s for a mistake', (_title, chunk, count) => {
+    expect(() => new DeltaMap(100).assign(chunk, count, ZERO)).toThrow(/chunks/)
+  })
+
+  it('takes a disk of more chunks than it can count for a mistake', () => {
+    expect(() => new DeltaMap(2 ** 38 + 1)).toThrow(/chunks/)
+  })
+
+  for (const seed of [1, 2, 3].map(seedOf)) {
+    it(`agrees with a plain array, and foretells its leaves, over random ranges (seed ${seed})`, () => {
+      const random = new Random(seed)
+      const size = 5 * LEAF + 300
+      const map = new DeltaMap(size)
+      const model = new Array<number>(size).fill(BASE)
+      let slot = 1
+      for (let step = 0; step < 3000; step++) {
+        const chunk = random.int(size)
+        const longest = random.pick([1, 3, 40, LEAF, 3 * LEAF])
+        const count = Math.min(size - chunk, 1 + random.int(longest))
+        const kind = random.int(4)
+        const entry = kind === 0 ? ZERO : kind === 1 ? BASE : slot
+        const leaves = map.leafCount
+        const missing = map.missingLeaves(chunk, count, entry)
+        map.assign(chunk, count, entry)
+        if (entry !== BASE) expect(map.leafCount).toBeLessThanOrEqual(leaves + missing)
+        for (let i = 0; i < count; i++) model[chunk + i] = entry === slot ? slot + i : entry
+        if (entry === slot) slot += count
+        checkRun(map, model, random.int(size), random)
+      }
+      for (let chunk = 0; chunk < size; chunk++) if (map.get(chunk) !== model[chunk]) throw new Error(`chunk ${chunk}`)
+      expect(map.chunksMapped).toBe(model.filter((entry) => entry !== BASE && entry !== ZERO).length)
+      map.assign(0, size, BASE)
+      expect([map.chunksMapped, map.leafCount]).toEqual([0, 0])
+    })
+  }
+})
+
+function checkRun(map: DeltaMap, model: number[], chunk: number, random: Random): void {
+  const limit = 1 + random.int(model.length - chunk)
+  const first = model[chunk]!
+  const step = first === BASE || first === ZERO ? 0 : 1
+  let wanted = 1
+  while (wanted < limit && model[chunk + wanted] === first + step * wanted) wanted++
+  expect([map.run(chunk, limit), map.entry]).toEqual([wanted, first])
+}

@@ -1,0 +1,241 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import fs from 'node:fs'
+import { open } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { BASE, DeltaMap, ZERO } from '../../../lib/volume/delta/delta-map.js'
+import { claimSlots, replayJournal, type Replay } from '../../../lib/volume/delta/replay.js'
+import { Slots } from '../../../lib/volume/delta/slots.js'
+import {
+  BOOT_ID,
+  HEADER,
+  barrierRecord,
+  baseRecord,
+  bootRecord,
+  goldenHeader,
+  record,
+  slotsRecord,
+  zeroRecord
+} from './golden.js'
+
+const OTHER_BOOT = Buffer.alloc(16, 0x0f)
+const CHUNKS = 256
+
+let path: string
+
+beforeEach(() => {
+  path = join(fs.mkdtempSync(join(tmpdir(), 'replay-')), 'map')
+})
+afterEach(() => fs.rmSync(join(path, '..'), { recursive: true }))
+
+interface Found {
+  entries: number[]
+  replay: Replay
+}
+
+async function replay(records: Buffer[], boot = BOOT_ID, header: Partial<typeof HEADER> = {}): Promise<Found> {
+  fs.writeFileSync(path, Buffer.concat([goldenHeader(), ...records]))
+  const file = await open(path, 'r')
+  try {
+    const { map, replay } = await replayJournal(file, { ...HEADER, ...header }, boot, () => new DeltaMap(CHUNKS))
+    return { entries: Array.from({ length: CHUNKS }, (_, chunk) => map.get(chunk)), replay }
+  } finally {
+    await file.close()
+  }
+}
+
+function mapOf(entries: Record<number, number>): number[] {
+  return Array.from({ length: CHUNKS }, (_, chunk) => entries[chunk] ?? BASE)
+}
+
+/** Boot, three slots, a zero over the middle, a barrier, one more slot, the third chunk back to the base. */
+const HISTORY = [
+  bootRecord(0),
+  slotsRecord(1, 10, 3, 0),
+  zeroRecord(2, 11, 1),
+  barrierRecord(3, 2),
+  slotsRecord(4, 20, 1, 3),
+  baseRecord(5, 12, 1)
+]
+const ENDS = HISTORY.map((_, i) => 4096 + HISTORY.slice(0, i + 1).reduce((sum, bytes) => sum + bytes.length, 0))
+
+describe('the replay of a journal', () => {
+  it('gives the map after the last record, in the boot that wrote it', async () => {
+    const { entries, replay: found } = await replay(HISTORY)
+    expect(entries).toEqual(mapOf({ 10: 1, 11: ZERO, 20: 4 }))
+    expect(found).toEqual({
+      end: 4096 + 32 + 5 * 24,
+      nextSequence: 6,
+      recordCount: 6,
+      otherBoot: false,
+      recordsDropped: 0,
+      tornBytes: 0
+    })
+  })
+
+  it('gives only what the last barrier covers, in another boot', async () => {
+    const { entries, replay: found } = await replay(HISTORY, OTHER_BOOT)
+    expect(entries).toEqual(mapOf({ 10: 1, 11: ZERO, 12: 3 }))
+    expect(found).toMatchObject({ end: ENDS[2], nextSequence: 3, otherBoot: true, recordsDropped: 3 })
+  })
+
+  it('does not count records that were written while the barrier was on its way', async () => {
+    const late = [bootRecord(0), slotsRecord(1, 10, 1, 0), slotsRecord(2, 11, 1, 1), barrierRecord(3, 1)]
+    const { entries } = await replay(late, OTHER_BOOT)
+    expect(entries).toEqual(mapOf({ 10: 1 }))
+  })
+
+  it('gives nothing in another boot when nothing was ever flushed', async () => {
+    const { entries, replay: found } = await replay([bootRecord(0), slotsRecord(1, 10, 1, 0)], OTHER_BOOT)
+    expect(entries).toEqual(mapOf({}))
+    expect(found.recordsDropped).toBe(2)
+  })
+
+  it('believes the last boot record', async () => {
+    const { replay: found } = await replay(
+      [bootRecord(0), slotsRecord(1, 1, 1, 0), bootRecord(2, OTHER_BOOT)],
+      OTHER_BOOT
+    )
+    expect(found).toMatchObject({ otherBoot: false, recordsDropped: 0 })
+  })
+
+  it('ends before a record that was cut, at every byte', async () => {
+    const whole = Buffer.concat(HISTORY)
+    for (let length = 32; length <= whole.length; length++) {
+      const { replay: found } = await replay([whole.subarray(0, length)])
+      const intact = ENDS.filter((end) => end <= 4096 + length)
+      expect(found).toMatchObject({ end: intact.at(-1), recordCount: intact.length })
+      expect(found.tornBytes).toBe(4096 + length - intact.at(-1)!)
+    }
+  })
+
+  it('ends before a last record that is damaged', async () => {
+    const { entries, replay: found } = await replay([...HISTORY.slice(0, -1), flipped(HISTORY.at(-1)!, 70)])
+    expect(entries).toEqual(mapOf({ 10: 1, 11: ZERO, 12: 3, 20: 4 }))
+    expect(found.tornBytes).toBe(24)
+  })
+
+  it('refuses damage in the middle, whatever bit it is', async () => {
+    for (let i = 0; i < HISTORY.length - 1; i++) {
+      for (let bit = 0; bit < HISTORY[i]!.length * 8; bit += 5) {
+        const records = HISTORY.map((bytes, n) => (n === i ? flipped(bytes, bit) : bytes))
+        await expect(codeOfReplay(records)).resolves.toBe('ERR_ISCSI_DELTA_UNREADABLE')
+      }
+    }
+  })
+
+  it('refuses damage before a barrier in another boot too, and takes a hole behind it for the power cut', async () => {
+    const before = HISTORY.map((bytes, n) => (n === 1 ? flipped(bytes, 100) : bytes))
+    await expect(codeOfReplay(before, OTHER_BOOT)).resolves.toBe('ERR_ISCSI_DELTA_UNREADABLE')
+    const behind = HISTORY.map((bytes, n) => (n === 4 ? Buffer.alloc(24) : bytes))
+    const { entries } = await replay(behind, OTHER_BOOT)
+    expect(entries).toEqual(mapOf({ 10: 1, 11: ZERO, 12: 3 }))
+  })
+
+  it('finds a record again that follows damage at the end of a block of a megabyte', async () => {
+    const many = Array.from({ length: 44000 }, (_, i) => slotsRecord(i, i % CHUNKS, 1, i))
+    const { replay: found } = await replay(many)
+    expect(found.recordCount).toBe(44000)
+    many[43689] = flipped(many[43689]!, 3)
+    await expect(codeOfReplay(many)).resolves.toBe('ERR_ISCSI_DELTA_UNREADABLE')
+  })
+
+  it.each([
+    ['a record that is missing', [bootRecord(0), slotsRecord(2, 1, 1, 0)], 'ERR_ISCSI_DELTA_UNREADABLE'],
+    ['a record that comes twice', [bootRecord(0), bootRecord(0)], 'ERR_ISCSI_DELTA_UNREADABLE'],
+    ['a chunk behind the disk', [bootRecord(0), slotsRecord(1, 255, 2, 0)], 'ERR_ISCSI_DELTA_UNREADABLE'],
+    ['zeroes behind the disk', [bootRecord(0), zeroRecord(1, 256, 1)], 'ERR_ISCSI_DELTA_UNREADABLE'],
+    ['a slot that no file can have', [bootRecord(0), slotsRecord(1, 0, 1, 0xfffffffe)], 'ERR_ISCSI_DELTA_UNREADABLE'],
+    [
+      'a record of a type that it must know',
+      [bootRecord(0), record('07 02 000000000000 00000001')],
+      'ERR_ISCSI_DELTA_VERSION'
+    ],
+    [
+      'the mark of a live session, which this version leaves to later ones',
+      [bootRecord(0), record('06 02 000000000001 00000001')],
+      'ERR_ISCSI_DELTA_VERSION'
+    ]
+  ])('refuses %s', async (_title, records, code) => {
+    await expect(codeOfReplay(records)).resolves.toBe(code)
+  })
+
+  it('steps over a record that is only advice', async () => {
+    const advice = record('81 03 000000000000 00000001 00000001 00000002')
+    const { entries } = await replay([bootRecord(0), advice, slotsRecord(2, 1, 1, 0)])
+    expect(entries).toEqual(mapOf({ 1: 1 }))
+  })
+
+  describe('after a compaction', () => {
+    const header = { snapshotRecords: 2, firstSequence: 0xfffffffe }
+    const compacted = [
+      bootRecord(0),
+      slotsRecord(1, 10, 2, 0),
+      zeroRecord(0xfffffffe, 11, 1),
+      barrierRecord(0xffffffff, 0xfffffffe),
+      slotsRecord(0, 20, 1, 1)
+    ]
+
+    it('goes on with the numbers of the tail, over their end', async () => {
+      const { entries, replay: found } = await replay(compacted, BOOT_ID, header)
+      expect(entries).toEqual(mapOf({ 10: 1, 11: ZERO, 20: 2 }))
+      expect(found).toMatchObject({ nextSequence: 1, recordCount: 5 })
+    })
+
+    it('counts up to the barrier in another boot', async () => {
+      const { entries } = await replay(compacted, OTHER_BOOT, header)
+      expect(entries).toEqual(mapOf({ 10: 1, 11: ZERO }))
+    })
+
+    it('refuses one that ends in its snapshot, or in another boot before its barrier', async () => {
+      await expect(codeOfReplay(compacted.slice(0, 1), BOOT_ID, header)).resolves.toBe('ERR_ISCSI_DELTA_UNREADABLE')
+      await expect(codeOfReplay(compacted.slice(0, 3), OTHER_BOOT, header)).resolves.toBe('ERR_ISCSI_DELTA_UNREADABLE')
+    })
+
+    it('does not let a barrier from before the compaction speak for the snapshot', async () => {
+      const records = [bootRecord(0), slotsRecord(1, 10, 2, 0), barrierRecord(0xfffffffe, 0xfffffff0)]
+      await expect(codeOfReplay(records, OTHER_BOOT, header)).resolves.toBe('ERR_ISCSI_DELTA_UNREADABLE')
+    })
+  })
+})
+
+describe('the slots of a replayed map', () => {
+  const claim = (map: DeltaMap, slotFileSize: number, baseSize = CHUNKS * 4096): (() => void) => {
+    const slots = new Slots()
+    return () => claimSlots(map, 4096, baseSize, slotFileSize, (slot, count) => slots.claim(slot, count))
+  }
+
+  it('may not belong to two chunks', () => {
+    const map = new DeltaMap(CHUNKS)
+    map.assign(0, 3, 1)
+    map.assign(9, 1, 3)
+    expect(claim(map, 1 << 20)).toThrow(/two chunks/)
+  })
+
+  it('may not lie behind the end of their file', () => {
+    const map = new DeltaMap(CHUNKS)
+    map.assign(0, 3, 1)
+    expect(claim(map, 3 * 4096)).not.toThrow()
+    expect(claim(map, 3 * 4096 - 1)).toThrow(/end of the slot file/)
+  })
+
+  it('may be short for the last chunk of a disk that ends inside it', () => {
+    const map = new DeltaMap(CHUNKS)
+    map.assign(CHUNKS - 1, 1, 1)
+    expect(claim(map, 512, CHUNKS * 4096 - 3584)).not.toThrow()
+    expect(claim(map, 511, CHUNKS * 4096 - 3584)).toThrow(/end of the slot file/)
+  })
+})
+
+async function codeOfReplay(records: Buffer[], boot = BOOT_ID, header: Partial<typeof HEADER> = {}): Promise<unknown> {
+  return replay(records, boot, header).then(
+    () => 'no error',
+    (error: { code: string }) => error.code
+  )
+}
+
+function flipped(bytes: Buffer, bit: number): Buffer {
+  const copy = Buffer.from(bytes)
+  copy[bit >> 3]! ^= 1 << (bit & 7)
+  return copy
+}

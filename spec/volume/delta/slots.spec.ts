@@ -1,0 +1,160 @@
+import { describe, expect, it } from '@jest/globals'
+import { Slots } from '../../../lib/volume/delta/slots.js'
+import { Random, seedOf } from '../../support/random.js'
+
+describe('Slots', () => {
+  it('gives fresh slots one behind the other', () => {
+    const slots = new Slots()
+    expect([slots.take(1), slots.take(5), slots.take(1)]).toEqual([0, 1, 6])
+    expect([slots.highWater, slots.usedCount]).toEqual([7, 7])
+  })
+
+  it('gives a freed slot again after the commit, not before', () => {
+    const slots = new Slots()
+    slots.take(4)
+    slots.free(2, 1)
+    expect(slots.take(1)).toBe(4)
+    slots.commit()
+    expect(slots.take(1)).toBe(2)
+  })
+
+  it('keeps a slot that a rollback has mapped again', () => {
+    const slots = new Slots()
+    slots.take(4)
+    slots.free(2, 1)
+    slots.rollback()
+    slots.commit()
+    expect(slots.take(1)).toBe(4)
+    expect(slots.usedCount).toBe(5)
+  })
+
+  it('waits for the reads that began before the commit, not for those that began behind it', () => {
+    const slots = new Slots()
+    slots.take(4)
+    const before = slots.beginRead()
+    slots.free(2, 1)
+    slots.commit()
+    const behind = slots.beginRead()
+    expect(slots.take(1)).toBe(4)
+    slots.endRead(before)
+    expect(slots.take(1)).toBe(2)
+    slots.endRead(behind)
+  })
+
+  it('keeps what is freed while older slots wait until the reads of both times have ended', () => {
+    const slots = new Slots()
+    slots.take(4)
+    const first = slots.beginRead()
+    slots.free(0, 1)
+    slots.commit()
+    const second = slots.beginRead()
+    slots.free(1, 1)
+    slots.commit()
+    slots.endRead(first)
+    expect(slots.take(1)).toBe(0)
+    expect(slots.take(1)).toBe(4)
+    slots.endRead(second)
+    expect(slots.take(1)).toBe(1)
+  })
+
+  it('keeps discarded slots from readers that may know them', () => {
+    const slots = new Slots()
+    slots.take(2)
+    const read = slots.beginRead()
+    slots.discard(1, 1)
+    slots.settle()
+    expect(slots.take(1)).toBe(2)
+    slots.endRead(read)
+    expect(slots.take(1)).toBe(1)
+  })
+
+  it('keeps a long request in one piece while holes are few', () => {
+    const slots = new Slots()
+    slots.take(64)
+    for (let slot = 0; slot < 64; slot += 2) slots.free(slot, 1)
+    slots.commit()
+    expect([slots.take(8), slots.granted]).toEqual([64, 8])
+    expect([slots.take(1), slots.granted]).toEqual([0, 1])
+  })
+
+  it('fills a hole that is long enough with a long request', () => {
+    const slots = new Slots()
+    slots.take(100)
+    slots.free(31, 40)
+    slots.commit()
+    expect([slots.take(40), slots.granted]).toEqual([31, 40])
+  })
+
+  it('fills holes in pieces rather than let the file grow far beyond what is in it', () => {
+    const slots = new Slots()
+    slots.take(16384)
+    for (let slot = 0; slot < 16384; slot += 2) slots.free(slot, 1)
+    slots.commit()
+    let taken = 0
+    while (taken < 8192) {
+      slots.take(8192 - taken)
+      taken += slots.granted
+    }
+    // An eighth and 1024 slots more than what is in it.
+    expect(slots.highWater).toBeLessThanOrEqual(16384 + 2048 + 1024)
+  })
+
+  it('says when a slot is claimed twice', () => {
+    const slots = new Slots()
+    expect(slots.claim(10, 5)).toBe(true)
+    expect(slots.claim(0, 10)).toBe(true)
+    expect(slots.claim(14, 3)).toBe(false)
+    expect(slots.highWater).toBe(17)
+  })
+
+  it('takes it for a mistake when a slot comes back twice or a read ends twice', () => {
+    const slots = new Slots()
+    slots.take(1)
+    slots.untake(0, 1)
+    expect(() => slots.untake(0, 1)).toThrow(/twice/)
+    expect(() => slots.endRead(0)).toThrow(/twice/)
+  })
+
+  for (const seed of [1, 2].map(seedOf)) {
+    it(`never gives a slot that is in use, waits, or may be read (seed ${seed})`, () => {
+      const random = new Random(seed)
+      const slots = new Slots()
+      const mapped: number[] = []
+      const freed: number[] = []
+      /** Slots that no longer may be given, by the reads that know them. */
+      let waiting: { slot: number; readers: Set<symbol> }[] = []
+      const reads = new Map<symbol, 0 | 1>()
+      for (let step = 0; step < 5000; step++) {
+        const dice = random.int(6)
+        if (dice < 2) {
+          const slot = slots.take(1 + random.int(9))
+          for (let i = slot; i < slot + slots.granted; i++) {
+            const inUse =
+              mapped.includes(i) || freed.includes(i) || waiting.some((w) => w.slot === i && w.readers.size > 0)
+            expect(inUse).toBe(false)
+            mapped.push(i)
+          }
+        } else if (dice === 2 && mapped.length > 20) {
+          for (let n = random.int(12); n >= 0; n--) {
+            const slot = mapped.splice(random.int(mapped.length), 1)[0]!
+            slots.free(slot, 1)
+            freed.push(slot)
+          }
+        } else if (dice === 3) {
+          slots.commit()
+          for (const slot of freed.splice(0)) waiting.push({ slot, readers: new Set(reads.keys()) })
+        } else if (dice === 4 && reads.size < 6) reads.set(Symbol('read'), slots.beginRead())
+        else if (reads.size > 0) {
+          const read = random.pick([...reads.keys()])
+          slots.endRead(reads.get(read)!)
+          reads.delete(read)
+          for (const one of waiting) one.readers.delete(read)
+          waiting = waiting.filter((one) => one.readers.size > 0)
+        }
+      }
+      for (const generation of reads.values()) slots.endRead(generation)
+      slots.commit()
+      expect(slots.usedCount).toBe(mapped.length)
+    })
+  }
+})
