@@ -17,7 +17,8 @@ export interface Directory {
   /** The address that SendTargets names, `host:port` with IPv6 in brackets, for a client that reached `localAddress`. */
   advertisedAddress(localAddress: string, localPort: number): string
   readonly targetPortalGroupTag: number
-  readonly targetAlias: string | undefined
+  /** A name for people (RFC 7143 §13.7), or undefined when the target has none. */
+  targetAlias(targetName: string): string | undefined
 
   /**
    * Opens the nexus of a login that is complete and authenticated: finds or makes the initiator's units. Throws

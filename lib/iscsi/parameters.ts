@@ -25,7 +25,7 @@ export interface OfferedParameters {
   readonly initialR2T: boolean
   readonly immediateData: boolean
   readonly maxOutstandingR2T: number
-  /** In the order of preference. */
+  /** The set that we support; the order is the initiator's (RFC 7143 §6.2.1). */
   readonly headerDigest: readonly ('None' | 'CRC32C')[]
   readonly dataDigest: readonly ('None' | 'CRC32C')[]
 }

@@ -16,8 +16,9 @@ export async function inPieces(
   pieceBytes: number,
   work: (at: number, length: number) => Promise<void>
 ): Promise<void> {
-  for (let at = 0; at < length && !task.aborted; at += pieceBytes) {
+  for (let at = 0; at < length; at += pieceBytes) {
     if (at > 0) await turn()
+    if (task.aborted) return
     await work(at, Math.min(pieceBytes, length - at))
   }
 }

@@ -299,6 +299,7 @@ export class Initiator {
   private async depart(nexus: Nexus, end: SessionEnd): Promise<void> {
     if (!this.nexuses.delete(nexus)) return
     this.sessionAddresses.delete(nexus)
+    nexus.end()
     this.record.end = describeEnd(end)
     this.see()
     const event = eventOf(end)

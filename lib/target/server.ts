@@ -163,7 +163,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
 
   private readonly directory: Directory = {
     targetPortalGroupTag: TARGET_PORTAL_GROUP_TAG,
-    targetAlias: undefined,
+    targetAlias: (name) => this.targets.get(name)?.node.alias,
     hasTarget: (name) => this.targets.has(name),
     mayAccess: (request) => this.nodeOf(request.targetName)?.mayAccess(request) ?? request.targetName === undefined,
     chap: (request) => this.chapOf(request),

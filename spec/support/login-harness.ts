@@ -48,7 +48,7 @@ export class LoginHarness {
       visibleTargets: () => [TARGET],
       advertisedAddress: (address, port) => `${address}:${port}`,
       targetPortalGroupTag: 1,
-      targetAlias: options.targetAlias,
+      targetAlias: () => options.targetAlias,
       openNexus: () => Promise.reject(new Error('a login opens no nexus')),
       closeNexus: () => Promise.reject(new Error('a login closes no nexus'))
     }

@@ -66,11 +66,13 @@ export class TestTarget {
   port = 0
   volumes: readonly Volume[] = []
   units: readonly LogicalUnit[] = []
+  private faults: FaultPlan | undefined
 
   static async start(options: TestTargetOptions = {}): Promise<TestTarget> {
     const target = new TestTarget()
     const volumes = options.volumes ?? [new MemoryVolume(8 * 1024 * 1024)]
     const { faults } = options
+    target.faults = faults
     target.volumes = faults ? volumes.map((volume) => new FaultVolume(volume, faults)) : volumes
     for (const volume of target.volumes) await volume.open()
     const units = target.volumes.map((volume, lun) => unitOf(volume, lun))
@@ -124,6 +126,9 @@ export class TestTarget {
 
   /** Closes, and says what is still out. */
   async stop(): Promise<Remains> {
+    // A session ends when its file operations have: nothing may be held any more.
+    this.faults?.clear()
+    this.faults?.releaseAll()
     await this.group.close()
     for (const volume of this.volumes) await volume.close()
     const { buffers, staging } = this.group
@@ -143,7 +148,7 @@ export class TestTarget {
     const targets = options.targets ?? [TARGET_NAME]
     return {
       targetPortalGroupTag: 1,
-      targetAlias: undefined,
+      targetAlias: () => undefined,
       hasTarget: (name) => targets.includes(name),
       mayAccess: () => true,
       chap: () => ({

@@ -2,7 +2,11 @@ import { describe, expect, it } from '@jest/globals'
 import { AccessList } from '../../lib/target/access.js'
 import type { AccessOptions } from '../../lib/target/options.js'
 
-function list(allow: readonly string[], more: Partial<AccessOptions> = {}, authors: readonly string[] = []): AccessList {
+function list(
+  allow: readonly string[],
+  more: Partial<AccessOptions> = {},
+  authors: readonly string[] = []
+): AccessList {
   return new AccessList({ allow, chap: undefined, mutual: undefined, ...more }, authors)
 }
 

@@ -34,8 +34,9 @@ describe('AddressSet', () => {
   const set = new AddressSet()
   for (const entry of ['192.0.2.0/25', '2001:db8::/32', '198.51.100.7', '::1']) expect(set.add(entry)).toBe(true)
 
-  it.each(['192.0.2.0', '192.0.2.127', '::ffff:192.0.2.3', '2001:db8:ffff::1', '198.51.100.7', '::1'])('has %s', (address) =>
-    expect(set.has(address)).toBe(true)
+  it.each(['192.0.2.0', '192.0.2.127', '::ffff:192.0.2.3', '2001:db8:ffff::1', '198.51.100.7', '::1'])(
+    'has %s',
+    (address) => expect(set.has(address)).toBe(true)
   )
   it.each(['192.0.2.128', '2001:db9::1', '198.51.100.8', '::2', 'x', ''])('does not have "%s"', (address) =>
     expect(set.has(address)).toBe(false)

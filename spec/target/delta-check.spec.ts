@@ -54,7 +54,9 @@ describe('checkDelta', () => {
     ['mtimeNs', { mtimeNs: 1_234_567_890_123_456_788n }],
     ['inode', { inode: 43n }]
   ])('notices another %s of the base', async (_field, change) => {
-    expect(await checkDelta(directory, 'lun-0', 7, { ...FINGERPRINT, ...change })).toMatchObject({ event: 'base-changed' })
+    expect(await checkDelta(directory, 'lun-0', 7, { ...FINGERPRINT, ...change })).toMatchObject({
+      event: 'base-changed'
+    })
   })
 
   it.each([0, 100, 4095])('calls a header of %d bytes unreadable', async (length) => {

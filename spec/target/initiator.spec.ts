@@ -4,21 +4,15 @@ import { afterEach, describe, expect, it } from '@jest/globals'
 import type { SessionEnd } from '../../lib/iscsi/directory.js'
 import { LoginError } from '../../lib/iscsi/errors.js'
 import type { ServerOptions, TargetOptions } from '../../lib/target/options.js'
-import {
-  ALICE,
-  BASE_BYTE,
-  BOB,
-  HOUR_MS,
-  LOGOUT,
-  SILENCE,
-  TARGET,
-  TargetBench
-} from '../support/target-bench.js'
+import { ALICE, BASE_BYTE, BOB, HOUR_MS, LOGOUT, SILENCE, TARGET, TargetBench } from '../support/target-bench.js'
 
 let bench: TargetBench
 afterEach(() => bench.remove())
 
-async function started(changes: Partial<ServerOptions> = {}, target: Partial<TargetOptions> = {}): Promise<TargetBench> {
+async function started(
+  changes: Partial<ServerOptions> = {},
+  target: Partial<TargetOptions> = {}
+): Promise<TargetBench> {
   bench = await TargetBench.make(changes, target)
   await bench.start()
   return bench
@@ -133,7 +127,7 @@ describe('Initiator', () => {
 
   it.each([
     [SILENCE, 96],
-    [{ kind: 'closed' } as SessionEnd, 48]
+    [{ kind: 'closed' }, 48]
   ])('gives the delta up when the grace time of %j, %d h, is over', async (end, hours) => {
     await started()
     const before = await serialOf()

@@ -21,11 +21,14 @@ const ROWS: readonly [DeltaEvent, string, string, string, string][] = [
 ]
 
 describe('restorePolicy', () => {
-  it.each(ROWS)('at %s: %s (%s) while another session lives, else %s (%s)', (event, action, grace, alone, aloneGrace) => {
-    expect(restorePolicy(event, 1)).toEqual({ action, grace })
-    expect(restorePolicy(event, 7)).toEqual({ action, grace })
-    expect(restorePolicy(event, 0)).toEqual({ action: alone, grace: aloneGrace })
-  })
+  it.each(ROWS)(
+    'at %s: %s (%s) while another session lives, else %s (%s)',
+    (event, action, grace, alone, aloneGrace) => {
+      expect(restorePolicy(event, 1)).toEqual({ action, grace })
+      expect(restorePolicy(event, 7)).toEqual({ action, grace })
+      expect(restorePolicy(event, 0)).toEqual({ action: alone, grace: aloneGrace })
+    }
+  )
 
   it('drops under the same identity after nothing but a logout of the client itself', () => {
     const drops = ROWS.filter(([event]) => [0, 1].some((left) => restorePolicy(event, left).action === 'drop'))

@@ -42,7 +42,11 @@ describe('Space', () => {
   })
 
   it('gives nothing before the file system was asked', () => {
-    expect(make(6 * GIB).space.budget(undefined).take(1)).toBe(false)
+    expect(
+      make(6 * GIB)
+        .space.budget(undefined)
+        .take(1)
+    ).toBe(false)
   })
 
   it('holds one initiator to its limit while others go on, and all to the total', async () => {

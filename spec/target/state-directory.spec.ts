@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
@@ -66,7 +66,6 @@ describe('StateDirectory', () => {
 
   it('does not take a record for that of another initiator because somebody renamed it', async () => {
     await state.saveInitiator(RECORD)
-    const { rename } = await import('node:fs/promises')
     const folder = join(state.path, 'initiators')
     await rename(join(folder, `${state.hashOf(RECORD)}.json`), join(folder, `${'0'.repeat(32)}.json`))
     expect(await state.initiators()).toEqual({ records: [], damaged: ['0'.repeat(32)] })

@@ -252,7 +252,7 @@ export class LoginMachine {
     const rest = this.takeNames(news, isFirst)
     const answers =
       this.stage === LoginStage.SecurityNegotiation ? this.secure(parties, rest) : this.operate(parties, rest)
-    if (isFirst && parties.sessionType === 'Normal') answers.push(...this.introduction())
+    if (isFirst && parties.sessionType === 'Normal') answers.push(...this.introduction(parties))
     if (this.stage === LoginStage.LoginOperationalNegotiation) answers.push(...this.declaration(parties))
     if (request.transit && this.stage === LoginStage.SecurityNegotiation && parties.security.waitsForMethod) {
       throw new LoginError(LoginStatus.AuthenticationFailure, 'CHAP is required and AuthMethod was not proposed')
@@ -354,9 +354,10 @@ export class LoginMachine {
   }
 
   // §13.9: the tag goes with the first response of a normal session; Windows waits for it.
-  private introduction(): TextPair[] {
-    const { targetPortalGroupTag, targetAlias } = this.options.directory
-    const pairs: TextPair[] = [['TargetPortalGroupTag', String(targetPortalGroupTag)]]
+  private introduction(parties: Parties): TextPair[] {
+    const { directory } = this.options
+    const targetAlias = directory.targetAlias(parties.access.targetName!)
+    const pairs: TextPair[] = [['TargetPortalGroupTag', String(directory.targetPortalGroupTag)]]
     if (targetAlias) pairs.push(['TargetAlias', targetAlias])
     return pairs
   }

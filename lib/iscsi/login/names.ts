@@ -29,7 +29,7 @@ export function normalizeIscsiName(text: string): string | undefined {
   // UTF-16 has no more units than UTF-8 has bytes; a longer text is refused before any work is done on it.
   if (text.length > NAME_LENGTH_MAX) return undefined
   const name = fold(text)
-  if (fold(name) !== name || Buffer.byteLength(name) > NAME_LENGTH_MAX) return undefined
+  if (Buffer.byteLength(name) > NAME_LENGTH_MAX) return undefined
   if (!CHARACTERS.test(name) || !LETTERS_MARKS_DIGITS.test(name) || RIGHT_TO_LEFT.test(name)) return undefined
   return FORMS.some((form) => form.test(name)) ? name : undefined
 }

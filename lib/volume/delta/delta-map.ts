@@ -1,4 +1,4 @@
-import { assert } from '../../util/assert.js'
+import { AssertionError, assert } from '../../util/assert.js'
 
 /**
  * The page table of a delta: which slot of the slot file holds a chunk of the disk.
@@ -109,7 +109,8 @@ export class DeltaMap {
 
   /** Sets `count` chunks to {@link BASE}, to {@link ZERO}, or to `entry`, `entry` + 1, … */
   assign(chunk: number, count: number, entry: number): void {
-    assert(chunk >= 0 && chunk + count <= this.chunkCount, `chunks ${chunk}+${count} of ${this.chunkCount}`)
+    // Not assert(): its message would be put together for every write.
+    if (chunk < 0 || chunk + count > this.chunkCount) throw outside(chunk, count, this.chunkCount)
     const step = entry === BASE || entry === ZERO ? 0 : 1
     for (let done = 0; done < count;) {
       const at = chunk + done
@@ -219,6 +220,10 @@ export class DeltaMap {
   private entriesOf(index: number): number {
     return Math.min(LEAF_ENTRIES, this.chunkCount - index * LEAF_ENTRIES)
   }
+}
+
+function outside(chunk: number, count: number, chunkCount: number): AssertionError {
+  return new AssertionError(`chunks ${chunk}+${count} of ${chunkCount}`)
 }
 
 function slabOf(directoryEntry: number): number {

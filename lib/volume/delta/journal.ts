@@ -129,7 +129,6 @@ export class Journal {
   private make(length: number): number {
     const at = this.pendingEnd
     if (at + length > this.pending.length) this.pending = grown(this.pending)
-    this.pending.fill(0, at, at + length)
     this.pendingEnd = at + length
     return at
   }

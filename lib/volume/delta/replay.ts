@@ -30,7 +30,7 @@ export interface Replay {
   readonly recordCount: number
   /** The machine was booted since this journal was written last. */
   readonly otherBoot: boolean
-  /** Intact records that no barrier covered before the machine went down; they do not count. */
+  /** Intact records of the map that no barrier covered before the machine went down; they do not count. */
   readonly recordsDropped: number
   /** Bytes behind the last intact record. */
   readonly tornBytes: number
@@ -53,12 +53,14 @@ export async function replayJournal(
   if (covered === seen.count) return { map, replay: result(seen, header, otherBoot, 0, tornBytes) }
   map = makeMap()
   const kept = await scan(file, size, header, map, covered)
-  return { map, replay: result(kept, header, otherBoot, seen.count - covered, tornBytes) }
+  return { map, replay: result(kept, header, otherBoot, seen.changes - kept.changes, tornBytes) }
 }
 
 interface Scan {
   end: number
   count: number
+  /** Those of the records that change the map. */
+  changes: number
   /** Records from the start that the last barrier covers. */
   coveredCount: number
   bootId: Buffer | undefined
@@ -84,7 +86,7 @@ async function scan(
   limit: number
 ): Promise<Scan> {
   const view = new RecordView()
-  const seen: Scan = { end: HEADER_LENGTH, count: 0, coveredCount: 0, bootId: undefined }
+  const seen: Scan = { end: HEADER_LENGTH, count: 0, changes: 0, coveredCount: 0, bootId: undefined }
   const block = Buffer.allocUnsafe(Math.min(BLOCK_BYTES, Math.max(size - HEADER_LENGTH, WORD)))
   while (seen.end < size && seen.count < limit) {
     const filled = await readAt(file, block, Math.min(block.length, size - seen.end), seen.end)
@@ -126,6 +128,7 @@ function assign(view: RecordView, map: DeltaMap, seen: Scan, entry: number): voi
     throw unreadable(`record ${seen.count} names chunks ${view.argument}+${view.count} of ${map.chunkCount}`)
   }
   map.assign(view.argument, view.count, entry)
+  seen.changes++
 }
 
 /** A barrier copied from before a compaction covers records that the snapshot has replaced; it says nothing here. */
@@ -147,7 +150,8 @@ async function refuseDamage(
   seen: Scan,
   otherBoot: boolean
 ): Promise<void> {
-  if (seen.count < header.snapshotRecords) throw unreadable(`its map ends at byte ${seen.end}`)
+  // The first record was on the medium before the file had its name.
+  if (seen.count === 0 || seen.count < header.snapshotRecords) throw unreadable(`its map ends at byte ${seen.end}`)
   if (otherBoot && header.snapshotRecords > seen.coveredCount) throw unreadable('its compacted map was never completed')
   if (seen.end === size) return
   if (await intactBehind(file, size, header, seen.end, otherBoot)) {

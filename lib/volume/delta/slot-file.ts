@@ -1,5 +1,6 @@
 import type { FileHandle } from 'node:fs/promises'
-import { Adaptive, SYNC_BYTES_MAX } from '../adaptive.js'
+import type { Adaptive } from '../adaptive.js'
+import { SYNC_BYTES_MAX } from '../adaptive.js'
 import { Transfer, readFully, writeFully } from '../drivers/transfer.js'
 
 /**

@@ -183,7 +183,7 @@ export class Slots {
 
   private clear(slot: number, count: number): void {
     for (let i = slot; i < slot + count; i++) {
-      assert(this.isUsed(i), `slot ${i} was given back twice`)
+      assert(this.isUsed(i), 'a slot was given back twice')
       this.used[i >>> 5]! &= ~(1 << (i & 31))
     }
     this.usedCount -= count
