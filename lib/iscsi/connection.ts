@@ -240,7 +240,9 @@ export class Connection implements ByteConsumer, PduSink {
 
   /** Takes the task as far as it goes now. */
   progress(task: IscsiTask): void {
-    if (this.closedFlag || this.finished || task.queued) return
+    // The session's end will look for it there.
+    if (this.closedFlag || this.finished) return this.session!.open(task)
+    if (task.queued) return
     switch (task.scsi.state) {
       case TaskState.DataIn:
         if (!pumpDataIn(this, this.session!, task)) this.queue(task)

@@ -1,6 +1,7 @@
 import { LUN_LENGTH } from '../scsi/lun.js'
 import { Task, type TaskOwner } from '../scsi/task.js'
 import type { Staging } from '../scsi/staging.js'
+import type { AssertionError } from '../util/assert.js'
 import type { Connection } from './connection.js'
 
 /**
@@ -79,5 +80,9 @@ export class IscsiTask implements TaskOwner {
 
   taskAborted(): void {
     this.connection.discard(this)
+  }
+
+  assertionFailed(error: AssertionError): void {
+    this.connection.fail(error)
   }
 }

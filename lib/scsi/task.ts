@@ -1,4 +1,4 @@
-import { assert } from '../util/assert.js'
+import { assert, AssertionError } from '../util/assert.js'
 import { messageOf } from '../util/errors.js'
 import { BlockIo } from '../volume/block-io.js'
 import type { Command } from './command.js'
@@ -37,6 +37,8 @@ export interface TaskOwner {
    * The owner gives it to `DeviceServer.release` as soon as it is not `busy`: now, or at its next `taskReady`.
    */
   taskAborted?(task: Task): void
+  /** A volume has failed an assertion: a mistake of ours. The task ends as with any other error of the volume. */
+  assertionFailed?(error: AssertionError): void
 }
 
 export const CDB_LENGTH = 16
@@ -137,6 +139,7 @@ export class Task {
 
   /** CHECK CONDITION for what a volume threw or completed with. */
   checkVolume(error: unknown): void {
+    if (error instanceof AssertionError) this.owner.assertionFailed?.(error)
     this.unit?.volumeFailed(error, this)
     this.check(conditionOf(error, this.command?.access ?? 'none'))
   }

@@ -1,5 +1,5 @@
 import { realpath, stat } from 'node:fs/promises'
-import { codeOf } from '../util/errors.js'
+import { codeOf, IscsiError } from '../util/errors.js'
 import { openDriver, type Driver } from '../volume/drivers/index.js'
 import { BlockDeviceVolume } from '../volume/drivers/block-device.js'
 import { createImage, FileVolume } from '../volume/drivers/file.js'
@@ -152,7 +152,13 @@ class DriverImage implements StoredImage {
       { driver: this.located.spec, partition },
       this.complete({ readOnly, imageUuid, blockSize })
     )
-    await volume.open()
+    try {
+      await volume.open()
+    } catch (error) {
+      // The layer does not know which of several images it lies over.
+      if (!(error instanceof IscsiError) || error.message.includes(this.located.path)) throw error
+      throw new IscsiError(error.code, `${this.located.path}: ${error.message}`, { cause: error })
+    }
     return volume
   }
 }

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { chmod, mkdir, readdir, rmdir } from 'node:fs/promises'
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { codeOf, messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { TargetError } from './errors.js'
@@ -145,7 +145,8 @@ export class StateDirectory {
 
   private async prepare(): Promise<void> {
     try {
-      for (const name of ['', ...FOLDERS]) await mkdir(join(this.path, name), { recursive: true, mode: DIRECTORY_MODE })
+      await this.makeRoot()
+      for (const name of FOLDERS) await mkdir(join(this.path, name), { recursive: true, mode: DIRECTORY_MODE })
       await chmod(this.path, DIRECTORY_MODE)
       await this.checkVersion()
     } catch (error) {
@@ -155,6 +156,19 @@ export class StateDirectory {
         `cannot use ${this.path} as the state directory: ${messageOf(error)}; --state-dir names another place`,
         { cause: error }
       )
+    }
+  }
+
+  /** Only the last folder is made: a mistyped path must not become a new tree with an empty image in it. */
+  private async makeRoot(): Promise<void> {
+    try {
+      await mkdir(this.path, { mode: DIRECTORY_MODE })
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') {
+        const parent = dirname(this.path)
+        throw new TargetError('ERR_ISCSI_STATE', `the folder ${parent} does not exist; make it first, or correct the path`)
+      }
+      if (codeOf(error) !== 'EEXIST') throw error
     }
   }
 

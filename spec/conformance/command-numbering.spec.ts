@@ -38,18 +38,21 @@ async function answeredBefore(initiator: ScriptedInitiator): Promise<number[]> {
 }
 
 describe('RFC 7143 §4.2.2.1: the command window', () => {
-  it.each([0, 1, 0x7fffff80, 0xffffff80, 0xffffffff])('begins with the CmdSN of the login, %i, and wraps', async (first) => {
-    target = await TestTarget.start()
-    const initiator = await login(first)
-    expect(initiator.expCmdSn).toBe(first)
-    expect(initiator.maxCmdSn).toBe((first + WINDOW - 1) >>> 0)
-    for (let count = 1; count <= 300; count++) {
-      expect((await initiator.command(TEST_UNIT_READY)).status).toBe(0)
-      expect(initiator.expCmdSn).toBe((first + count) >>> 0)
-      expect(initiator.maxCmdSn).toBe((first + count + WINDOW - 1) >>> 0)
+  it.each([0, 1, 0x7fffff80, 0xffffff80, 0xffffffff])(
+    'begins with the CmdSN of the login, %i, and wraps',
+    async (first) => {
+      target = await TestTarget.start()
+      const initiator = await login(first)
+      expect(initiator.expCmdSn).toBe(first)
+      expect(initiator.maxCmdSn).toBe((first + WINDOW - 1) >>> 0)
+      for (let count = 1; count <= 300; count++) {
+        expect((await initiator.command(TEST_UNIT_READY)).status).toBe(0)
+        expect(initiator.expCmdSn).toBe((first + count) >>> 0)
+        expect(initiator.maxCmdSn).toBe((first + count + WINDOW - 1) >>> 0)
+      }
+      await initiator.leave()
     }
-    await initiator.leave()
-  })
+  )
 
   it.each([
     ['one below', -1],
@@ -93,8 +96,18 @@ describe('RFC 7143 §4.2.2.1: the command window', () => {
     target = await TestTarget.start()
     const initiator = await login(1)
     // CmdSN 3 writes over what CmdSN 2 writes; both come before CmdSN 1.
-    const third = await begin(initiator, write10(0, 1), { flags: 0xa1, edtl: BLOCK, data: Buffer.alloc(BLOCK, 3), cmdSn: 3 })
-    const second = await begin(initiator, write10(0, 16), { flags: 0x21, edtl: 8192, data: Buffer.alloc(BLOCK, 2), cmdSn: 2 })
+    const third = await begin(initiator, write10(0, 1), {
+      flags: 0xa1,
+      edtl: BLOCK,
+      data: Buffer.alloc(BLOCK, 3),
+      cmdSn: 3
+    })
+    const second = await begin(initiator, write10(0, 16), {
+      flags: 0x21,
+      edtl: 8192,
+      data: Buffer.alloc(BLOCK, 2),
+      cmdSn: 2
+    })
     await sendDataOut(initiator, { tag: second, offset: BLOCK, final: false, data: Buffer.alloc(BLOCK, 2) })
     await sendDataOut(initiator, { tag: second, dataSn: 1, offset: 1024, data: Buffer.alloc(8192 - 1024, 2) })
     expect(await answeredBefore(initiator)).toEqual([])

@@ -94,39 +94,42 @@ describe('RFC 7143 §11.8: R2T', () => {
     await initiator.leave()
   })
 
-  it.each([1, 2, 3, 8, 16])('at most MaxOutstandingR2T=%i of them are open, and each that is answered makes room', async (most) => {
-    target = await TestTarget.start({ offer: small })
-    const initiator = await login({ InitialR2T: 'Yes', ImmediateData: 'No', MaxOutstandingR2T: String(most) })
-    const bursts = 20
-    const blocks = (bursts * MAX_BURST) / BLOCK
-    const data = new Random(seedOf(3)).bytes(Buffer.alloc(bursts * MAX_BURST))
-    const tag = await begin(initiator, write10(0, blocks), { flags: 0xa1, edtl: data.length })
-    const open = []
-    for (let index = 0; index < most; index++) open.push(r2tFields(await initiator.receiveOpcode(0x31)))
-    // A NOP is answered after what was under way, so no further R2T is on its way now.
-    const waiting = initiator.receiveOpcode(0x31)
-    let early = false
-    void waiting.then(() => (early = true))
-    await initiator.nop()
-    expect(early).toBe(false)
-    const tags = new Set<number>()
-    for (let sequence = 0; sequence < bursts; sequence++) {
-      const r2t = open.shift()!
-      expect(r2t).toMatchObject({ r2tSn: sequence, offset: sequence * MAX_BURST, length: MAX_BURST })
-      expect(tags.has(r2t.transferTag)).toBe(false)
-      tags.add(r2t.transferTag)
-      const part = data.subarray(r2t.offset, r2t.offset + r2t.length)
-      await initiator.dataOut(tag, r2t.transferTag, Buffer.alloc(8), data, r2t.offset, r2t.offset + part.length)
-      if (sequence + most < bursts) {
-        open.push(r2tFields(await (sequence === 0 ? waiting : initiator.receiveOpcode(0x31))))
+  it.each([1, 2, 3, 8, 16])(
+    'at most MaxOutstandingR2T=%i of them are open, and each that is answered makes room',
+    async (most) => {
+      target = await TestTarget.start({ offer: small })
+      const initiator = await login({ InitialR2T: 'Yes', ImmediateData: 'No', MaxOutstandingR2T: String(most) })
+      const bursts = 20
+      const blocks = (bursts * MAX_BURST) / BLOCK
+      const data = new Random(seedOf(3)).bytes(Buffer.alloc(bursts * MAX_BURST))
+      const tag = await begin(initiator, write10(0, blocks), { flags: 0xa1, edtl: data.length })
+      const open = []
+      for (let index = 0; index < most; index++) open.push(r2tFields(await initiator.receiveOpcode(0x31)))
+      // A NOP is answered after what was under way, so no further R2T is on its way now.
+      const waiting = initiator.receiveOpcode(0x31)
+      let early = false
+      void waiting.then(() => (early = true))
+      await initiator.nop()
+      expect(early).toBe(false)
+      const tags = new Set<number>()
+      for (let sequence = 0; sequence < bursts; sequence++) {
+        const r2t = open.shift()!
+        expect(r2t).toMatchObject({ r2tSn: sequence, offset: sequence * MAX_BURST, length: MAX_BURST })
+        expect(tags.has(r2t.transferTag)).toBe(false)
+        tags.add(r2t.transferTag)
+        const part = data.subarray(r2t.offset, r2t.offset + r2t.length)
+        await initiator.dataOut(tag, r2t.transferTag, Buffer.alloc(8), data, r2t.offset, r2t.offset + part.length)
+        if (sequence + most < bursts) {
+          open.push(r2tFields(await (sequence === 0 ? waiting : initiator.receiveOpcode(0x31))))
+        }
       }
+      const response = await initiator.receiveOpcode(0x21)
+      expect(response.bhs[3]).toBe(0)
+      const outcome = await initiator.command(read10(0, blocks), { read: data.length })
+      expect(outcome.data.equals(data)).toBe(true)
+      await initiator.leave()
     }
-    const response = await initiator.receiveOpcode(0x21)
-    expect(response.bhs[3]).toBe(0)
-    const outcome = await initiator.command(read10(0, blocks), { read: data.length })
-    expect(outcome.data.equals(data)).toBe(true)
-    await initiator.leave()
-  })
+  )
 })
 
 describe('RFC 7143 §11.7: Data-In', () => {

@@ -36,7 +36,7 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], "a Linux kernel's initiator i
     work.remove()
   })
 
-  const start = (port?: number) => ServerProcess.start(['--lun', image, '--target-name', TARGET], port)
+  const start = (port?: number) => ServerProcess.start(['--lun', image, '--target-name', TARGET], port === undefined ? {} : { port })
   const guest = (script: string, args: readonly string[] = [], options: readonly string[] = []) =>
     run('bash', [GUEST, '-t', '300', ...options, join(SCRIPTS, script), `PORT=${server.port}`, `SUM=${sum}`, ...args], {
       limitMs: 590_000

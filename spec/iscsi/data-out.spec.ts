@@ -25,7 +25,10 @@ const offer = { maxRecvDataSegmentLength: 4096, maxBurstLength: 8192, firstBurst
 let target: TestTarget
 afterEach(async () => expect(await target.stop()).toEqual(NOTHING))
 
-async function start(options: TestTargetOptions = {}, override: Record<string, string> = {}): Promise<ScriptedInitiator> {
+async function start(
+  options: TestTargetOptions = {},
+  override: Record<string, string> = {}
+): Promise<ScriptedInitiator> {
   target = await TestTarget.start({ offer, ...options })
   return login(override)
 }
@@ -43,7 +46,12 @@ const filled = Buffer.alloc(128 * BLOCK, 0x11)
 
 describe('RFC 7143 §11.7: a solicited Data-Out', () => {
   // The R2T asks for bytes [0, 8192) of a write to blocks 32 to 47.
-  const first = (fields: Partial<RawDataOut>) => ({ offset: 0, final: false, data: Buffer.alloc(4096, 0xbb), ...fields })
+  const first = (fields: Partial<RawDataOut>) => ({
+    offset: 0,
+    final: false,
+    data: Buffer.alloc(4096, 0xbb),
+    ...fields
+  })
   const wrong: [string, Partial<RawDataOut>[], string][] = [
     ['with a TTT that was never given', [first({ transferTag: 0x7777 })], '0b/4b/00'],
     ['without a TTT', [first({ transferTag: RESERVED_TAG })], '0b/0c/0c'],
@@ -51,7 +59,15 @@ describe('RFC 7143 §11.7: a solicited Data-Out', () => {
     ['with the DataSN of the one before', [first({}), first({ offset: 4096, dataSn: 0, final: true })], '0b/4b/00'],
     ['at an offset ahead', [first({ offset: 4096, final: true })], '0b/4b/00'],
     ['at an offset behind', [first({}), first({ offset: 0, dataSn: 1 })], '0b/4b/00'],
-    ['that goes beyond the R2T', [first({}), first({ offset: 4096, dataSn: 1, data: Buffer.alloc(4096 - 512, 1) }), first({ offset: 8192 - 512, dataSn: 2, data: Buffer.alloc(1024, 1), final: true })], '0b/4b/00'],
+    [
+      'that goes beyond the R2T',
+      [
+        first({}),
+        first({ offset: 4096, dataSn: 1, data: Buffer.alloc(4096 - 512, 1) }),
+        first({ offset: 8192 - 512, dataSn: 2, data: Buffer.alloc(1024, 1), final: true })
+      ],
+      '0b/4b/00'
+    ],
     ['that ends too early', [first({ final: true })], '0b/0c/0d'],
     ['that does not end', [first({}), first({ offset: 4096, dataSn: 1, final: false })], '0b/4b/00'],
     ['that overflows the offset', [first({ offset: 0xfffff000 })], '0b/4b/00']
@@ -226,7 +242,9 @@ describe('a write that waits behind an ORDERED command at a held disk', () => {
     expect((await whole).status).toBe(0)
     const outcome = await initiator.finish(tag, LUN_0, data)
     expect(outcome.status).toBe(0)
-    expect(outcome.pdus.filter((pdu) => pdu.opcode === 0x31).map(r2tFields)).toMatchObject([{ offset: 4096, length: 4096 }])
+    expect(outcome.pdus.filter((pdu) => pdu.opcode === 0x31).map(r2tFields)).toMatchObject([
+      { offset: 4096, length: 4096 }
+    ])
     const now = await content(initiator)
     expect(now.subarray(0, 56 * BLOCK).equals(Buffer.concat([data, data.subarray(0, LENGTH)]))).toBe(true)
     await initiator.leave()
@@ -287,7 +305,11 @@ describe('a slow disk and little memory for what waits', () => {
     const starved = await begin(initiator, write10(8, 8), { flags: 0xa1, edtl: 4096, data: Buffer.alloc(4096, 2) })
     await target.until(() => target.connections[0]!.stopped)
     // The other session of this initiator is not stopped; it resets the unit, or this one's end does.
-    const other = await ScriptedInitiator.login(target.port, { targetName: TARGET_NAME, preset: OPEN_ISCSI, isid: '00023d000007' })
+    const other = await ScriptedInitiator.login(target.port, {
+      targetName: TARGET_NAME,
+      preset: OPEN_ISCSI,
+      isid: '00023d000007'
+    })
     if (fn === 5) {
       const reset = other.taskManagement(5)
       await target.until(() => !target.connections[0]!.stopped)

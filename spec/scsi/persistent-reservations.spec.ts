@@ -104,7 +104,9 @@ describe('a persistent reservation', () => {
     const { state } = new Bench(1n, 2n)
     state.reserve(a, 1n, type)
     const [read, write] = ['READ(10)', 'WRITE(10)'].map((name) => commands.find((one) => one.name === name)!)
-    expect([b, c].flatMap((nexus) => [!state.conflicts(nexus, read!), !state.conflicts(nexus, write!)])).toEqual(expected)
+    expect([b, c].flatMap((nexus) => [!state.conflicts(nexus, read!), !state.conflicts(nexus, write!)])).toEqual(
+      expected
+    )
     expect([state.conflicts(a, read!), state.conflicts(a, write!)]).toEqual([false, false])
   })
 

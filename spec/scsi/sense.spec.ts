@@ -24,12 +24,7 @@ describe('sense data in fixed format (SPC-4 §4.5.3)', () => {
       IN_LIST,
       '70 00 05 00000000 0a 00000000 26 00 00 80012c'
     ],
-    [
-      'INFORMATION',
-      MISCOMPARE_DURING_VERIFY,
-      { information: 0x1fe },
-      'f0 00 0e 000001fe 0a 00000000 1d 00 00 000000'
-    ],
+    ['INFORMATION', MISCOMPARE_DURING_VERIFY, { information: 0x1fe }, 'f0 00 0e 000001fe 0a 00000000 1d 00 00 000000'],
     [
       'INFORMATION that fills its field',
       MISCOMPARE_DURING_VERIFY,

@@ -1,5 +1,9 @@
 import { describe, expect, it } from '@jest/globals'
-import { TaskManagementFunction as Function, TaskManager, type TaskManagementRequest } from '../../lib/scsi/task-manager.js'
+import {
+  TaskManagementFunction as Function,
+  TaskManager,
+  type TaskManagementRequest
+} from '../../lib/scsi/task-manager.js'
 import { TaskAttribute, type Task } from '../../lib/scsi/task.js'
 import type { LogicalUnit } from '../../lib/scsi/logical-unit.js'
 import type { Nexus } from '../../lib/scsi/nexus.js'
@@ -135,22 +139,25 @@ describe('task management', () => {
     expect(units[0]!.reservations.persistent.isRegistered(own)).toBe(true)
   })
 
-  it.each([Function.TargetWarmReset, Function.TargetColdReset])('resets all units of the nexus, and no others (%d)', (fn) => {
-    const { host, own, units } = bench()
-    const foreign = makeUnit()
-    const stranger = makeNexus([foreign], { initiatorName: 'iqn.2000-01.org:stranger' })
-    const spared = host.startTask(stranger, WRITE_10)
-    units.forEach(({ volume }) => (volume.refusing = volume.stalled = true))
-    for (const { lun } of units) host.startTask(own, WRITE_10, lun).receive(Buffer.alloc(512), 0, 512)
-    const responses = execute({ function: fn, nexus: own })
-    units[0]!.volume.release()
-    expect(responses).toEqual([])
-    units[1]!.volume.release()
-    expect(responses).toEqual([COMPLETE])
-    expect(units.every((unit) => unit.taskSet.idle && attention(own, unit) !== undefined)).toBe(true)
-    expect(foreign.taskSet.tasks).toEqual([spared])
-    expect(attention(stranger, foreign)).toBeUndefined()
-  })
+  it.each([Function.TargetWarmReset, Function.TargetColdReset])(
+    'resets all units of the nexus, and no others (%d)',
+    (fn) => {
+      const { host, own, units } = bench()
+      const foreign = makeUnit()
+      const stranger = makeNexus([foreign], { initiatorName: 'iqn.2000-01.org:stranger' })
+      const spared = host.startTask(stranger, WRITE_10)
+      units.forEach(({ volume }) => (volume.refusing = volume.stalled = true))
+      for (const { lun } of units) host.startTask(own, WRITE_10, lun).receive(Buffer.alloc(512), 0, 512)
+      const responses = execute({ function: fn, nexus: own })
+      units[0]!.volume.release()
+      expect(responses).toEqual([])
+      units[1]!.volume.release()
+      expect(responses).toEqual([COMPLETE])
+      expect(units.every((unit) => unit.taskSet.idle && attention(own, unit) !== undefined)).toBe(true)
+      expect(foreign.taskSet.tasks).toEqual([spared])
+      expect(attention(stranger, foreign)).toBeUndefined()
+    }
+  )
 
   it('answers a target reset of a nexus without units', () => {
     expect(execute({ function: Function.TargetWarmReset, nexus: makeNexus([]) })).toEqual([COMPLETE])

@@ -188,7 +188,7 @@ describe('a task that writes', () => {
 })
 
 describe('a task that gathers a parameter list', () => {
-  it('never gives it bytes of an older command', async () => {
+  it('never gives it bytes of an older command', () => {
     const { host, nexus, unit } = bench()
     const cdb = '15 10 0000 18 00'
     const list = Buffer.alloc(24, 0xff)

@@ -10,7 +10,12 @@ export interface Outcome {
 
 /** Runs a program that is not ours to its end. */
 export async function run(program: string, args: readonly string[], options: RunOptions = {}): Promise<Outcome> {
-  const child = spawn(program, args, { timeout: options.limitMs ?? 60_000, killSignal: 'SIGKILL', cwd: options.cwd })
+  const child = spawn(program, args, {
+    timeout: options.limitMs ?? 60_000,
+    killSignal: 'SIGKILL',
+    cwd: options.cwd,
+    env: { ...process.env, ...options.environment }
+  })
   let output = ''
   child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
   child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))
@@ -28,6 +33,7 @@ export async function succeed(program: string, args: readonly string[], options:
 export interface RunOptions {
   readonly limitMs?: number
   readonly cwd?: string
+  readonly environment?: Readonly<Record<string, string>>
 }
 
 export function isInstalled(program: string): boolean {
@@ -49,6 +55,12 @@ export function describeWith(programs: readonly string[], title: string, body: (
   else describe.skip(`${title} (missing: ${missing.join(', ')})`, body)
 }
 
+/** A group of specs for which this computer may lack something else than a program; the reason stands in the title. */
+export function describeWhen(possible: boolean, reason: string, title: string, body: () => void): void {
+  if (possible) describe(title, body)
+  else describe.skip(`${title} (${reason})`, body)
+}
+
 /** QEMU's own initiator in an interactive qemu-io: one session for as long as it lives. */
 export class QemuIo {
   private readonly child: ChildProcessWithoutNullStreams
@@ -62,9 +74,16 @@ export class QemuIo {
       `portal=127.0.0.1:${options.port}`,
       `target=${options.target}`,
       `lun=${options.lun ?? 0}`,
-      `initiator-name=${options.initiatorName}`
+      `initiator-name=${options.initiatorName}`,
+      ...(options.headerDigest ? ['header-digest=crc32c'] : []),
+      ...(options.chap ? [`user=${options.chap.user}`, 'password-secret=chap'] : []),
+      ...(options.readOnly ? ['read-only=on'] : [])
     ].join(',')
-    this.child = spawn('qemu-io', ['--image-opts', image])
+    const secret = options.chap ? ['--object', `secret,id=chap,data=${options.chap.secret}`] : []
+    const mode = options.readOnly ? ['-r'] : []
+    this.child = spawn('qemu-io', [...secret, ...mode, '--image-opts', image])
+    // A command that is sent to a program that has ended fails by its answer.
+    this.child.stdin.on('error', () => {})
     const take = (chunk: Buffer) => {
       this.output += chunk.toString()
       this.waiting?.()
@@ -135,4 +154,7 @@ export interface QemuIoOptions {
   readonly target: string
   readonly initiatorName: string
   readonly lun?: number
+  readonly headerDigest?: boolean
+  readonly chap?: { readonly user: string; readonly secret: string }
+  readonly readOnly?: boolean
 }

@@ -4,12 +4,23 @@ import { once } from 'node:events'
 import { createReadStream, existsSync, mkdtempSync, rmSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { tmpdir } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 
-const PROGRAM = 'dist/cli/main.cjs'
+/** CLOUDX_PROGRAM names another build than that of the clone. */
+const PROGRAM = resolve(process.env.CLOUDX_PROGRAM ?? 'dist/cli/main.cjs')
 const START_LIMIT_MS = 20_000
 const STOP_LIMIT_MS = 30_000
+
+export interface StartOptions {
+  /** A free one when left out. */
+  readonly port?: number
+  /** What it listens on; 127.0.0.1 when left out. */
+  readonly hosts?: readonly string[]
+  readonly environment?: Readonly<Record<string, string>>
+  /** A program and its arguments that start the server, such as one that takes rights away. */
+  readonly launcher?: readonly string[]
+}
 
 /** The real program, started as its user starts it, on a free loopback port. */
 export class ServerProcess {
@@ -20,11 +31,14 @@ export class ServerProcess {
 
   private constructor(
     readonly port: number,
-    args: readonly string[]
+    args: readonly string[],
+    { hosts = ['127.0.0.1'], environment = {}, launcher = [] }: StartOptions
   ) {
     if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: npm run build`)
-    const env = { ...process.env, NODE_OPTIONS: '' }
-    this.child = spawn(process.execPath, [PROGRAM, ...args, '--host', '127.0.0.1', '--port', String(port)], { env })
+    const env = { ...process.env, NODE_OPTIONS: '', ...environment }
+    const places = [...hosts.flatMap((host) => ['--host', host]), '--port', String(port)]
+    const [program, ...line] = [...launcher, process.execPath, PROGRAM, ...args, ...places]
+    this.child = spawn(program!, line, { env, stdio: ['ignore', 'pipe', 'pipe'] })
     this.exited = once(this.child, 'close').then(([code]) => code as number | null)
     for (const stream of [this.child.stdout!, this.child.stderr!]) {
       createInterface({ input: stream }).on('line', (line) => {
@@ -35,15 +49,26 @@ export class ServerProcess {
   }
 
   /** Resolves when the server listens; fails with its log when it ends before. */
-  static async start(args: readonly string[], port?: number): Promise<ServerProcess> {
-    const server = new ServerProcess(port ?? (await freePort()), args)
+  static async start(args: readonly string[], options: StartOptions = {}): Promise<ServerProcess> {
+    const server = new ServerProcess(options.port ?? (await freePort()), args, options)
     await server.logged(/Listening on/, START_LIMIT_MS)
     return server
   }
 
-  /** Runs the program to its end: for starts that are refused. */
-  static async run(args: readonly string[]): Promise<{ code: number | null; log: string[] }> {
-    const server = new ServerProcess(await freePort(), args)
+  /** Runs the program to its end, for starts that are refused; one that is not is stopped and fails. */
+  static async run(
+    args: readonly string[],
+    options: StartOptions = {}
+  ): Promise<{ code: number | null; log: string[] }> {
+    const server = new ServerProcess(options.port ?? (await freePort()), args, options)
+    const listens = server.logged(/Listening on/, START_LIMIT_MS).then(
+      () => true,
+      () => false
+    )
+    if (await listens) {
+      await server.kill()
+      throw server.problem('the server was expected to refuse, and listens')
+    }
     return { code: await server.exited, log: server.log }
   }
 
@@ -51,8 +76,9 @@ export class ServerProcess {
     return this.child.pid!
   }
 
-  url(target: string, lun = 0): string {
-    return `iscsi://127.0.0.1:${this.port}/${target}/${lun}`
+  /** @param user - `name%secret` for CHAP */
+  url(target: string, lun = 0, user?: string): string {
+    return `iscsi://${user === undefined ? '' : `${user}@`}127.0.0.1:${this.port}/${target}/${lun}`
   }
 
   /** Resolves with the first line, past or future, that matches. */
@@ -82,6 +108,24 @@ export class ServerProcess {
     }
   }
 
+  /** Every line that matches, so far. */
+  lines(pattern: RegExp): string[] {
+    return this.log.filter((line) => pattern.test(line))
+  }
+
+  signal(signal: NodeJS.Signals): void {
+    this.child.kill(signal)
+  }
+
+  get hasEnded(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null
+  }
+
+  /** The exit code, when it has ended. */
+  get ended(): Promise<number | null> {
+    return this.exited
+  }
+
   /** Asks the server to stop and answers its exit code. */
   stop(signal: NodeJS.Signals = 'SIGTERM'): Promise<number | null> {
     if (this.child.exitCode === null) this.child.kill(signal)
@@ -106,6 +150,23 @@ export async function freePort(): Promise<number> {
   server.close()
   await once(server, 'close')
   return port
+}
+
+const POLL_MS = 20
+
+/** Waits until something holds that nobody announces; what it gave at last is the answer. */
+export async function until<T>(
+  what: string,
+  condition: () => T | Promise<T>,
+  limitMs = STOP_LIMIT_MS
+): Promise<NonNullable<T>> {
+  const deadline = performance.now() + limitMs
+  for (;;) {
+    const value = await condition()
+    if (value) return value
+    if (performance.now() > deadline) throw new Error(`waited ${limitMs} ms in vain: ${what}`)
+    await new Promise((resolve) => setTimeout(resolve, POLL_MS))
+  }
 }
 
 /** A directory of its own for a spec, and how to get rid of it. */

@@ -16,6 +16,8 @@ export interface TestTargetOptions {
   readonly offer?: Partial<OfferedParameters>
   /** One volume a LUN, shared by everybody; one of 8 MiB when left out. */
   readonly volumes?: readonly Volume[]
+  /** Makes the volumes of each initiator, so that no two share a unit; instead of `volumes`. */
+  readonly privateVolumes?: (initiatorName: string) => readonly Volume[]
   readonly targets?: readonly string[]
   readonly chap?: Partial<ChapPolicy>
   readonly maxSessions?: number
@@ -65,7 +67,9 @@ export class TestTarget {
   group!: PortalGroup
   port = 0
   volumes: readonly Volume[] = []
+  /** All of them, private ones included. */
   units: readonly LogicalUnit[] = []
+  private readonly unitsByInitiator = new Map<string, readonly LogicalUnit[]>()
   private faults: FaultPlan | undefined
 
   static async start(options: TestTargetOptions = {}): Promise<TestTarget> {
@@ -144,6 +148,21 @@ export class TestTarget {
     }
   }
 
+  private async unitsOf(
+    initiatorName: string,
+    make: (name: string) => readonly Volume[]
+  ): Promise<readonly LogicalUnit[]> {
+    const known = this.unitsByInitiator.get(initiatorName)
+    if (known) return known
+    const volumes = make(initiatorName)
+    for (const volume of volumes) await volume.open()
+    const units = volumes.map((volume, lun) => unitOf(volume, lun))
+    this.unitsByInitiator.set(initiatorName, units)
+    this.volumes = [...this.volumes, ...volumes]
+    this.units = [...this.units, ...units]
+    return units
+  }
+
   private directory(options: TestTargetOptions, units: LogicalUnit[]): Directory {
     const targets = options.targets ?? [TARGET_NAME]
     return {
@@ -163,7 +182,8 @@ export class TestTarget {
       openNexus: async (request) => {
         await options.onOpen?.(request)
         const { initiatorName, isid, targetName } = request
-        const nexus = new Nexus({ initiatorName, isid, targetName, targetPortalGroupTag: 1, units })
+        const own = options.privateVolumes ? await this.unitsOf(initiatorName, options.privateVolumes) : units
+        const nexus = new Nexus({ initiatorName, isid, targetName, targetPortalGroupTag: 1, units: own })
         this.nexuses.push(nexus)
         return nexus
       },

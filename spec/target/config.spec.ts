@@ -70,7 +70,7 @@ describe('readConfiguration', () => {
       undoMs: HOUR,
       deltaLimitBytes: undefined,
       deltaTotalBytes: undefined,
-      chunkBytes: 16384,
+      chunkBytes: 4096,
       multipath: false,
       targets: [
         {

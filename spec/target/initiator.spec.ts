@@ -125,7 +125,7 @@ describe('Initiator', () => {
     expect(await bench.read(await bench.login(), 0)).toBe(BASE_BYTE)
   })
 
-  it.each([
+  it.each<[SessionEnd, number]>([
     [SILENCE, 96],
     [{ kind: 'closed' }, 48]
   ])('gives the delta up when the grace time of %j, %d h, is over', async (end, hours) => {

@@ -241,7 +241,7 @@ export const SETTINGS = {
     scope: 'server',
     group: 'Delta',
     about: 'Unit that new deltas are made of',
-    preset: '16K'
+    preset: '4K'
   }),
 
   'state-dir': setting({

@@ -208,7 +208,10 @@ describe('RFC 7143 §11.9.1: a logout that we asked for', () => {
 
   it('is asked of the chosen sessions alone', async () => {
     const initiator = await start()
-    const other = await ScriptedInitiator.login(target.port, { targetName: TARGET_NAME, initiatorName: 'iqn.2010-04.org.example:b' })
+    const other = await ScriptedInitiator.login(target.port, {
+      targetName: TARGET_NAME,
+      initiatorName: 'iqn.2010-04.org.example:b'
+    })
     await target.group.requestLogout((session) => session.initiatorName.endsWith(':b'), 1)
     await other.closed()
     expect((await initiator.command(TEST_UNIT_READY)).status).toBe(0)

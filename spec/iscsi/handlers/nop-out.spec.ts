@@ -30,7 +30,10 @@ describe('RFC 7143 §11.18, §11.19: NOP-Out', () => {
 
   it('is answered with these bytes: its tag, and no LUN since no answer is wanted', async () => {
     const initiator = await start()
-    await sendRaw(initiator, { opcode: 0x40, tag: 0x01020304 }, [[8, 0x00050000], [20, 0xffffffff]])
+    await sendRaw(initiator, { opcode: 0x40, tag: 0x01020304 }, [
+      [8, 0x00050000],
+      [20, 0xffffffff]
+    ])
     const { bhs } = await initiator.receiveOpcode(0x20)
     expect(bhs.subarray(0, 24).toString('hex')).toBe('208000000000000000000000000000000102030' + '4ffffffff')
     expect(bhs.readUInt32BE(28)).toBe(initiator.cmdSn)

@@ -2,7 +2,16 @@ import { afterEach, describe, expect, it } from '@jest/globals'
 import { FaultPlan } from '../../../lib/volume/layers/fault.js'
 import { MemoryVolume } from '../../../lib/volume/drivers/memory.js'
 import { OPEN_ISCSI } from '../../support/login-presets.js'
-import { begin, BLOCK, INQUIRY_36, read10, sendRaw, SYNCHRONIZE_CACHE, TEST_UNIT_READY, write10 } from '../../support/raw-commands.js'
+import {
+  begin,
+  BLOCK,
+  INQUIRY_36,
+  read10,
+  sendRaw,
+  SYNCHRONIZE_CACHE,
+  TEST_UNIT_READY,
+  write10
+} from '../../support/raw-commands.js'
 import { ScriptedInitiator } from '../../support/scripted-initiator.js'
 import { NOTHING, TARGET_NAME, TestTarget, type TestTargetOptions } from '../../support/test-target.js'
 
@@ -172,7 +181,13 @@ describe('RFC 7143 §11.6.1: ABORT TASK', () => {
     expect(await settledBefore(initiator, behind)).toBe(false)
     expect(await initiator.taskManagement(1, { referencedTag: 0x4444, refCmdSn: gap })).toBe(COMPLETE)
     expect((await behind).status).toBe(0)
-    await begin(initiator, write10(0, 1), { flags: 0xa1, edtl: BLOCK, data: Buffer.alloc(BLOCK, 1), cmdSn: gap, tag: 0x4444 })
+    await begin(initiator, write10(0, 1), {
+      flags: 0xa1,
+      edtl: BLOCK,
+      data: Buffer.alloc(BLOCK, 1),
+      cmdSn: gap,
+      tag: 0x4444
+    })
     expect((await initiator.command(read10(0, 1), { read: BLOCK })).data).toEqual(Buffer.alloc(BLOCK))
     await initiator.leave()
   })

@@ -21,11 +21,20 @@ async function normal(options: TestTargetOptions = {}): Promise<ScriptedInitiato
   return ScriptedInitiator.login(target.port, { targetName: TARGET_NAME, preset: OPEN_ISCSI })
 }
 
-function sendText(initiator: ScriptedInitiator, flags: number, data: Buffer, tag?: number, ttt = RESERVED_TAG): Promise<number> {
+function sendText(
+  initiator: ScriptedInitiator,
+  flags: number,
+  data: Buffer,
+  tag?: number,
+  ttt = RESERVED_TAG
+): Promise<number> {
   return sendRaw(initiator, { opcode: 0x44, byte1: flags, ...(tag !== undefined && { tag }) }, [[20, ttt]], data)
 }
 
-const MANY = Array.from({ length: 200 }, (_, index) => `iqn.2010-04.local.cloudx:image-${String(index).padStart(3, '0')}`)
+const MANY = Array.from(
+  { length: 200 },
+  (_, index) => `iqn.2010-04.local.cloudx:image-${String(index).padStart(3, '0')}`
+)
 
 describe('RFC 7143 appendix C: SendTargets', () => {
   it('All names every target in a discovery session, each with its address', async () => {
@@ -47,7 +56,10 @@ describe('RFC 7143 appendix C: SendTargets', () => {
 
   it('with nothing means the target of this session', async () => {
     const initiator = await normal({ targets: [TARGET_NAME, 'iqn.2010-04.local.cloudx:second'] })
-    expect((await initiator.sendTargets('')).map(([, value]) => value)).toEqual([TARGET_NAME, `127.0.0.1:${target.port},1`])
+    expect((await initiator.sendTargets('')).map(([, value]) => value)).toEqual([
+      TARGET_NAME,
+      `127.0.0.1:${target.port},1`
+    ])
     await initiator.leave()
   })
 
@@ -64,7 +76,8 @@ describe('RFC 7143 appendix C: SendTargets', () => {
   })
 
   it('of 200 targets takes several PDUs, which the initiator asks for one by one', async () => {
-    const initiator = await discovery({ targets: MANY })
+    target = await TestTarget.start({ targets: MANY })
+    const initiator = await ScriptedInitiator.login(target.port, { override: { MaxRecvDataSegmentLength: '4096' } })
     const tag = await sendText(initiator, FINAL, textOf([['SendTargets', 'All']]))
     let whole = Buffer.alloc(0)
     let parts = 0
@@ -72,16 +85,19 @@ describe('RFC 7143 appendix C: SendTargets', () => {
       const { bhs, data } = await initiator.receiveOpcode(0x24)
       parts++
       whole = Buffer.concat([whole, data])
-      expect(data.length).toBeLessThanOrEqual(32768)
+      expect(data.length).toBeLessThanOrEqual(4096)
       const ttt = bhs.readUInt32BE(20)
       // RFC 7143 §11.11.1, §11.11.2, §11.11.4: C until the last, which has F and no tag.
       expect([bhs[1], ttt === RESERVED_TAG]).toEqual(ttt === RESERVED_TAG ? [FINAL, true] : [CONTINUE, false])
       if (ttt === RESERVED_TAG) break
       await sendText(initiator, FINAL, Buffer.alloc(0), tag, ttt)
     }
-    // 200 × (50 + 33) bytes or so are 16 KiB; 65536 for open-iscsi's discovery would be one PDU.
-    expect(parts).toBe(Math.ceil(whole.length / 32768))
-    const names = whole.toString().split('\0').filter((pair) => pair.startsWith('TargetName='))
+    expect(parts).toBe(Math.ceil(whole.length / 4096))
+    expect(parts).toBeGreaterThan(2)
+    const names = whole
+      .toString()
+      .split('\0')
+      .filter((pair) => pair.startsWith('TargetName='))
     expect(names).toEqual(MANY.map((name) => `TargetName=${name}`))
     await initiator.leave()
   })

@@ -56,7 +56,8 @@ describe.each(FORMS)('%s', (form) => {
     const { host, nexus, volume } = bench()
     const block = Buffer.from(volume.bytes.subarray(0, 512))
     for (let lba = 10; lba < 310; lba++) block.copy(volume.bytes, lba * 512)
-    const run = (lba: number, blocks: number) => host.execute(nexus, verify(form, lba, blocks, 0x06), { dataOut: block })
+    const run = (lba: number, blocks: number) =>
+      host.execute(nexus, verify(form, lba, blocks, 0x06), { dataOut: block })
     expect((await run(10, 300)).status).toBe(0)
     expect((await run(10, 301)).sense).toBe(Sense.Miscompare)
     expect((await run(9, 2)).sense).toBe(Sense.Miscompare)

@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { readFileSync } from 'node:fs'
 import { isSettingKey, SETTING_KEYS, settingOf, UNIT_COUNT_MAX } from '../../../lib/target/config/settings.js'
 
 describe('SETTINGS', () => {
@@ -19,4 +20,17 @@ describe('SETTINGS', () => {
   })
 
   it('has a number for each LUN of the peripheral method', () => expect(UNIT_COUNT_MAX).toBe(256))
+})
+
+describe('docs/configuration.md', () => {
+  const page = readFileSync('docs/configuration.md', 'utf8')
+
+  it.each(SETTING_KEYS)('has a row for %s with its preset', (key) => {
+    const cells =
+      page
+        .split('\n')
+        .find((line) => line.startsWith(`| \`${key}\` `))
+        ?.split(/(?<!\\)\|/) ?? []
+    expect(cells[3]?.trim()).toBe(settingOf(key).preset ?? '')
+  })
 })

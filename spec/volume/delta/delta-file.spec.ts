@@ -256,6 +256,24 @@ describe('DeltaFile', () => {
     expect(barrier.subarray(0, 20).toString('hex')).toBe('0503000000000000' + '00000002' + '00000001' + '00000000')
   })
 
+  it('does not cover with the barrier what is committed while the data are being synced', async () => {
+    const made = await opened()
+    await made.create()
+    put(made, 1, 1)
+    made.commit()
+    const wanted = entries(made)
+    const { handle } = made.slotFile
+    const original = handle.datasync.bind(handle)
+    handle.datasync = () => {
+      put(made, 9, 1)
+      made.commit()
+      return original()
+    }
+    await made.flush()
+    await made.release()
+    expect(entries(await opened({ bootId: OTHER_BOOT }))).toEqual(wanted)
+  })
+
   it('fails every flush after one that failed', async () => {
     const made = await opened()
     await made.create()
@@ -362,6 +380,31 @@ describe('DeltaFile', () => {
       const wanted = entries(made)
       await made.release()
       expect(entries(await opened({ bootId: OTHER_BOOT }))).toEqual(wanted)
+    })
+
+    it('does not come back from the bin when the new one is all but in place', async () => {
+      const bin = join(directory, 'bin')
+      fs.mkdirSync(bin)
+      const made = await opened({ compactionBytesMin: 5000 })
+      await made.create()
+      const { handle } = made.slotFile
+      const original = handle.datasync.bind(handle)
+      const retiring = new Promise<void>((resolve, reject) => {
+        handle.datasync = async () => {
+          await made.retire(bin).then(() => resolve(), reject)
+          return original()
+        }
+      })
+      for (let i = 0; i < 110; i++) {
+        putNew(made, i % 50, 1)
+        made.putZeroes(i % 50, 1)
+        made.commit()
+      }
+      await retiring
+      await made.release()
+      expect(fs.readdirSync(directory)).toEqual(['bin'])
+      expect(fs.readdirSync(bin)).toHaveLength(2)
+      expect([made.compactions, made.compactionError]).toEqual([0, undefined])
     })
 
     it('does not come back from the bin', async () => {

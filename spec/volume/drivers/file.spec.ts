@@ -215,10 +215,10 @@ describe('zeroing an image file', () => {
 
   it('passes an error of the medium on', async () => {
     const volume = await opened()
-    jest.spyOn(fs, 'write').mockImplementation(((...args: unknown[]) => {
+    jest.spyOn(fs, 'write').mockImplementation((...args: unknown[]) => {
       const done = args[5] as (error: Error, bytes: number) => void
       setImmediate(() => done(Object.assign(new Error('full'), { code: 'ENOSPC' }), 0))
-    }))
+    })
     const error = await failure((io) => volume.zero(io.set(Buffer.alloc(0), 0, 100, 0)))
     expect(codeOf(error)).toBe('ENOSPC')
   })
@@ -227,9 +227,9 @@ describe('zeroing an image file', () => {
 /** Keeps every fdatasync until the spec answers it. */
 function heldFlushes(): ((error?: Error) => void)[] {
   const held: ((error?: Error) => void)[] = []
-  jest.spyOn(fs, 'fdatasync').mockImplementation(((_fd: number, done: (error: Error | null) => void) => {
+  jest.spyOn(fs, 'fdatasync').mockImplementation((_fd: number, done: (error: Error | null) => void) => {
     held.push((error) => done(error ?? null))
-  }))
+  })
   return held
 }
 

@@ -59,24 +59,6 @@ describe('openDriver', () => {
     expect(codeOf(thrown(() => openDriver(spec, READ_ONLY)))).toBe('ERR_ISCSI_BAD_LUN')
   })
 
-  it.each(['memory:x', 'memory:-1', 'memory:0', 'memory:1000', 'zero:1.3K', 'zero:9999999T', 'memory:1X'])(
-    'refuses the size in %s',
-    (spec) => {
-      expect(codeOf(thrown(() => openDriver(spec, READ_ONLY)))).toBe('ERR_ISCSI_BAD_SIZE')
-    }
-  )
-
-  it.each([
-    ['512', 512],
-    ['64K', 65536],
-    ['64KiB', 65536],
-    ['3m', 3145728],
-    ['1GB', 1073741824],
-    ['1TiB', 1099511627776]
-  ])('reads the size %s', (text, size) => {
-    expect(openDriver(`zero:${text}`, READ_ONLY).size).toBe(size)
-  })
-
   it('has schemes that are no Windows drives and differ', () => {
     const schemes = drivers.map(({ scheme }) => scheme)
     expect(new Set(schemes).size).toBe(schemes.length)

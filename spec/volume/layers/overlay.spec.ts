@@ -231,12 +231,17 @@ describe('an overlay', () => {
     await begun()
     base.holding = true
     const first = settle((io) => overlay.write(io.set(Buffer.alloc(100, 1), 0, 100, 10)))
-    expect(overlay.tryWrite(Buffer.alloc(50, 2), 0, 50, 20)).toBe(false)
-    expect(overlay.tryZero(20, 50, false)).toBe(false)
-    const second = settle((io) => overlay.write(io.set(Buffer.alloc(50, 2), 0, 50, 20)))
-    base.holding = false
     await turns()
-    while (base.waiting.length > 0) base.letGo()
+    expect(base.waiting).toHaveLength(1)
+    // From here on the base would answer at once: only the hold keeps the others back.
+    base.holding = false
+    expect(overlay.tryWrite(Buffer.alloc(50, 2), 0, 50, 20)).toBe(false)
+    expect(overlay.tryWrite(Buffer.alloc(2 * CHUNK, 2), 0, 2 * CHUNK, 0)).toBe(false)
+    expect(overlay.tryZero(20, 50, false)).toBe(false)
+    expect(overlay.tryZero(0, CHUNK, true)).toBe(false)
+    const second = settle((io) => overlay.write(io.set(Buffer.alloc(50, 2), 0, 50, 20)))
+    await turns()
+    base.letGo()
     await Promise.all([first, second])
     const wanted = Buffer.from(content.subarray(0, CHUNK))
     wanted.fill(1, 10, 110)
