@@ -28,11 +28,14 @@ export function pumpDataIn(connection: Connection, session: Session, task: Iscsi
   const segment = Math.min(maxSendDataSegmentLength, SENT_DATA_LENGTH_MAX)
   while (task.sent < total) {
     const toBurstEnd = maxBurstLength - (task.sent % maxBurstLength)
-    const length = Math.min(segment, toBurstEnd, total - task.sent)
+    // A Text Request may have changed the length of a segment since the disk was asked.
+    const end = task.filledTo > task.sent ? task.filledTo : total
+    const length = Math.min(segment, toBurstEnd, end - task.sent)
     const offset = connection.writer.begin(length)
     if (offset < 0) return false
     if (!scsi.fill(connection.writer.buffer, connection.writer.dataOffset, length, task.sent)) {
       connection.writer.cancel()
+      task.filledTo = Math.max(task.filledTo, task.sent + length)
       session.open(task)
       // Either the disk failed at once, then the status is due; or taskReady will call when it has answered.
       if (scsi.state === TaskState.Done) connection.progress(task)

@@ -23,6 +23,8 @@ export class IscsiTask implements TaskOwner {
   // ——— Data-In ———
   /** Bytes that are on their way. */
   sent = 0
+  /** End of the bytes that the disk has been asked for: they go out before any others are read. */
+  filledTo = 0
   /** Of the next Data-In or R2T. */
   dataSn = 0
 
@@ -68,7 +70,7 @@ export class IscsiTask implements TaskOwner {
   reset(): void {
     this.immediate = this.reads = this.writes = this.unsolicited = false
     this.queued = this.open = this.answered = this.starved = false
-    this.sent = this.dataSn = this.wanted = this.arrived = this.expectedDataSn = this.solicitedTo = this.r2tSn = 0
+    this.sent = this.filledTo = this.dataSn = this.wanted = this.arrived = this.expectedDataSn = this.solicitedTo = this.r2tSn = 0
     this.expectedLength = this.earlyLength = this.failedCommits = 0
     this.r2ts.length = 0
     this.early = undefined

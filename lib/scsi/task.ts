@@ -203,7 +203,8 @@ export class Task {
 
   /**
    * Puts Data-In bytes [offset, offset + length) at `start` of `buffer`. False when the disk has to be asked first
-   * (`taskReady` follows) or when that failed (then the state is Done with the sense set).
+   * (`taskReady` follows) or when that failed (then the state is Done with the sense set). What the disk was asked for
+   * may be taken in smaller parts, in order, but nothing beyond it before.
    */
   fill(buffer: Buffer, start: number, length: number, offset: number): boolean {
     if (this.parameters) {
@@ -334,9 +335,11 @@ export class Task {
 
   private fillFromStaged(buffer: Buffer, start: number, length: number, offset: number): boolean {
     if (this.stagedOffset === FILLING) return false
-    assert(this.stagedOffset === offset && this.staged!.length === length, 'a fill was retried with another range')
-    this.staged!.copy(buffer, start)
-    this.releaseStaged()
+    const staged = this.staged!
+    const at = offset - this.stagedOffset
+    assert(at >= 0 && at + length <= staged.length, 'a fill was retried with another range')
+    staged.copy(buffer, start, at, at + length)
+    if (at + length === staged.length) this.releaseStaged()
     return true
   }
 

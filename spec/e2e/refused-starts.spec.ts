@@ -82,7 +82,7 @@ describe('a command line that cannot be right', () => {
 describe('a configuration file that cannot be right', () => {
   it.each<[string, string, RegExp[]]>([
     ['an unknown key', 'lun: a.img\nprot: 3260\n', [/^cloudx: cloudx\.yaml:2: .*prot.*port/m]],
-    ['a value of the wrong kind', 'lun: a.img\nport: many\n', [/^cloudx: cloudx\.yaml:2.*port.*many.*must be/m]],
+    ['a value of the wrong kind', 'lun: a.img\ngrace: soon\n', [/^cloudx: cloudx\.yaml:2.*grace.*soon.*must be/m]],
     ['broken YAML', 'lun: [a.img\n', [/^cloudx: cloudx\.yaml:\d/m]],
     [
       'two targets of one name',
