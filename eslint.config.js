@@ -20,7 +20,13 @@ export default tseslint.config(
   {
     files: ['**/*.js', '**/*.mjs', '**/*.cjs'],
     languageOptions: {
-      globals: { process: 'readonly', console: 'readonly', URL: 'readonly', require: 'readonly', setTimeout: 'readonly' }
+      globals: {
+        process: 'readonly',
+        console: 'readonly',
+        URL: 'readonly',
+        require: 'readonly',
+        setTimeout: 'readonly'
+      }
     },
     rules: { 'no-console': 'off', '@typescript-eslint/no-require-imports': 'off' }
   }

@@ -7,7 +7,12 @@ const shared = {
 }
 export default {
   projects: [
-    { ...shared, displayName: 'unit', testMatch: ['<rootDir>/spec/**/*.spec.ts'], testPathIgnorePatterns: ['/spec/e2e/'] },
+    {
+      ...shared,
+      displayName: 'unit',
+      testMatch: ['<rootDir>/spec/**/*.spec.ts'],
+      testPathIgnorePatterns: ['/spec/e2e/']
+    },
     { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/spec/e2e/**/*.spec.ts'] }
   ]
 }

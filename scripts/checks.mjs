@@ -7,7 +7,7 @@ export async function runChecks(tally) {
     (async () => tally.add(await jest('unit specs', 'unit')))(),
     (async () => {
       tally.add(await tool('types', 'tsc', ['-p', 'tsconfig.json', '--noEmit']))
-      tally.add(await tool('lint', 'eslint', ['.', '--ignore-pattern', 'scripts/start.cjs']))
+      tally.add(await tool('lint', 'eslint', ['.']))
       tally.add(await tool('format', 'prettier', ['--check', '--log-level', 'warn', '.']))
     })()
   ])

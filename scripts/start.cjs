@@ -1,4 +1,3 @@
-/* global process */
 // CommonJS, because a module is loaded through the thread pool, which has its size for good then (see lib/cli/main.cts).
 process.env.UV_THREADPOOL_SIZE ??= '8'
 import('./start.mjs')

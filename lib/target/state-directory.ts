@@ -166,7 +166,10 @@ export class StateDirectory {
     } catch (error) {
       if (codeOf(error) === 'ENOENT') {
         const parent = dirname(this.path)
-        throw new TargetError('ERR_ISCSI_STATE', `the folder ${parent} does not exist; make it first, or correct the path`)
+        throw new TargetError(
+          'ERR_ISCSI_STATE',
+          `the folder ${parent} does not exist; make it first, or correct the path`
+        )
       }
       if (codeOf(error) !== 'EEXIST') throw error
     }

@@ -1,4 +1,4 @@
-import { assert } from '../util/assert.js'
+import { assert, AssertionError } from '../util/assert.js'
 import { IscsiError } from '../util/errors.js'
 import type { BlockIo } from './block-io.js'
 
@@ -100,7 +100,9 @@ export abstract class Volume {
 
   /** Callers have checked against the capacity already; a range outside is a mistake of ours. */
   private check(length: number, offset: number): void {
-    assert(offset >= 0 && length >= 0 && offset + length <= this.size, `range ${offset}+${length} of ${this.size}`)
+    // Not assert(): its message would be put together for every access.
+    if (offset >= 0 && length >= 0 && offset + length <= this.size) return
+    throw new AssertionError(`range ${offset}+${length} of ${this.size}`)
   }
 }
 
