@@ -1,4 +1,4 @@
-import { mkdir, readdir, rename, rm } from 'node:fs/promises'
+import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { codeOf, messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
@@ -11,6 +11,10 @@ import { Fields } from './shape.js'
 
 /** A delta that nobody asked to drop is kept for the operator at least this long (one week of listening). */
 export const LOST_RETENTION_MS = 7 * 24 * 3_600_000
+
+/** Entries of one initiator and of all; beyond it the oldest goes early, so that a client in a loop floods nothing. */
+export const MAX_ENTRIES_OF_ONE = 64
+export const MAX_ENTRIES = 8192
 
 export interface BinnedDelta {
   /** Name of its directory in the bin. */
@@ -67,26 +71,27 @@ export class Bin {
     for (const entry of found) this.add(entry)
   }
 
-  /** Makes the place for a delta; its owner renames the files into the directory and then calls {@link settle}. */
+  /**
+   * Makes the place for a delta; its owner renames the files into the directory and then calls {@link settle}. The label
+   * comes first: what has none after a crash is removed, and a lost delta must not be.
+   */
   async prepare(delta: BinSource): Promise<BinPlace> {
     const binnedAt = this.options.now()
     const { targetName, initiatorName, lun, incarnation, epoch } = delta
     const id = `${binnedAt}-${hashOf(targetName, initiatorName, String(lun), `${incarnation}.${epoch}`)}`
     const path = join(this.options.path, id)
     await mkdir(path, { recursive: true, mode: 0o700 })
-    return { id, path, delta, binnedAt }
+    const removeAt = this.options.listening.now() + this.retentionMs(delta.reason)
+    const entry: BinnedDelta = { ...delta, id, binnedAt, removeAt }
+    if (!this.goesAtOnce(entry)) await this.label(path, entry)
+    return { path, entry }
   }
 
   /** The files are in their place; from now on the undo time runs. */
-  settle(place: BinPlace): void {
-    const { delta, id, binnedAt } = place
-    const removeAt = this.options.listening.now() + this.retentionMs(delta.reason)
-    const entry: BinnedDelta = { ...delta, id, binnedAt, removeAt }
-    if (this.options.undoMs === 0 && delta.reason === 'logout') return this.remove(id)
-    void writeJson(join(place.path, ENTRY_FILE), { version: VERSION, ...entry }).catch((error: unknown) => {
-      this.options.log.warn(`cannot label ${place.path}: ${messageOf(error)}`)
-    })
+  settle({ entry }: BinPlace): void {
+    if (this.goesAtOnce(entry)) return this.remove(entry.id)
     this.add(entry)
+    this.trim(entry)
   }
 
   /** Moves single files whose delta is not open into a new entry; missing ones are passed over. */
@@ -121,6 +126,25 @@ export class Bin {
     await this.removals.idle()
   }
 
+  private goesAtOnce({ reason }: BinnedDelta): boolean {
+    return this.options.undoMs === 0 && reason === 'logout'
+  }
+
+  /** A full disk must not keep a delta where it is. */
+  private async label(path: string, entry: BinnedDelta): Promise<void> {
+    const durable = entry.reason !== 'logout'
+    await writeJson(join(path, ENTRY_FILE), { version: VERSION, ...entry }, durable).catch((error: unknown) => {
+      this.options.log.warn(`cannot label ${path}: ${messageOf(error)}`)
+    })
+  }
+
+  /** After an entry came in. A lost delta goes last: nobody asked to drop it. */
+  private trim({ targetName, initiatorName }: BinnedDelta): void {
+    const own = this.list().filter((entry) => entry.targetName === targetName && entry.initiatorName === initiatorName)
+    if (own.length > MAX_ENTRIES_OF_ONE) this.remove(firstToGo(own).id)
+    else if (this.entries.size > MAX_ENTRIES) this.remove(firstToGo(this.list()).id)
+  }
+
   private add(entry: BinnedDelta): void {
     this.entries.set(entry.id, entry)
     this.options.listening.setDeadline(`bin ${entry.id}`, entry.removeAt, () => this.remove(entry.id))
@@ -141,8 +165,11 @@ export class Bin {
 
   private async removeFiles(id: string): Promise<void> {
     const path = join(this.options.path, id)
-    for (const name of await readdir(path)) {
-      if (name !== ENTRY_FILE) await this.options.removeFile(join(path, name))
+    // Through a link something would be cut and removed that is not ours.
+    if ((await lstat(path)).isDirectory()) {
+      for (const entry of await readdir(path, { withFileTypes: true })) {
+        if (entry.isFile() && entry.name !== ENTRY_FILE) await this.options.removeFile(join(path, entry.name))
+      }
     }
     await rm(path, { recursive: true, force: true })
   }
@@ -169,10 +196,12 @@ export class Bin {
 export type BinSource = Omit<BinnedDelta, 'id' | 'binnedAt' | 'removeAt'>
 
 export interface BinPlace {
-  readonly id: string
   readonly path: string
-  readonly delta: BinSource
-  readonly binnedAt: number
+  readonly entry: BinnedDelta
+}
+
+function firstToGo(entries: readonly BinnedDelta[]): BinnedDelta {
+  return entries.find(({ reason }) => reason === 'logout') ?? entries[0]!
 }
 
 function parseEntry(path: string, id: string, value: unknown): BinnedDelta {

@@ -134,9 +134,16 @@ class DriverImage implements StoredImage {
 
   async close(): Promise<void> {
     const views = await Promise.allSettled(this.views.values())
-    for (const view of views) if (view.status === 'fulfilled') await view.value.close()
-    await this.raw?.close()
-    await this.lock?.release()
+    const open = views.flatMap((view) => (view.status === 'fulfilled' ? [view.value] : []))
+    try {
+      for (const view of open) await view.close()
+    } finally {
+      try {
+        await this.raw?.close()
+      } finally {
+        await this.lock?.release()
+      }
+    }
   }
 
   private makeWhole(): Volume {

@@ -245,8 +245,13 @@ export class Image {
   }
 
   private async closeWritable(): Promise<void> {
-    await this.authored?.close()
+    const { authored } = this
     this.authored = undefined
+    try {
+      await authored?.close()
+    } catch (error) {
+      this.options.log.error(`${this.path}: what its author wrote last may be lost: ${messageOf(error)}`)
+    }
     if (this.stored) return
     try {
       await this.reopen()
@@ -257,8 +262,16 @@ export class Image {
 
   /** The base may be another one now: its fingerprint is taken anew, and its views know nothing of the old one. */
   private async reopen(): Promise<void> {
-    await this.open()
-    for (const { partition, blockSize } of this.wanted.values()) await this.opened.view(partition, blockSize)
+    try {
+      await this.open()
+      for (const { partition, blockSize } of this.wanted.values()) await this.opened.view(partition, blockSize)
+    } catch (error) {
+      // Half of it would be taken for all of it: the next login tries again.
+      const { stored } = this
+      this.stored = undefined
+      await stored?.close()
+      throw error
+    }
   }
 
   private openStored(readOnly: boolean): Promise<StoredImage> {

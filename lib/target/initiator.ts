@@ -1,4 +1,4 @@
-import { readdir } from 'node:fs/promises'
+import { readdir, stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { NexusRequest, SessionEnd } from '../iscsi/directory.js'
 import { LoginError } from '../iscsi/errors.js'
@@ -15,6 +15,7 @@ import type { Volume } from '../volume/volume.js'
 import type { Bin, BinSource } from './bin.js'
 import { checkDelta } from './delta-check.js'
 import type { DeltaDisk, OpenDeltaDisk } from './delta-disk.js'
+import { TargetError } from './errors.js'
 import { unitIdentity } from './identity.js'
 import type { Image } from './images.js'
 import { isForgettable, type InitiatorRecord, type UnitRecord } from './initiator-record.js'
@@ -28,6 +29,9 @@ import type { StateDirectory } from './state-directory.js'
 
 /** ISIDs that are remembered of an initiator: the last ones, and those that have looked at a new incarnation. */
 const MAX_ISIDS = 16
+
+/** A delta whose grace time is over, and which could not be put aside, is tried again after this. */
+const GRACE_RETRY_MS = 600_000
 
 /** One LUN of a target, as each of its initiators gets it. */
 export interface UnitSource {
@@ -65,6 +69,18 @@ interface OpenUnit {
   readonly delta: DeltaDisk | undefined
 }
 
+/** An epoch that ends. */
+interface Ending {
+  readonly unit: UnitRecord
+  readonly epoch: number
+  /** Stored bytes, as far as known. */
+  readonly bytes: number
+  /** Under which it was written. */
+  readonly incarnation: number
+  /** After a loss: what the unit is from now on. */
+  readonly renewed?: Pick<UnitRecord, 'incarnation' | 'fence'>
+}
+
 /** What a drop took away. */
 export interface Discarded {
   readonly bytes: number
@@ -88,6 +104,10 @@ export class Initiator {
   private open: OpenUnit[] | undefined
   private role: InitiatorRole = 'private'
   private draining = false
+  /** Bytes of deltas that are not open; they take room all the same. */
+  private readonly resting = new Map<UnitRecord, number>()
+  /** Files of an ended epoch could not be put aside yet; only the record keeps them away from the next session. */
+  private littered = false
   /** Restores that a power cut could still undo. */
   private durable: Promise<void> = Promise.resolve()
 
@@ -134,19 +154,20 @@ export class Initiator {
 
   /** Nothing of it would be missed in memory; what has to be remembered is in its record. */
   get disposable(): boolean {
-    return this.nexuses.size === 0 && !this.busy && !this.hasDelta && isForgettable(this.record)
+    return this.nexuses.size === 0 && !this.busy && !this.hasDelta && !this.littered && isForgettable(this.record)
   }
 
   /** A copy for the operator. */
   describe(): InitiatorView {
     const { targetName, initiatorName, lastSeen, lastAddress, end, graceEnds, chapUser } = this.record
     const graceLeftMs = graceEnds === undefined ? undefined : Math.max(0, graceEnds - this.context.listening.now())
-    const units = this.record.units.map(({ lun, incarnation, epoch, ...unit }) => ({
-      lun,
-      incarnation,
-      epoch,
-      stored: this.storedNow({ lun, incarnation, epoch, ...unit }),
-      bytes: this.open?.find((open) => open.record.lun === lun)?.delta?.bytesStored
+    const units = this.record.units.map((unit) => ({
+      lun: unit.lun,
+      incarnation: unit.incarnation,
+      epoch: unit.epoch,
+      stored: this.storedNow(unit),
+      open: this.deltaOf(unit) !== undefined,
+      bytes: this.deltaOf(unit)?.bytesStored ?? this.resting.get(unit)
     }))
     const sessions = this.nexuses.size
     return {
@@ -175,7 +196,7 @@ export class Initiator {
     return this.steps.run(() => this.depart(nexus, end))
   }
 
-  /** Refuses logins until {@link discard} has run, so that it does not chase sessions that come back. */
+  /** Refuses logins until {@link undrain}, so that a {@link discard} does not chase sessions that come back. */
   drain(): void {
     this.draining = true
   }
@@ -186,20 +207,29 @@ export class Initiator {
    */
   discard(event: DeltaEvent): Promise<Discarded> {
     return this.steps.run(async () => {
-      this.draining = false
-      if (this.nexuses.size > 0) throw new Error(`${this.initiatorName} still has a session`)
+      if (this.nexuses.size > 0) {
+        throw new TargetError('ERR_ISCSI_INITIATOR_BUSY', `${this.initiatorName} still has a session`)
+      }
       return this.lose(event)
     })
   }
 
-  /** Makes a drained initiator take logins again although nothing was discarded. */
+  /** Makes a drained initiator take logins again. */
   undrain(): void {
     this.draining = false
   }
 
   /** At the start of the server: looks whether what the record names is there, and lets the grace time go on. */
   resume(): Promise<void> {
-    return this.steps.run(() => this.recover())
+    return this.steps.run(async () => {
+      try {
+        await this.recover()
+      } catch (error) {
+        // One directory that cannot be read is no reason to serve nobody; its client's login tries again.
+        this.report(error)
+        this.waitOn()
+      }
+    })
   }
 
   /** Closes the deltas of a client that is absent; the next login opens them again. */
@@ -222,18 +252,30 @@ export class Initiator {
     try {
       this.reserveImages(role)
       await this.settleRestores()
-      if (this.nexuses.size === 0 && !this.hasDelta) this.record.chapUser = request.chapName
+      if (this.nexuses.size === 0 && !this.hasDelta) await this.takeOver(request.chapName)
       const units = await this.openUnits(role)
       const nexus = this.makeNexus(request, units)
       await this.noteLogin(request, nexus)
       return nexus
     } catch (error) {
-      if (role === 'author' && this.nexuses.size === 0) await this.leaveImages(true)
-      await this.settle()
+      await this.withdraw(role).catch((reason: unknown) => this.report(reason))
       throw error instanceof LoginError
         ? error
         : new LoginError(LoginStatus.TargetError, `cannot open the disk: ${messageOf(error)}`, { cause: error })
     }
+  }
+
+  /** Without a delta whoever proves to be this initiator owns the next one. */
+  private async takeOver(chapUser: string | undefined): Promise<void> {
+    // Units that are open still would write the old owner into the delta.
+    if (this.record.chapUser !== chapUser) await this.closeUnits()
+    this.record.chapUser = chapUser
+  }
+
+  /** After a login that failed. */
+  private async withdraw(role: InitiatorRole): Promise<void> {
+    if (role === 'author' && this.nexuses.size === 0) await this.leaveImages(true)
+    await this.settle()
   }
 
   /** Synchronous, so that of an author and a client that log in at once one finds the other. */
@@ -293,7 +335,16 @@ export class Initiator {
     record.graceEnds = undefined
     this.see()
     // An author has no delta, so there is nothing to find again after a crash.
-    if (this.role === 'private') await this.save()
+    if (this.role === 'author') return
+    try {
+      await this.save()
+    } catch (error) {
+      // A nexus without a session would count as one for ever, and no logout would be the last one any more.
+      this.nexuses.delete(nexus)
+      this.sessionAddresses.delete(nexus)
+      nexus.end()
+      throw error
+    }
   }
 
   private async depart(nexus: Nexus, end: SessionEnd): Promise<void> {
@@ -334,61 +385,124 @@ export class Initiator {
 
   private async graceOver(): Promise<void> {
     if (this.nexuses.size > 0 || this.record.graceEnds === undefined) return
-    if (restorePolicy('grace-over', 0).action === 'lost') await this.lose('grace-over')
+    if (restorePolicy('grace-over', 0).action !== 'lost') return
+    try {
+      await this.lose('grace-over')
+    } catch (error) {
+      this.setGrace(this.context.listening.now() + GRACE_RETRY_MS)
+      throw error
+    }
   }
 
   // --- Drop and loss ---
+  //
+  // The record ends an epoch, in one rename; its files follow. Whatever comes in between (the death of the process, a
+  // full disk, files that somebody took away), the files of an ended epoch are never attached again, and a drop is
+  // never taken for a loss, nor a loss for nothing at all.
 
   /** Restore after the client's own logout: a new epoch under the same identity. */
   private async drop(event: DeltaEvent): Promise<void> {
-    const { bytes, tookMs } = await this.bin(event)
+    const start = this.context.clock.monotonic()
+    const ended = await this.endings()
+    // The death of the process is survived at once; the power cut is waited for behind the response.
+    const noted = await this.saveEnded(ended, false).catch((error: unknown) => this.reportUnsaved(error))
+    let bytes = 0
+    const stuck: Ending[] = []
+    for (const ending of ended) {
+      try {
+        await this.putAside(ending, event)
+        bytes += ending.bytes
+      } catch (error) {
+        this.reportStuck(ending.unit, error)
+        stuck.push(ending)
+      }
+    }
+    if (stuck.length > 0) await this.abandon(stuck)
+    const tookMs = this.context.clock.monotonic() - start
     if (bytes > 0) {
       this.context.log.info(
         `${this.initiatorName} restored at ${this.targetName}: ${formatSize(bytes)} dropped in ${tookMs.toFixed(1)} ms`
       )
     }
     this.releaseImages()
-    // The record is the commit point after a crash of the process; the power cut is waited for behind the response.
-    await this.save(false)
     this.later(async () => {
-      await this.settleRestores()
-      await this.settle()
+      try {
+        await this.settleRestores()
+      } finally {
+        await this.settle()
+      }
     })
+    if (stuck.length > 0 && !noted) throw new Error('neither the record nor the files of its delta can be written')
   }
 
   /** The deltas are gone without their client's logout: whoever may hold a cache of them must notice. */
   private async lose(event: DeltaEvent): Promise<Discarded> {
-    const lost = this.record.units.filter((unit) => this.storedNow(unit))
-    const discarded = await this.bin(event)
-    for (const unit of lost) this.renew(unit)
+    const start = this.context.clock.monotonic()
+    await this.closeUnits()
+    const lost = await this.endings()
+    const bytes = lost.reduce((sum, ending) => sum + ending.bytes, 0)
+    await this.forsake(lost, event)
+    const tookMs = this.context.clock.monotonic() - start
     this.record.graceEnds = undefined
     this.context.listening.clearDeadline(this.key)
     if (lost.length > 0) {
-      await this.save()
       this.context.log.warn(
         `${this.initiatorName} lost its delta at ${this.targetName} (${LOSSES[event] ?? event}): ` +
-          `${formatSize(discarded.bytes)} put aside; it gets a new disk identity`
+          `${formatSize(bytes)} put aside; it gets a new disk identity`
       )
     }
     await this.settle()
-    return discarded
+    return { bytes, tookMs }
   }
 
-  /** Puts all deltas into the bin; the units read as their base afterwards. */
-  private async bin(reason: DeltaEvent): Promise<Discarded> {
-    const start = this.context.clock.monotonic()
-    let bytes = 0
-    for (const unit of this.record.units) {
-      if (this.storedNow(unit)) bytes += await this.binUnit(unit, reason)
+  /** One delta is gone, at a login or at the start of the server; it is not open. */
+  private async loseUnit(unit: UnitRecord, event: DeltaEvent, why: string): Promise<void> {
+    await this.forsake([await this.ending(unit)], event)
+    this.context.log.error(
+      `${this.initiatorName} lost its delta of LUN ${unit.lun} at ${this.targetName} ` +
+        `(${LOSSES[event] ?? event}): ${why}; what is left lies in ${this.context.state.binPath}`
+    )
+  }
+
+  /** Ends epochs under a new incarnation. When that cannot be noted nothing has changed. */
+  private async forsake(lost: readonly Ending[], event: DeltaEvent): Promise<void> {
+    if (lost.length === 0) return
+    const renewed = lost.map((ending) => ({ ...ending, renewed: this.renewed(ending.unit) }))
+    await this.saveEnded(renewed, true)
+    for (const { unit, epoch, renewed: changes } of renewed) {
+      Object.assign(unit, changes, { epoch, stored: false })
     }
-    return { bytes, tookMs: this.context.clock.monotonic() - start }
+    for (const ending of lost) {
+      await this.putAside(ending, event).catch((error: unknown) => this.reportStuck(ending.unit, error))
+    }
   }
 
-  private async binUnit(unit: UnitRecord, reason: DeltaEvent): Promise<number> {
-    const delta = this.open?.find(({ record }) => record === unit)?.delta
-    const bytes = delta?.bytesStored ?? 0
-    const epoch = delta?.epoch ?? (await this.newestEpoch(unit))
-    const source = this.binSource(unit, epoch, bytes, reason)
+  private async endings(): Promise<Ending[]> {
+    const stored = this.record.units.filter((unit) => this.storedNow(unit))
+    return Promise.all(stored.map((unit) => this.ending(unit)))
+  }
+
+  private async ending(unit: UnitRecord): Promise<Ending> {
+    const delta = this.deltaOf(unit)
+    const epoch = Math.max(unit.epoch, delta?.epoch ?? (await this.listFiles(unit.lun)).epochMax)
+    return { unit, epoch, bytes: delta?.bytesStored ?? this.resting.get(unit) ?? 0, incarnation: unit.incarnation }
+  }
+
+  /** Writes the record as it is when these epochs have ended. */
+  private async saveEnded(ended: readonly Ending[], durable: boolean): Promise<boolean> {
+    const units = this.record.units.map((unit) => {
+      const ending = ended.find((one) => one.unit === unit)
+      if (!ending) return { ...unit, stored: this.storedNow(unit) }
+      return { ...unit, ...ending.renewed, epoch: ending.epoch, stored: false }
+    })
+    await this.context.state.saveInitiator({ ...this.record, units }, durable)
+    return true
+  }
+
+  /** Moves the files of an epoch that has ended into the bin; a unit that is open reads as its base afterwards. */
+  private async putAside({ unit, epoch, bytes, incarnation }: Ending, reason: DeltaEvent): Promise<void> {
+    const source: BinSource = { ...this.names, lun: unit.lun, incarnation, epoch, bytes, reason }
+    const delta = this.deltaOf(unit)
     if (delta) {
       const place = await this.context.bin.prepare(source)
       const { durable } = await delta.restore(place.path)
@@ -397,20 +511,36 @@ export class Initiator {
       this.durable.catch(() => undefined)
       this.context.bin.settle(place)
     } else {
-      await this.context.bin.moveIn(source, await this.filesOf(unit))
+      const files = await this.filesOf(unit)
+      if (files.length > 0) await this.context.bin.moveIn(source, files)
     }
-    unit.epoch = Math.max(unit.epoch, epoch)
+    this.wake(unit)
+    unit.epoch = epoch
     unit.stored = false
-    return bytes
   }
 
-  private binSource({ lun, incarnation }: UnitRecord, epoch: number, bytes: number, reason: DeltaEvent): BinSource {
-    return { targetName: this.targetName, initiatorName: this.initiatorName, lun, incarnation, epoch, bytes, reason }
+  /** Epochs have ended whose files are where they were: nobody shall read them, and the next login tries again. */
+  private async abandon(stuck: readonly Ending[]): Promise<void> {
+    await this.closeUnits()
+    for (const { unit, epoch } of stuck) {
+      this.wake(unit)
+      unit.epoch = epoch
+      unit.stored = false
+    }
+    this.littered = true
   }
 
-  private renew(unit: UnitRecord): void {
-    unit.incarnation++
-    unit.fence = { suspects: [...this.record.isids], accepted: [] }
+  /** What lies in the directory belongs to no epoch that counts. Throws when it cannot be put aside. */
+  private async clearAway(unit: UnitRecord, reason: DeltaEvent): Promise<void> {
+    await this.putAside(await this.ending(unit), reason)
+  }
+
+  private get names() {
+    return { targetName: this.targetName, initiatorName: this.initiatorName }
+  }
+
+  private renewed({ incarnation }: UnitRecord): Pick<UnitRecord, 'incarnation' | 'fence'> {
+    return { incarnation: incarnation + 1, fence: { suspects: [...this.record.isids], accepted: [] } }
   }
 
   /** INQUIRY, or READ CAPACITY of a session that cannot be the one that was there before: it has seen the new unit. */
@@ -474,6 +604,7 @@ export class Initiator {
   }
 
   private async openEpoch(source: UnitSource, record: UnitRecord, base: Volume, directory: string): Promise<DeltaDisk> {
+    this.wake(record)
     const delta = await this.context.openDelta({
       base,
       fingerprint: source.image.fingerprint,
@@ -489,22 +620,30 @@ export class Initiator {
       budget: this.budget,
       nearlyFull: () => this.warnNearlyFull(source.lun)
     })
-    // Only after a damaged record they differ: then the delta knows better.
-    if (delta.stored) record.incarnation = delta.incarnation
-    if (delta.leftovers.length > 0) {
-      await this.context.bin.moveIn(this.binSource(record, delta.epoch - 1, 0, 'logout'), delta.leftovers)
+    try {
+      this.compareIncarnation(record, delta)
+      if (delta.leftovers.length > 0) {
+        const { lun, incarnation } = record
+        const reason = 'logout'
+        const rest: BinSource = { ...this.names, lun, incarnation, epoch: delta.epoch - 1, bytes: 0, reason }
+        await this.context.bin.moveIn(rest, delta.leftovers)
+      }
+      return delta
+    } catch (error) {
+      await delta.close().catch((reason: unknown) => this.report(reason))
+      throw error
     }
-    return delta
   }
 
-  private async loseUnit(unit: UnitRecord, event: DeltaEvent, why: string): Promise<void> {
-    await this.binUnit(unit, event)
-    this.renew(unit)
-    await this.save()
-    this.context.log.error(
-      `${this.initiatorName} lost its delta of LUN ${unit.lun} at ${this.targetName} ` +
-        `(${LOSSES[event] ?? event}): ${why}; what is left lies in ${this.context.state.binPath}`
-    )
+  /** A delta of a lost incarnation came back (a backup, a disk that was not mounted): its client has another disk now. */
+  private compareIncarnation(record: UnitRecord, delta: DeltaDisk): void {
+    if (!delta.stored || delta.incarnation === record.incarnation) return
+    // The record was damaged and its incarnation is a guess: then the delta knows better.
+    if (record.epoch === 0 && record.incarnation === this.record.incarnationFloor) {
+      record.incarnation = delta.incarnation
+      return
+    }
+    throw new TargetError(STALE, `it belongs to incarnation ${delta.incarnation} of the disk, which was lost`)
   }
 
   private makeUnit(source: UnitSource, record: UnitRecord, volume: Volume, delta: DeltaDisk | undefined): LogicalUnit {
@@ -542,14 +681,29 @@ export class Initiator {
     return made
   }
 
+  /** What was written is with the kernel already, so a delta that cannot be flushed is told and let go. */
   private async closeUnits(): Promise<void> {
     const open = this.open ?? []
     this.open = undefined
     for (const { record, delta } of open) {
       if (!delta) continue
       record.stored = delta.stored
-      await delta.close()
+      const bytes = delta.bytesStored
+      await delta.close().catch((error: unknown) => this.report(error))
+      if (record.stored) this.rest(record, bytes)
     }
+  }
+
+  /** The delta is not open and counts against the limits with so many bytes until {@link wake}. */
+  private rest(unit: UnitRecord, bytes: number): void {
+    this.wake(unit)
+    this.resting.set(unit, bytes)
+    this.budget.occupy(bytes)
+  }
+
+  private wake(unit: UnitRecord): void {
+    this.budget.give(this.resting.get(unit) ?? 0)
+    this.resting.delete(unit)
   }
 
   // --- What is remembered ---
@@ -558,17 +712,22 @@ export class Initiator {
     for (const unit of this.record.units) {
       await this.compareFiles(unit)
       if (unit.stored) await this.checkBase(unit)
+      if (unit.stored) this.rest(unit, await this.bytesOnDisk(unit))
     }
     if (!this.hasDelta) return this.settle()
-    for (const { image } of this.context.sources) image.hold(this.key, this)
-    const { action } = restorePolicy('server-started', 0)
-    if (action !== 'keep') return
-    const now = this.context.listening.now()
-    // A shorter --grace than at the last run holds from now on; a counter that was lost cannot make it longer.
-    this.setGrace(Math.min(this.record.graceEnds ?? Infinity, now + this.context.graceMs))
-    const left = formatDuration(this.record.graceEnds! - now)
+    this.waitOn()
+    const left = formatDuration(this.record.graceEnds! - this.context.listening.now())
     this.context.log.info(`${this.initiatorName}: delta at ${this.targetName} found, kept for ${left}`)
     await this.save()
+  }
+
+  /** The server has started, and the delta waits for its client. */
+  private waitOn(): void {
+    for (const { image } of this.context.sources) image.hold(this.key, this)
+    if (restorePolicy('server-started', 0).action !== 'keep') return
+    // A shorter --grace than at the last run holds from now on; a counter that was lost cannot make it longer.
+    const { listening, graceMs } = this.context
+    this.setGrace(Math.min(this.record.graceEnds ?? Infinity, listening.now() + graceMs))
   }
 
   /** After a session or a loss: an initiator without session and delta needs neither memory nor a record. */
@@ -582,8 +741,21 @@ export class Initiator {
     this.context.listening.clearDeadline(this.key)
     this.record.graceEnds = undefined
     this.releaseImages()
-    if (isForgettable(this.record)) await this.context.state.forgetInitiator(this.record)
+    await this.sweep()
+    // Without its record a file that is left would be taken for a delta.
+    if (isForgettable(this.record) && !this.littered) await this.context.state.forgetInitiator(this.record)
     else await this.save()
+  }
+
+  /** Puts away what a crash or an error left of epochs that have ended. */
+  private async sweep(): Promise<void> {
+    this.littered = false
+    for (const unit of this.record.units) {
+      await this.clearAway(unit, 'logout').catch((error: unknown) => {
+        this.littered = true
+        this.reportStuck(unit, error)
+      })
+    }
   }
 
   private releaseImages(): void {
@@ -592,8 +764,11 @@ export class Initiator {
   }
 
   private storedNow(unit: UnitRecord): boolean {
-    const open = this.open?.find(({ record }) => record.lun === unit.lun)
-    return open?.delta ? open.delta.stored : unit.stored
+    return this.deltaOf(unit)?.stored ?? unit.stored
+  }
+
+  private deltaOf(unit: UnitRecord): DeltaDisk | undefined {
+    return this.open?.find(({ record }) => record === unit)?.delta
   }
 
   /** Holds what is on disk against what is remembered. */
@@ -602,12 +777,8 @@ export class Initiator {
     const stored = epoch !== undefined && epoch > unit.epoch
     if (unit.stored && !stored) await this.loseUnit(unit, 'removed', 'its files are gone')
     // An epoch that has ended came back: somebody copied it, or a power cut undid the move to the bin.
-    else if (epoch !== undefined && !stored) await this.binUnit(unit, 'removed')
+    else if (epoch !== undefined && !stored) await this.clearAway(unit, 'removed')
     unit.stored = stored
-  }
-
-  private async newestEpoch({ lun }: UnitRecord): Promise<number> {
-    return (await this.listFiles(lun)).epochMax
   }
 
   private listFiles(lun: number): Promise<DeltaListing> {
@@ -620,7 +791,7 @@ export class Initiator {
     if (!source || source.readOnly) return
     const { size } = source.image.view(source.partition, source.blockSize)
     const directory = this.context.state.deltaPath(this.record)
-    const epoch = await this.newestEpoch(unit)
+    const epoch = (await this.listFiles(unit.lun)).epoch!
     const fault = await checkDelta(directory, deltaName(unit.lun), epoch, { ...source.image.fingerprint, size })
     if (fault) await this.loseUnit(unit, fault.event, fault.why)
   }
@@ -630,6 +801,13 @@ export class Initiator {
     const directory = this.context.state.deltaPath(this.record)
     const names = await readdir(directory).catch(noneIfMissing)
     return names.filter((name) => name.startsWith(`${deltaName(lun)}-`)).map((name) => join(directory, name))
+  }
+
+  /** What the slots of a delta that is not open take on the disk: its file is sparse. */
+  private async bytesOnDisk(unit: UnitRecord): Promise<number> {
+    const slots = (await this.filesOf(unit)).filter((path) => path.endsWith('.slots'))
+    const sizes = await Promise.all(slots.map(async (path) => (await stat(path)).blocks * STAT_BLOCK_BYTES))
+    return sizes.reduce((sum, size) => sum + size, 0)
   }
 
   private see(): void {
@@ -648,6 +826,16 @@ export class Initiator {
 
   private report(error: unknown): void {
     this.context.log.error(`${this.initiatorName} at ${this.targetName}: ${messageOf(error)}`)
+  }
+
+  private reportUnsaved(error: unknown): false {
+    this.report(new Error(`its logout could not be noted: ${messageOf(error)}`, { cause: error }))
+    return false
+  }
+
+  private reportStuck({ lun }: UnitRecord, error: unknown): void {
+    const what = `the files of LUN ${lun}, whose delta has ended, could not be put into the bin`
+    this.report(new Error(`${what}: ${messageOf(error)}; its next login tries again`, { cause: error }))
   }
 
   private warnNearlyFull(lun: number): void {
@@ -684,7 +872,9 @@ export interface UnitView {
   readonly incarnation: number
   readonly epoch: number
   readonly stored: boolean
-  /** Undefined while the delta is not open. */
+  /** The delta is in use or rests with its files open. */
+  readonly open: boolean
+  /** Stored bytes; those of a delta that has not been opened since the start are what its files take on the disk. */
   readonly bytes: number | undefined
 }
 
@@ -696,9 +886,15 @@ export function deltaName(lun: number): string {
 /** Windows and ESXi align to it; the chunk of a delta is no smaller. */
 const PHYSICAL_BLOCK_SIZE = 4096
 
+/** What `blocks` of stat(2) counts in. */
+const STAT_BLOCK_BYTES = 512
+
+const STALE = 'ERR_ISCSI_DELTA_STALE'
+
 const DELTA_ERRORS: Readonly<Record<string, DeltaEvent>> = {
   ERR_ISCSI_DELTA_FINGERPRINT: 'base-changed',
   ERR_ISCSI_DELTA_OWNER: 'unreadable',
+  [STALE]: 'removed',
   ERR_ISCSI_DELTA_UNREADABLE: 'unreadable',
   ERR_ISCSI_DELTA_VERSION: 'unreadable'
 }

@@ -65,7 +65,8 @@ export class ListeningTime {
     this.timer?.cancel()
     this.timer = undefined
     if (this.startedAt === undefined || this.deadlines.size === 0) return
-    const next = Math.min(...[...this.deadlines.values()].map(({ at }) => at))
+    let next = Infinity
+    for (const { at } of this.deadlines.values()) next = Math.min(next, at)
     const delay = Math.min(Math.max(next - this.now(), 1), SAVE_INTERVAL_MS)
     this.timer = this.clock.setTimer(delay, () => this.tick())
   }

@@ -1,3 +1,4 @@
+import { codeOf } from '../util/errors.js'
 import type { SessionView } from '../iscsi/portal-group.js'
 import type {
   BinnedDelta,
@@ -86,15 +87,24 @@ export class OperatorControl implements Control {
     // No login is let in from here on, or the session that we end would be back before its delta is gone.
     await owners.drain(key)
     try {
-      await this.parts.endSessions((session) =>
-        isFor({ target: key.targetName, initiator: key.initiatorName }, session)
-      )
-      return await owners.discard(key, event)
+      for (let attempt = 1; ; attempt++) {
+        await this.parts.endSessions((session) =>
+          isFor({ target: key.targetName, initiator: key.initiatorName }, session)
+        )
+        try {
+          return await owners.discard(key, event)
+        } catch (error) {
+          // A login that was half done when we drained has a session only now.
+          if (codeOf(error) !== 'ERR_ISCSI_INITIATOR_BUSY' || attempt === DISCARD_ATTEMPTS_MAX) throw error
+        }
+      }
     } finally {
       await owners.undrain(key)
     }
   }
 }
+
+const DISCARD_ATTEMPTS_MAX = 3
 
 function isFor(filter: InitiatorFilter, of: { initiatorName: string; targetName: string | undefined }): boolean {
   if (filter.initiator !== undefined && filter.initiator !== of.initiatorName) return false

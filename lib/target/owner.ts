@@ -20,7 +20,7 @@ export interface Owners {
   /** Throws LoginError to refuse. */
   openNexus(request: NexusRequest, role: InitiatorRole): Promise<Nexus>
   closeNexus(nexus: Nexus, end: SessionEnd): Promise<void>
-  /** From now on until {@link discard} or {@link undrain} this initiator cannot log in. */
+  /** From now on until {@link undrain} this initiator cannot log in. */
   drain(key: InitiatorKey): Promise<void>
   undrain(key: InitiatorKey): Promise<void>
   /** Takes the deltas of an initiator without sessions away. */
@@ -92,9 +92,12 @@ export class LocalOwners implements Owners {
   }
 
   async close(): Promise<void> {
-    await Promise.all([...this.initiators.values()].map((initiator) => initiator.close()))
+    // The images are closed behind this, so everybody has to be done, also when somebody failed.
+    const ends = await Promise.allSettled([...this.initiators.values()].map((initiator) => initiator.close()))
     this.initiators.clear()
     this.absent.clear()
+    const failed = ends.find((end) => end.status === 'rejected')
+    if (failed) throw failed.reason
   }
 
   async idle(): Promise<void> {

@@ -1,6 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { isIP } from 'node:net'
-import { resolve } from 'node:path'
+import { realpath } from 'node:fs/promises'
+import { basename, dirname, join, resolve } from 'node:path'
 import type { AccessRequest, ChapPolicy, Directory, NexusRequest, SessionEnd } from '../iscsi/directory.js'
 import { LoginError } from '../iscsi/errors.js'
 import { DEFAULT_OFFER } from '../iscsi/parameters.js'
@@ -70,6 +71,8 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   private readonly openDelta: OpenDeltaDisk
   private readonly images: Images
   private readonly targets = new Map<string, RunningTarget>()
+  /** Targets that are being removed: nobody gets in any more, and their sessions still have to end. */
+  private readonly leaving = new Map<string, RunningTarget>()
   private readonly roots = new Map<string, StateRoot>()
   private readonly portalGroup: PortalGroupPart
   private opening: Promise<void> | undefined
@@ -107,6 +110,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
 
   /** Opens images and deltas. Called by {@link listen} when it has not been called before. */
   open(): Promise<void> {
+    if (this.closing) return Promise.reject(new TargetError('ERR_ISCSI_CLOSED', 'the server was closed'))
     this.opening ??= this.openAll()
     return this.opening
   }
@@ -114,6 +118,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   /** @returns the addresses that clients can connect to, in the order of the options */
   async listen(): Promise<{ address: string; port: number }[]> {
     await this.open()
+    if (this.closing) throw new TargetError('ERR_ISCSI_CLOSED', 'the server was closed')
     try {
       const addresses = await this.portalGroup.listen()
       for (const root of this.roots.values()) root.startListening()
@@ -126,8 +131,14 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
 
   /** Asks the clients to log out, waits a bounded time, and keeps all deltas. Harmless when called twice. */
   close(): Promise<void> {
-    this.closing ??= this.closeAll()
+    this.closing ??= this.closeOpened()
     return this.closing
+  }
+
+  /** What is being opened must be there before it can be closed; when that fails it closes by itself. */
+  private async closeOpened(): Promise<void> {
+    await this.opening?.catch(() => undefined)
+    await this.closeAll()
   }
 
   /** Resolves when what runs in the background (restores, removals) has ended. */
@@ -138,7 +149,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
 
   /** Adds a target while the server runs. */
   async addTarget(options: TargetOptions): Promise<void> {
-    if (this.targets.has(options.name)) {
+    if (this.targets.has(options.name) || this.leaving.has(options.name)) {
       throw new TargetError('ERR_ISCSI_TARGET_EXISTS', `there is a target ${options.name} already`)
     }
     const root = await this.openRoot(options)
@@ -147,7 +158,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     const owners = new LocalOwners((key) => this.makeInitiator(context, key, root))
     const node = new TargetNode(options, sources, owners, (holders) => this.discardHolders(holders))
     this.targets.set(options.name, { node, root })
-    for (const record of root.records.get(options.name) ?? []) await owners.adopt(new Initiator(context, record))
+    for (const record of root.take(options.name)) await owners.adopt(new Initiator(context, record))
   }
 
   /** Ends the sessions of a target and takes it away; its deltas stay on disk. */
@@ -155,8 +166,14 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     const target = this.targets.get(name)
     if (!target) throw new TargetError('ERR_ISCSI_TARGET_UNKNOWN', `there is no target ${name}`)
     this.targets.delete(name)
-    await this.portalGroup.requestLogout((session) => session.targetName === name, LOGOUT_TIME_MS)
-    await target.node.owners.close()
+    this.leaving.set(name, target)
+    try {
+      await this.portalGroup.requestLogout((session) => session.targetName === name, LOGOUT_TIME_MS)
+      await target.node.owners.close()
+      await target.root.load()
+    } finally {
+      this.leaving.delete(name)
+    }
   }
 
   // --- What the protocol asks ---
@@ -199,7 +216,8 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   }
 
   private async closeNexus(nexus: Nexus, end: SessionEnd): Promise<void> {
-    await this.nodeOf(nexus.targetName)?.closeNexus(nexus, end)
+    const { node } = this.targets.get(nexus.targetName) ?? this.leaving.get(nexus.targetName) ?? {}
+    await node?.closeNexus(nexus, end)
   }
 
   private chapOf(request: AccessRequest): ChapPolicy {
@@ -256,7 +274,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   }
 
   private async openRoot(options: TargetOptions): Promise<StateRoot> {
-    const path = this.statePath(options)
+    const path = await realPlace(this.statePath(options))
     const known = this.roots.get(path)
     if (known) return known
     const root = await StateRoot.open({
@@ -275,6 +293,12 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     if (this.options.stateDirectory !== undefined) return resolve(this.options.stateDirectory)
     const first = units[0]
     if (!first) throw new TargetError('ERR_ISCSI_NO_UNIT', `target ${name} has no --lun`)
+    if (DEVICES.test(first.path)) {
+      throw new TargetError(
+        'ERR_ISCSI_STATE',
+        `${first.path} is a device, and beside it is no place for deltas; name a folder with --state-dir`
+      )
+    }
     return `${resolve(first.path)}.cloudx`
   }
 
@@ -344,6 +368,19 @@ const NO_CHAP: ChapPolicy = {
 
 function makePortalGroup(options: PortalGroupOptions): PortalGroupPart {
   return new PortalGroup(options)
+}
+
+/** What lies there is gone after a restart of the PC, or is no folder at all. */
+const DEVICES = /^(\/dev\/|\\\\[.?]\\)/
+
+/** The path without links as far as it exists: two targets that reach one folder by two ways share it. */
+async function realPlace(path: string): Promise<string> {
+  try {
+    return await realpath(path)
+  } catch {
+    const parent = await realpath(dirname(path)).catch(() => dirname(path))
+    return join(parent, basename(path))
+  }
 }
 
 async function quietly(log: Logger, work: Promise<unknown>): Promise<void> {

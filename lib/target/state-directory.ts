@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { chmod, mkdir, readdir, rmdir } from 'node:fs/promises'
+import { chmod, mkdir, readdir, realpath, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { codeOf, messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
@@ -28,9 +28,9 @@ export class StateDirectory {
 
   /** Makes the directory, or checks the layout of one that exists. Throws TargetError ERR_ISCSI_STATE. */
   static async open(path: string, log: Logger): Promise<StateDirectory> {
-    const directory = new StateDirectory(path, log)
-    await directory.prepare()
-    return directory
+    await new StateDirectory(path, log).prepare()
+    // The UUID of an image hangs on where it lies relative to this, whatever link led here today.
+    return new StateDirectory(await realpath(path), log)
   }
 
   private constructor(
@@ -146,8 +146,11 @@ export class StateDirectory {
   private async prepare(): Promise<void> {
     try {
       await this.makeRoot()
+      // A folder of other people's things that was named by mistake keeps its mode.
+      if (await this.isOurs()) await chmod(this.path, DIRECTORY_MODE)
       for (const name of FOLDERS) await mkdir(join(this.path, name), { recursive: true, mode: DIRECTORY_MODE })
-      await chmod(this.path, DIRECTORY_MODE)
+      for (const name of FOLDERS) await chmod(join(this.path, name), DIRECTORY_MODE)
+      await this.checkFileSystem()
       await this.checkVersion()
     } catch (error) {
       if (codeOf(error) === 'ERR_ISCSI_STATE') throw error
@@ -173,6 +176,18 @@ export class StateDirectory {
       }
       if (codeOf(error) !== 'EEXIST') throw error
     }
+  }
+
+  private async isOurs(): Promise<boolean> {
+    const names = await readdir(this.path)
+    return names.length === 0 || names.includes('state.json')
+  }
+
+  /** What is dropped is renamed, and no rename leaves its file system. */
+  private async checkFileSystem(): Promise<void> {
+    const [deltas, bin] = await Promise.all(['deltas', 'bin'].map((name) => stat(join(this.path, name))))
+    if (deltas!.dev === bin!.dev) return
+    throw new TargetError('ERR_ISCSI_STATE', `deltas and bin of ${this.path} must lie in one file system`)
   }
 
   private async checkVersion(): Promise<void> {

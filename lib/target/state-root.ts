@@ -98,9 +98,18 @@ export class StateRoot {
     await this.lock.release()
   }
 
-  private async load(): Promise<void> {
+  /** The records of a target that begins to run; from then on they are its own. */
+  take(targetName: string): readonly InitiatorRecord[] {
+    const taken = this.records.get(targetName) ?? []
+    this.records.delete(targetName)
+    return taken
+  }
+
+  /** Reads all records, at the start and when a target was taken away. */
+  async load(): Promise<void> {
     const { records, damaged } = await this.directory.initiators()
     this.damaged = new Set(damaged)
+    this.records.clear()
     for (const record of records) {
       const known = this.records.get(record.targetName)
       if (known) known.push(record)

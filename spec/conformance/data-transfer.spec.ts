@@ -167,8 +167,8 @@ describe('RFC 7143 §11.7: Data-In', () => {
     const volume = target.volumes[0]! as unknown as { _tryRead: (...args: number[]) => boolean }
     const tryRead = volume._tryRead.bind(volume)
     volume._tryRead = (buffer, start, length, offset) => {
-      if (offset! >= 6144) throw Object.assign(new Error('a bad spot'), { code: 'EIO' })
-      return tryRead(buffer!, start!, length!, offset!)
+      if (offset >= 6144) throw Object.assign(new Error('a bad spot'), { code: 'EIO' })
+      return tryRead(buffer, start, length, offset)
     }
     const initiator = await login()
     const outcome = await initiator.command(read10(0, 40), { read: 40 * BLOCK })

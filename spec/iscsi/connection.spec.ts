@@ -410,7 +410,12 @@ describe('a mistake of ours', () => {
         throw new AssertionError('as ordered')
       }
     })
-    await begin(initiator, cdb, { flags, edtl: BLOCK, lun: 1, data: flags === 0xa1 ? Buffer.alloc(BLOCK) : Buffer.alloc(0) })
+    await begin(initiator, cdb, {
+      flags,
+      edtl: BLOCK,
+      lun: 1,
+      data: flags === 0xa1 ? Buffer.alloc(BLOCK) : Buffer.alloc(0)
+    })
     await initiator.closed()
     expect(target.failures.splice(0).map(String)).toEqual(['AssertionError: as ordered'])
     expect((await other.command(read10(0, 1), { read: BLOCK })).status).toBe(0)

@@ -140,7 +140,7 @@ describe('RFC 7143 §4.2.5.2, §13.14: unsolicited data', () => {
     ['immediate, in a command that writes nothing', {}, 0xc1, LENGTH, 512],
     ['announced although InitialR2T=Yes', { InitialR2T: 'Yes' }, 0x21, LENGTH, 512]
   ])('%s, fails the command and changes nothing', async (_title, keys, flags, edtl, length) => {
-    const initiator = await start({}, keys as unknown as Record<string, string>)
+    const initiator = await start({}, keys)
     const tag = await begin(initiator, write10(0, 16), { flags, edtl, data: Buffer.alloc(length, 9) })
     expect((await initiator.finish(tag, LUN_0)).senseText).toBe('0b/0c/0c')
     // What still comes of it is dropped.
@@ -190,7 +190,7 @@ describe('data that never comes', () => {
     ['that an R2T asked for', 0xa1, { InitialR2T: 'Yes', ImmediateData: 'No' }],
     ['that was announced', 0x21, {}]
   ])('%s fails the task after its time, not before, and frees it', async (_title, flags, keys) => {
-    const initiator = await start({}, keys as unknown as Record<string, string>)
+    const initiator = await start({}, keys)
     const begun = performance.now()
     const tags = []
     for (let index = 0; index < 64; index++) tags.push(await begin(initiator, write10(0, 16), { flags, edtl: LENGTH }))

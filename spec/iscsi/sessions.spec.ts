@@ -138,7 +138,11 @@ describe('RFC 7143 §6.3.5: session reinstatement', () => {
     const scan = await ScriptedInitiator.connect(target.port)
     await scan.close()
     const half = await ScriptedInitiator.connect(target.port)
-    const rest = half.tryLogin({ targetName: TARGET_NAME, preset: OPEN_ISCSI, chap: { name: 'me', secret: 'the wrong secret' } })
+    const rest = half.tryLogin({
+      targetName: TARGET_NAME,
+      preset: OPEN_ISCSI,
+      chap: { name: 'me', secret: 'the wrong secret' }
+    })
     expect((await rest).status).toBe(0x0201)
     expect((await first.command(TEST_UNIT_READY)).status).toBe(0)
     expect(target.ends).toEqual([])

@@ -1,6 +1,6 @@
 import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { once } from 'node:events'
-import { describe } from '@jest/globals'
+import { afterEach, describe } from '@jest/globals'
 
 export interface Outcome {
   readonly code: number | null
@@ -61,6 +61,12 @@ export function describeWhen(possible: boolean, reason: string, title: string, b
   else describe.skip(`${title} (${reason})`, body)
 }
 
+const alive = new Set<ChildProcessWithoutNullStreams>()
+// A spec that failed half-way has left them, and the runner would wait for them for ever.
+afterEach(() => {
+  for (const child of alive) child.kill('SIGKILL')
+})
+
 /** QEMU's own initiator in an interactive qemu-io: one session for as long as it lives. */
 export class QemuIo {
   private readonly child: ChildProcessWithoutNullStreams
@@ -82,6 +88,7 @@ export class QemuIo {
     const secret = options.chap ? ['--object', `secret,id=chap,data=${options.chap.secret}`] : []
     const mode = options.readOnly ? ['-r'] : []
     this.child = spawn('qemu-io', [...secret, ...mode, '--image-opts', image])
+    alive.add(this.child)
     // A command that is sent to a program that has ended fails by its answer.
     this.child.stdin.on('error', () => {})
     const take = (chunk: Buffer) => {
@@ -90,7 +97,10 @@ export class QemuIo {
     }
     this.child.stdout.on('data', take)
     this.child.stderr.on('data', take)
-    this.child.on('close', () => this.waiting?.())
+    this.child.on('close', () => {
+      alive.delete(this.child)
+      this.waiting?.()
+    })
   }
 
   static async open(options: QemuIoOptions): Promise<QemuIo> {

@@ -17,7 +17,7 @@ describe('LocalOwners', () => {
       await bench.settled()
     }
     const views = await bench.server!.control.initiators()
-    const closed = views.filter(({ units }) => units[0]!.bytes === undefined).map(({ initiatorName }) => initiatorName)
+    const closed = views.filter(({ units }) => !units[0]!.open).map(({ initiatorName }) => initiatorName)
     expect(closed).toEqual(names.slice(0, 3))
     for (const [index, initiatorName] of names.entries()) {
       expect(await bench.read(await bench.login({ initiatorName, isid: `40000137${1000 + index}` }), 0)).toBe(index + 1)

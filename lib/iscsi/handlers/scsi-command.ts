@@ -6,7 +6,7 @@ import { FLAG_IMMEDIATE, Opcode } from '../../pdu/opcodes.js'
 import { lunNumber } from '../../scsi/lun.js'
 import { INVALID_OPCODE, UNEXPECTED_UNSOLICITED_DATA } from '../../scsi/sense.js'
 import { Status } from '../../scsi/status.js'
-import { CDB_LENGTH, TaskState } from '../../scsi/task.js'
+import { TaskState } from '../../scsi/task.js'
 import type { Connection } from '../connection.js'
 import { takeImmediate } from '../data-out.js'
 import type { PduHandler, PduInPlace } from '../full-feature.js'
@@ -63,15 +63,20 @@ function fill(task: IscsiTask, session: Session, ring: Buffer, bhs: number): voi
   task.expectedLength = view.expectedDataTransferLength
   task.reads = (flags & FLAG_READ) !== 0
   task.writes = (flags & FLAG_WRITE) !== 0
-  ring.copy(task.lun, 0, bhs + LUN_OFFSET, bhs + LUN_OFFSET + 8)
+  copyTo(task.lun, ring, bhs + LUN_OFFSET)
   const { scsi } = task
-  ring.copy(scsi.cdb, 0, bhs + CDB_OFFSET, bhs + CDB_OFFSET + CDB_LENGTH)
+  copyTo(scsi.cdb, ring, bhs + CDB_OFFSET)
   scsi.nexus = session.nexus!
   scsi.lun = lunNumber(ring, bhs + LUN_OFFSET)
   scsi.attribute = flags & ATTRIBUTE_MASK
   scsi.status = Status.Good
   scsi.expectedDataIn = task.reads ? task.expectedLength : 0
   scsi.expectedDataOut = task.writes ? task.expectedLength : 0
+}
+
+/** Buffer.copy makes a view of its source first, which costs ten times as much as these few bytes. */
+function copyTo(to: Buffer, from: Buffer, start: number): void {
+  for (let index = 0; index < to.length; index++) to[index] = from[start + index]!
 }
 
 /** RFC 7143 §4.2.5.2, §13.10, §13.11, §13.14: may this much data come with the command, and may more come unasked? */

@@ -58,11 +58,6 @@ function writeSame(
   lengthByte: number,
   usage: readonly number[]
 ): Command {
-  /** 0 blocks mean all to the end (WSNZ=0). */
-  function blocksOf(task: Task, unit: LogicalUnit): number {
-    const { lba, blocks } = rangeOf(task.cdb)
-    return blocks === 0 ? unit.blockCount - lba : blocks
-  }
   return defineCommand(
     {
       opcode,
@@ -74,16 +69,19 @@ function writeSame(
       execute(task: Task, unit: LogicalUnit) {
         const { lba, blocks, flags } = rangeOf(task.cdb)
         if ((flags & FLAG_UNMAP) !== 0 && !unit.thin) return invalidCdbField(task, 1, UNMAP_BIT)
-        if (!unit.covers(lba, Math.max(blocks, 1))) return task.check(LBA_OUT_OF_RANGE)
-        if (blocksOf(task, unit) > maxWriteSameBlocks(unit)) return invalidCdbField(task, lengthByte, 7)
-        if ((flags & noDataFlag) !== 0) return fill(task, unit, lba, blocksOf(task, unit))
+        // WSNZ=1: 0 blocks would mean all to the end, which is more than the maximum on most disks anyway.
+        if (blocks === 0) return invalidCdbField(task, lengthByte, 7)
+        if (!unit.covers(lba, blocks)) return task.check(LBA_OUT_OF_RANGE)
+        if (blocks > maxWriteSameBlocks(unit)) return invalidCdbField(task, lengthByte, 7)
+        if ((flags & noDataFlag) !== 0) return fill(task, unit, lba, blocks)
         // Half a block or two are a mistake of the client's, and no block must be made of it.
         if (task.expectedDataOut !== unit.blockSize) return task.check(INVALID_FIELD_IN_INFORMATION_UNIT)
         task.gather(unit.blockSize)
       },
       finish(task, unit) {
         if (task.received < unit.blockSize) return task.check(INVALID_FIELD_IN_INFORMATION_UNIT)
-        fill(task, unit, rangeOf(task.cdb).lba, blocksOf(task, unit))
+        const { lba, blocks } = rangeOf(task.cdb)
+        fill(task, unit, lba, blocks)
       }
     },
     cdb

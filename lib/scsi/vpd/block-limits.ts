@@ -11,7 +11,6 @@ import type { VpdPage } from './page.js'
 
 /** SBC-3 §6.6.4, without the header. */
 const layout = defineLayout(0x3c, {
-  /** WSNZ=0: a WRITE SAME of 0 blocks means all to the end. */
   flags: u8,
   maxCompareAndWrite: u8,
   optimalTransferGranularity: u16,
@@ -26,6 +25,8 @@ const layout = defineLayout(0x3c, {
   reserved: bytes(20)
 })
 
+/** WSNZ: a WRITE SAME of 0 blocks, all to the end, is refused. */
+const WRITE_SAME_NON_ZERO = 0x01
 /** UGAVALID: the alignment means something; it is 0. */
 const ALIGNMENT_VALID = 0x80000000
 
@@ -33,6 +34,7 @@ export const blockLimits: VpdPage = {
   code: 0xb0,
   build: (unit) =>
     layout.make({
+      flags: WRITE_SAME_NON_ZERO,
       maxCompareAndWrite: maxCompareAndWriteBlocks(unit),
       optimalTransferGranularity: unit.physicalBlockSize / unit.blockSize,
       maxTransfer: maxTransferBlocks(unit),

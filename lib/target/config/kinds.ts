@@ -42,10 +42,16 @@ export const path: Kind<string> = {
   parse: (value) => (value.length > 0 && !value.includes('\0') ? value : undefined)
 }
 
+/** A century: a point in time that is this far away is an exact number still. */
+const DURATION_MS_MAX = 36_500 * 86_400_000
+
 export const duration: Kind<number> = {
-  expects: 'a duration such as 96h, 30m, 45s or 0',
+  expects: 'a duration such as 96h, 30m, 45s or 0, at most 36500d',
   placeholder: 'TIME',
-  parse: parseDuration
+  parse(value) {
+    const ms = parseDuration(value)
+    return ms !== undefined && ms <= DURATION_MS_MAX ? ms : undefined
+  }
 }
 
 /** The part of an initiator or target name that people type is checked whole (RFC 7143 §4.2.7). */
@@ -74,7 +80,11 @@ export const allowed: Kind<string> = {
 export const advertised: Kind<string> = {
   expects: 'a host name or address, with a port if it differs: 192.168.1.5, [2001:db8::5]:3261 or nas.example.org',
   placeholder: 'HOST[:PORT]',
-  parse: (value) => (/^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(:\d{1,5})?$/i.test(value) || isIPv6(value) ? value : undefined)
+  parse(value) {
+    const [named, , port] = /^(\[[0-9a-f:.]+\]|[a-z0-9._-]+)(?::(\d{1,5}))?$/i.exec(value) ?? []
+    if (named === undefined) return isIPv6(value) ? value : undefined
+    return port === undefined || inRange(Number(port), 1, 65535) ? value : undefined
+  }
 }
 
 export const host: Kind<string> = {

@@ -35,13 +35,15 @@ describe.each([10, 16] as const)('WRITE SAME(%d)', (form) => {
     expect(volume.bytes.equals(model)).toBe(true)
   })
 
-  it('writes to the end for 0 blocks', async () => {
+  it('refuses 0 blocks and writes nothing, because WSNZ is 1', async () => {
     const volume = filled()
-    await host.execute(makeNexus([makeUnit({ volume })]), cdbOf(form, 1000, 0), { dataOut: block })
-    expect(volume.bytes.subarray(999 * 512, 1000 * 512).every((byte) => byte === 0xaa)).toBe(true)
-    for (let lba = 1000; lba < 1024; lba++) {
-      expect(volume.bytes.subarray(lba * 512, (lba + 1) * 512).equals(block)).toBe(true)
-    }
+    const cdb = cdbOf(form, 1000, 0)
+    const result = await host.execute(makeNexus([makeUnit({ volume })]), cdb, { dataOut: block })
+    expect([result.sense, fieldPointer(result.senseBytes)]).toEqual([
+      Sense.InvalidCdbField,
+      `cdb byte ${form === 10 ? 7 : 10} bit 7`
+    ])
+    expect(volume.bytes.every((byte) => byte === 0xaa)).toBe(true)
   })
 
   it.each([
@@ -86,10 +88,10 @@ describe.each([10, 16] as const)('WRITE SAME(%d)', (form) => {
   })
 
   it.each([
-    [1024, 0],
+    [1024, 1],
     [1024, 1],
     [1023, 2],
-    [0xffffffff, 0],
+    [0xffffffff, 1],
     [0xffffffff, 1]
   ])('refuses LBA %d and %d blocks', async (lba, blocks) => {
     const result = await host.execute(makeNexus([makeUnit()]), cdbOf(form, lba, blocks), { dataOut: block })
@@ -123,7 +125,7 @@ describe('WRITE SAME(16)', () => {
   })
 
   it.each([
-    [2n ** 64n - 1n, 0],
+    [2n ** 64n - 1n, 1],
     [2n ** 64n - 1n, 1],
     [0, 0xffffffff]
   ])('refuses LBA %d and %d blocks', async (lba, blocks) => {
@@ -132,9 +134,8 @@ describe('WRITE SAME(16)', () => {
   })
 
   it.each([
-    [0, 0],
     [0, 262145],
-    [2 ** 40 - 262145, 0]
+    [2 ** 40 - 262145, 262145]
   ])('refuses more than the maximum: LBA %d, %d blocks', async (lba, blocks) => {
     const unit = makeUnit()
     Object.defineProperty(unit, 'blockCount', { value: 2 ** 40 })
@@ -146,7 +147,7 @@ describe('WRITE SAME(16)', () => {
     const volume = filled(new FakeVolume(64 * 4096))
     const nexus = makeNexus([makeUnit({ volume, blockSize: 4096 })])
     const block = new Random(6).bytes(Buffer.alloc(4096))
-    expect((await host.execute(nexus, cdbOf(16, 60, 0), { dataOut: block })).status).toBe(0)
+    expect((await host.execute(nexus, cdbOf(16, 60, 4), { dataOut: block })).status).toBe(0)
     expect(volume.bytes.subarray(60 * 4096).equals(Buffer.concat([block, block, block, block]))).toBe(true)
     expect(volume.bytes[60 * 4096 - 1]).toBe(0xaa)
   })
