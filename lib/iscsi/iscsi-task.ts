@@ -70,7 +70,15 @@ export class IscsiTask implements TaskOwner {
   reset(): void {
     this.immediate = this.reads = this.writes = this.unsolicited = false
     this.queued = this.open = this.answered = this.starved = false
-    this.sent = this.filledTo = this.dataSn = this.wanted = this.arrived = this.expectedDataSn = this.solicitedTo = this.r2tSn = 0
+    this.sent =
+      this.filledTo =
+      this.dataSn =
+      this.wanted =
+      this.arrived =
+      this.expectedDataSn =
+      this.solicitedTo =
+      this.r2tSn =
+        0
     this.expectedLength = this.earlyLength = this.failedCommits = 0
     this.r2ts.length = 0
     this.early = undefined

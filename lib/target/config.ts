@@ -96,6 +96,7 @@ class ConfigurationReader {
 
   async read(): Promise<Configuration> {
     const server = await this.server()
+    this.warnOfUnusedSecrets(server.targets)
     return { server, log: this.log(), warnings: this.warnings }
   }
 
@@ -119,6 +120,18 @@ class ConfigurationReader {
       chunkBytes: this.preset(layers, 'chunk-size'),
       multipath: this.preset(layers, 'multipath'),
       targets: await this.targets()
+    }
+  }
+
+  /** Whoever sets a secret believes that it is asked for. */
+  private warnOfUnusedSecrets(targets: readonly TargetOptions[]): void {
+    const uses = [
+      ['CLOUDX_CHAP_SECRET', 'chap-user', targets.some(({ access }) => access.chap)],
+      ['CLOUDX_CHAP_MUTUAL_SECRET', 'chap-mutual-user', targets.some(({ access }) => access.mutual)]
+    ] as const
+    for (const [variable, key, used] of uses) {
+      if (used || this.sources.environment[variable] === undefined) continue
+      this.warnings.push(`${variable} is set but has no effect without ${key}; nobody is asked for this secret.`)
     }
   }
 

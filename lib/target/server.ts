@@ -1,4 +1,5 @@
 import { EventEmitter } from 'node:events'
+import { statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { realpath } from 'node:fs/promises'
 import { basename, dirname, join, resolve } from 'node:path'
@@ -293,7 +294,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     if (this.options.stateDirectory !== undefined) return resolve(this.options.stateDirectory)
     const first = units[0]
     if (!first) throw new TargetError('ERR_ISCSI_NO_UNIT', `target ${name} has no --lun`)
-    if (DEVICES.test(first.path)) {
+    if (isDevice(first.path)) {
       throw new TargetError(
         'ERR_ISCSI_STATE',
         `${first.path} is a device, and beside it is no place for deltas; name a folder with --state-dir`
@@ -370,8 +371,14 @@ function makePortalGroup(options: PortalGroupOptions): PortalGroupPart {
   return new PortalGroup(options)
 }
 
-/** What lies there is gone after a restart of the PC, or is no folder at all. */
+/** Paths that name a device by their look. What lies beside it is gone after a restart of the PC, or is no folder. */
 const DEVICES = /^(\/dev\/|\\\\[.?]\\)/
+
+function isDevice(path: string): boolean {
+  const found = statSync(path, { throwIfNoEntry: false })
+  // A file system can lie below /dev too: /dev/shm.
+  return found ? !found.isFile() && !found.isDirectory() : DEVICES.test(path)
+}
 
 /** The path without links as far as it exists: two targets that reach one folder by two ways share it. */
 async function realPlace(path: string): Promise<string> {

@@ -61,18 +61,14 @@ describeWith(['qemu-img', 'qemu-io'], 'an author', () => {
     expect(await sha256(image)).toBe(await sha256(source))
   })
 
-  it('has its discards and zeroes in the image too', async () => {
+  it('has its zeroes in the image too', async () => {
     await start('--author', OWNER)
     const disk = await open(OWNER)
-    expect(await disk.command('discard 1M 4M')).toMatch(/discard 4194304\/4194304/)
-    await disk.command('write -z 8M 64k')
+    expect(await disk.command('write -z 8M 64k')).toMatch(/wrote 65536\/65536/)
     expect(await disk.command('flush')).not.toMatch(/failed/)
     await disk.quit()
     expect(await server!.stop()).toBe(0)
-    const expected = Buffer.alloc(LENGTH, 0x11).fill(0, MIB, 5 * MIB).fill(0, 8 * MIB, 8 * MIB + 65536)
-    expect(readFileSync(image).equals(expected)).toBe(true)
-    // Discarded space of a file is given back.
-    expect(statSync(image).blocks * 512).toBeLessThanOrEqual(LENGTH - 4 * MIB)
+    expect(readFileSync(image).equals(Buffer.alloc(LENGTH, 0x11).fill(0, 8 * MIB, 8 * MIB + 65536))).toBe(true)
   })
 
   it('has the image to itself: others are refused meanwhile and see its work afterwards', async () => {

@@ -10,8 +10,9 @@ jest.setTimeout(120_000)
 const TARGET = 'iqn.2026-01.org.example:disk'
 const INITIATOR = 'iqn.2026-01.org.example:pc'
 const MIB = 1024 * 1024
-const DISK_LENGTH = 64 * MIB
-const FAT_LENGTH = 16 * MIB
+const DISK_LENGTH = 24 * MIB
+const FAT_LENGTH = 8 * MIB
+const FAT_SECTORS = FAT_LENGTH / 512
 /** Where the wanted partition begins on the disk that holds it, and on the disk that a client sees. */
 const SOURCE_OFFSET = 9 * MIB
 const SHOWN_OFFSET = MIB
@@ -29,37 +30,37 @@ interface Table {
 
 const GUID = '6B5D2C1E-0F3A-4E57-9C11-4D2A7B90E001'
 
-/** The start of a partition in sectors, and FAT's 32,768 of them. */
 const TABLES: readonly Table[] = [
   {
     name: 'a GUID partition table',
     program: 'sgdisk',
     make: async (image) => {
-      const second = [`-n2:${SOURCE_OFFSET / 512}:+32767s`, '-t2:0700', '-c2:shared', `-u2:${GUID}`]
-      await succeed('sgdisk', ['-n1:2048:+8191s', '-t1:ef00', ...second, '-n3:0:0', '-t3:8300', image])
+      const first = SOURCE_OFFSET / 512
+      const second = [`-n2:${first}:${first + FAT_SECTORS - 1}`, '-t2:0700', '-c2:shared', `-u2:${GUID}`]
+      await succeed('sgdisk', ['-n1:2048:10239', '-t1:ef00', ...second, '-n3:0:0', '-t3:8300', image])
     },
     partition: 2,
-    shown: new RegExp(`start= +2048, size= +32768, type=EBD0A0A2-[-0-9A-F]+, uuid=${GUID}, name="shared"`)
+    shown: new RegExp(`start= +2048, size= +16384, type=EBD0A0A2-[-0-9A-F]+, uuid=${GUID}, name="shared"`)
   },
   {
     name: 'an MBR, as a primary partition',
     program: 'sfdisk',
     make: async (image) => {
-      const lines = ['2048,8192,83', `${SOURCE_OFFSET / 512},32768,c,*`, ',,83']
+      const lines = ['2048,8192,83', `${SOURCE_OFFSET / 512},${FAT_SECTORS},c,*`, ',,83']
       await succeed('sh', ['-c', `printf '%s\\n' 'label: dos' '${lines.join("' '")}' | sfdisk -q '${image}'`])
     },
     partition: 2,
-    shown: /start= +2048, size= +32768, type=c, bootable/
+    shown: /start= +2048, size= +16384, type=c, bootable/
   },
   {
     name: 'an MBR, as a logical partition',
     program: 'sfdisk',
     make: async (image) => {
-      const lines = ['2048,8192,83', '14336,,f', `${SOURCE_OFFSET / 512},32768,c`]
+      const lines = ['2048,8192,83', '14336,,f', `${SOURCE_OFFSET / 512},${FAT_SECTORS},c`]
       await succeed('sh', ['-c', `printf '%s\\n' 'label: dos' '${lines.join("' '")}' | sfdisk -q '${image}'`])
     },
     partition: 5,
-    shown: /start= +2048, size= +32768, type=c$/
+    shown: /start= +2048, size= +16384, type=c$/
   }
 ]
 
@@ -85,7 +86,7 @@ async function copyOut(name: string): Promise<string> {
 /** A disk full of noise, its table, and in the wanted partition FAT with one file. */
 async function makeDisk(table: Table): Promise<{ image: string; file: string; fat: string }> {
   const image = join(work.path, 'disk.img')
-  writeFileSync(image, new Random(20260103).bytes(Buffer.alloc(DISK_LENGTH)))
+  writeFileSync(image, Buffer.alloc(DISK_LENGTH, new Random(20260103).bytes(Buffer.alloc(MIB - 512))))
   const zeroes = openSync(image, 'r+')
   writeSync(zeroes, Buffer.alloc(MIB), 0, MIB, 0)
   writeSync(zeroes, Buffer.alloc(MIB), 0, MIB, DISK_LENGTH - MIB)
@@ -163,7 +164,9 @@ for (const table of TABLES) {
       const disk = await open()
       await disk.write(0xaa, SHOWN_OFFSET + MIB, MIB)
       await disk.write(0xbb, SHOWN_OFFSET + FAT_LENGTH - 512, 512)
-      const outside = [`0 512`, `${SHOWN_OFFSET - 512} 512`, `${SHOWN_OFFSET - 512} 1k`, `${SHOWN_OFFSET + FAT_LENGTH - 512} 1k`]
+      const outside = ['0 512', `${SHOWN_OFFSET - 512} 512`, `${SHOWN_OFFSET - 512} 1k`]
+      // The disk of an MBR partition ends with it; behind that of a GPT comes the second table.
+      if (table.program === 'sgdisk') outside.push(`${SHOWN_OFFSET + FAT_LENGTH - 512} 1k`)
       for (const range of outside) {
         // DATA PROTECT, 07/27/00, is EACCES to QEMU.
         expect(await disk.command(`write -P 0xcc ${range}`)).toMatch(/write failed: Permission denied/)
@@ -187,7 +190,7 @@ describeWith(['sgdisk', 'qemu-img', 'fdisk'], 'a partition of a GPT disk as a 4K
     const copy = await copyOut('copy.img')
     const listed = await succeed('fdisk', ['-b', '4096', '-l', '-o', 'Start,Sectors', copy])
     expect(listed).toMatch(/Disklabel type: gpt/)
-    expect(listed.trim().split('\n').at(-1)).toMatch(/^\s*256\s+4096\s*$/)
+    expect(listed.trim().split('\n').at(-1)).toMatch(/^\s*256\s+2048\s*$/)
     expect(bytesOf(copy, SHOWN_OFFSET, FAT_LENGTH).equals(readFileSync(fat))).toBe(true)
   })
 })

@@ -26,7 +26,7 @@ function session(cmdSn: number): Session {
 
 /** Takes in the next command as a connection does. */
 function receive(one: Session): IscsiTask {
-  expect(one.place(one.expCmdSn)).toBe('next')
+  if (one.place(one.expCmdSn) !== 'next') throw new Error('the window is closed')
   one.advance()
   return one.takeTask(false)!
 }
@@ -71,10 +71,10 @@ describe('RFC 7143 §4.2.2.1: the window of a session', () => {
       } else if (open.length > 0) {
         one.giveTask(open.splice(random.int(open.length), 1)[0]!)
       }
-      expect(open.every((task) => task !== undefined)).toBe(true)
-      expect(open.length).toBeLessThanOrEqual(COMMAND_WINDOW)
-      expect(one.tasksInUse).toBe(open.length)
-      expect(serialDistance(last, one.maxCmdSn)).toBeGreaterThanOrEqual(0)
+      const fell = serialDistance(last, one.maxCmdSn) < 0
+      const right =
+        !fell && open.length <= COMMAND_WINDOW && one.tasksInUse === open.length && !open.includes(undefined!)
+      if (!right) throw new Error(`step ${step}: ${open.length} open, MaxCmdSN ${last} to ${one.maxCmdSn}`)
       last = one.maxCmdSn
     }
   })

@@ -79,7 +79,7 @@ function unit(payload: Buffer): Buffer {
 }
 
 describe.each([true, false])('a socket with positioned reads: %s', (positionedReads) => {
-  it.each([1, 2, 3].map((seed) => seedOf(seed)))(
+  it.each([1, 2].map((seed) => seedOf(seed)))(
     'gives every byte in order however often its consumer stops (seed %i)',
     async (seed) => {
       const random = new Random(seed)
@@ -90,7 +90,7 @@ describe.each([true, false])('a socket with positioned reads: %s', (positionedRe
       })
       const client = await pair(consumer, positionedReads)
       const sent: Buffer[] = []
-      for (let index = 0; index < 3000; index++) {
+      for (let index = 0; index < 1500; index++) {
         const length = random.chance(0.02) ? random.int(100_000) : random.int(300)
         sent.push(random.bytes(Buffer.alloc(length)))
       }

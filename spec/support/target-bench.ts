@@ -5,7 +5,7 @@ import type { NexusRequest, SessionEnd } from '../../lib/iscsi/directory.js'
 import type { PortalGroupOptions, SessionView } from '../../lib/iscsi/portal-group.js'
 import type { Nexus } from '../../lib/scsi/nexus.js'
 import type { ServerOptions, TargetOptions, UnitOptions } from '../../lib/target/options.js'
-import { IscsiServer, type PortalGroupPart } from '../../lib/target/server.js'
+import { IscsiServer, type PortalGroupPart, type ServerParts } from '../../lib/target/server.js'
 import { readVolume, writeVolume } from '../../lib/volume/promises.js'
 import { FakeClock } from './fake-clock.js'
 import { LogRecorder } from './log-recorder.js'
@@ -86,12 +86,13 @@ export class TargetBench {
   }
 
   /** Starts a server over the same files; one that runs is closed first. */
-  async start(changes: Partial<ServerOptions> = {}): Promise<IscsiServer> {
+  async start(changes: Partial<ServerOptions> = {}, parts: Partial<ServerParts> = {}): Promise<IscsiServer> {
     await this.stop()
     this.changes = { ...this.changes, ...changes }
     this.server = new IscsiServer(this.options(), {
       log: this.log,
       clock: this.clock,
+      ...parts,
       makePortalGroup: (options) => (this.group = new FakePortalGroup(options))
     })
     await this.server.listen()

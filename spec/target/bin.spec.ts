@@ -1,8 +1,8 @@
-import { mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { Bin, LOST_RETENTION_MS, type BinSource } from '../../lib/target/bin.js'
+import { Bin, LOST_RETENTION_MS, MAX_ENTRIES_OF_ONE, type BinSource } from '../../lib/target/bin.js'
 import { ListeningTime } from '../../lib/target/listening-time.js'
 import { FakeClock } from '../support/fake-clock.js'
 import { LogRecorder } from '../support/log-recorder.js'
@@ -100,6 +100,41 @@ describe('Bin', () => {
     await again.idle()
     expect(again.list()).toEqual([])
     expect(await readdir(path)).toEqual([])
+  })
+
+  it('is not flooded by a client that logs out again and again, and keeps what was lost', async () => {
+    const bin = make()
+    await put(bin, { epoch: 1, reason: 'unreadable' })
+    await put(bin, { initiatorName: 'iqn.1991-05.com.microsoft:other' })
+    for (let epoch = 2; epoch < 2 + 3 * MAX_ENTRIES_OF_ONE; epoch++) await put(bin, { epoch })
+    await bin.idle()
+    const own = bin.list().filter(({ initiatorName }) => initiatorName.endsWith(':pc'))
+    expect(own).toHaveLength(MAX_ENTRIES_OF_ONE)
+    expect(own[0]).toMatchObject({ epoch: 1, reason: 'unreadable' })
+    expect(own.at(-1)).toMatchObject({ epoch: 1 + 3 * MAX_ENTRIES_OF_ONE })
+    expect(bin.list()).toHaveLength(MAX_ENTRIES_OF_ONE + 1)
+    expect(await readdir(path)).toHaveLength(MAX_ENTRIES_OF_ONE + 1)
+  })
+
+  it('labels a delta before its files come, so that a crash in between removes nothing', async () => {
+    const bin = make()
+    const place = await bin.prepare(source({ reason: 'base-changed' }))
+    await writeFile(join(place.path, 'lun-0-1.slots'), 'data')
+    const again = make()
+    await again.load()
+    await again.idle()
+    expect(again.list()).toMatchObject([{ reason: 'base-changed' }])
+    expect((await readdir(place.path)).sort()).toEqual(['entry.json', 'lun-0-1.slots'])
+  })
+
+  it('takes a delta although its label cannot be written', async () => {
+    const bin = make()
+    const place = await bin.prepare(source())
+    await rm(join(place.path, 'entry.json'))
+    await mkdir(join(place.path, 'entry.json.new'))
+    bin.settle(await bin.prepare(source()))
+    expect(bin.list()).toHaveLength(1)
+    expect(log.with('warn:', 'cannot label')).toHaveLength(1)
   })
 
   it('gives the oldest entry away when space is short', async () => {

@@ -406,8 +406,11 @@ describe('secrets', () => {
   })
 
   it('are not asked for without a user', async () => {
-    const { server } = await read({ lun: 'a.img' }, undefined, { CLOUDX_CHAP_SECRET: SECRET })
+    const { server, warnings } = await read({ lun: 'a.img' }, undefined, { CLOUDX_CHAP_SECRET: SECRET })
     expect(server.targets[0]!.access.chap).toBeUndefined()
+    // Whoever set it thinks that the target asks for it.
+    expect(warnings).toEqual([expect.stringMatching(/^CLOUDX_CHAP_SECRET .*chap-user/)])
+    expect(warnings[0]).not.toContain(SECRET)
   })
 
   it('warn when other users can read the file', async () => {

@@ -1,7 +1,9 @@
+import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import type { ServerOptions } from '../../lib/target/options.js'
+import { IscsiServer } from '../../lib/target/server.js'
 import { ALICE, BASE_BYTE, BOB, HOUR_MS, LOGOUT, SILENCE, TARGET, TargetBench } from '../support/target-bench.js'
 
 let bench: TargetBench
@@ -123,6 +125,73 @@ describe('IscsiServer', () => {
     expect(bench.directoryService.hasTarget(OTHER)).toBe(false)
     await bench.server!.addTarget(bench.target({ name: OTHER }))
     expect(await bench.read(await bench.login({ targetName: OTHER }), 0)).toBe(0xaa)
+  })
+
+  it('knows the deltas of a target that was removed and added again: identity, CHAP user, grace time', async () => {
+    await started()
+    await bench.server!.addTarget(bench.target({ name: OTHER }))
+    const at = { targetName: OTHER, chapName: 'alice' }
+    await bench.visit(0xaa, SILENCE, at)
+    await bench.server!.control.restore({ target: OTHER })
+    const nexus = await bench.login(at)
+    const { serial } = nexus.units.get(0)!.unit.identity
+    await bench.write(nexus, 0, 0xab)
+    await bench.server!.removeTarget(OTHER)
+    await bench.server!.addTarget(bench.target({ name: OTHER }))
+    expect(await bench.server!.control.initiators()).toMatchObject([{ targetName: OTHER, graceLeftMs: 96 * HOUR_MS }])
+    await expect(bench.login({ ...at, chapName: 'mallory' })).rejects.toMatchObject({ status: 0x0202 })
+    const again = await bench.login(at)
+    expect(await bench.read(again, 0)).toBe(0xab)
+    expect(again.units.get(0)!.unit.identity.serial).toBe(serial)
+    await bench.end(again, SILENCE)
+    await bench.server!.removeTarget(OTHER)
+    await bench.start({ targets: [bench.target(), bench.target({ name: OTHER })] })
+    expect(await bench.read(await bench.login(at), 0)).toBe(0xab)
+  })
+
+  it('lets go of an image for its author when the target of another client is removed', async () => {
+    bench = await TargetBench.make({}, { authors: [BOB] })
+    await bench.start({ targets: [bench.target(), bench.target({ name: OTHER })] })
+    await bench.login({ targetName: OTHER })
+    await bench.server!.removeTarget(OTHER)
+    await bench.login({ initiatorName: BOB })
+  })
+
+  it.each(['/dev/sdz', '/dev/disk/by-id/x', '\\\\.\\PhysicalDrive7'])(
+    'wants to be told where the deltas over %s go',
+    async (path) => {
+      bench = await TargetBench.make()
+      const targets = [bench.target({ units: [bench.unit({ path })] })]
+      await expect(bench.start({ targets })).rejects.toThrow(/--state-dir/)
+      bench.server = undefined
+    }
+  )
+
+  const memory = '/dev/shm'
+  const onLinux = existsSync(memory) ? it : it.skip
+  onLinux('puts deltas beside an image in a folder below /dev, which is no device', async () => {
+    const folder = mkdtempSync(join(memory, 'cloudx-'))
+    try {
+      const path = join(folder, 'share.img')
+      writeFileSync(path, Buffer.alloc(1024 * 1024))
+      bench = await TargetBench.make()
+      await bench.start({ targets: [bench.target({ units: [bench.unit({ path })] })] })
+      expect(existsSync(`${path}.cloudx`)).toBe(true)
+      await bench.stop()
+    } finally {
+      rmSync(folder, { recursive: true, force: true })
+    }
+  })
+
+  it('opens nothing any more when it is closed while it opens', async () => {
+    await started()
+    await bench.stop()
+    const parts = { log: bench.log, clock: bench.clock }
+    const server = new IscsiServer(bench.options(), parts)
+    const listening = server.listen()
+    await server.close()
+    await expect(listening).rejects.toMatchObject({ code: 'ERR_ISCSI_CLOSED' })
+    await bench.start()
   })
 
   it('may be closed twice, and before it was opened', async () => {

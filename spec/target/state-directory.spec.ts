@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rename, rm, stat, writeFile } from 'node:fs/promises'
+import { chmod, mkdir, mkdtemp, readdir, realpath, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
@@ -31,6 +31,27 @@ describe('StateDirectory', () => {
     await mkdir(path, { mode: 0o755 })
     await StateDirectory.open(path, log)
     expect((await stat(path)).mode & 0o777).toBe(0o700)
+  })
+
+  it("leaves the mode of a folder of other people's things, and keeps its own folders closed", async () => {
+    const path = join(root, 'common')
+    await mkdir(path, { mode: 0o755 })
+    await writeFile(join(path, 'share.img'), '')
+    await StateDirectory.open(path, log)
+    expect((await stat(path)).mode & 0o777).toBe(0o755)
+    expect((await stat(join(path, 'deltas'))).mode & 0o777).toBe(0o700)
+  })
+
+  it('closes a folder of its own that was opened to others', async () => {
+    await chmod(join(state.path, 'deltas'), 0o755)
+    await StateDirectory.open(state.path, log)
+    expect((await stat(join(state.path, 'deltas'))).mode & 0o777).toBe(0o700)
+  })
+
+  it('is known by its real place, whatever link leads to it', async () => {
+    await symlink(root, join(root, 'link'))
+    const again = await StateDirectory.open(join(root, 'link', 'share.img.cloudx'), log)
+    expect(again.path).toBe(await realpath(state.path))
   })
 
   it('gives an image its UUID once, and another image another one', async () => {

@@ -89,9 +89,7 @@ describe.each([10, 16] as const)('WRITE SAME(%d)', (form) => {
 
   it.each([
     [1024, 1],
-    [1024, 1],
     [1023, 2],
-    [0xffffffff, 1],
     [0xffffffff, 1]
   ])('refuses LBA %d and %d blocks', async (lba, blocks) => {
     const result = await host.execute(makeNexus([makeUnit()]), cdbOf(form, lba, blocks), { dataOut: block })
@@ -125,7 +123,6 @@ describe('WRITE SAME(16)', () => {
   })
 
   it.each([
-    [2n ** 64n - 1n, 1],
     [2n ** 64n - 1n, 1],
     [0, 0xffffffff]
   ])('refuses LBA %d and %d blocks', async (lba, blocks) => {

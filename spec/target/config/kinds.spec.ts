@@ -6,6 +6,7 @@ describe('kinds', () => {
     ['onOff', kinds.onOff, 'YES', true],
     ['onOff', kinds.onOff, 'off', false],
     ['duration', kinds.duration, '2h', 7_200_000],
+    ['duration', kinds.duration, '36500d', 3_153_600_000_000],
     ['integer', kinds.integer(1, 5), '5', 5],
     ['size', kinds.size(0, 2048), '2K', 2048],
     ['powerOfTwo', kinds.powerOfTwo(4096, 65536, 'x'), '64K', 65536],
@@ -21,7 +22,8 @@ describe('kinds', () => {
     ['allowed', kinds.allowed, 'iqn.2025-01.org.example:학생-*', 'iqn.2025-01.org.example:학생-*'],
     ['host', kinds.host, 'fe80::1%eth0', 'fe80::1%eth0'],
     ['advertised', kinds.advertised, 'nas.example.org', 'nas.example.org'],
-    ['advertised', kinds.advertised, '::1', '::1']
+    ['advertised', kinds.advertised, '::1', '::1'],
+    ['advertised', kinds.advertised, '[::1]:65535', '[::1]:65535']
   ])('%s takes %#: %p', (_name, kind, text, value) => expect(kind.parse(text)).toEqual(value))
 
   it.each<[string, kinds.Kind<unknown>, string]>([
@@ -46,6 +48,10 @@ describe('kinds', () => {
     ['allowed', kinds.allowed, 'iqn.2025-01.org.example:../*'],
     ['host', kinds.host, ''],
     ['host', kinds.host, 'a b'],
+    ['duration', kinds.duration, '36501d'],
+    ['duration', kinds.duration, '104249991d'],
+    ['advertised', kinds.advertised, 'nas:65536'],
+    ['advertised', kinds.advertised, 'nas:0'],
     ['advertised', kinds.advertised, 'a:b']
   ])('%s refuses %#: %p', (_name, kind, text) => expect(kind.parse(text)).toBeUndefined())
 
