@@ -1,4 +1,5 @@
 import type { Argv } from 'yargs'
+import type { Ask } from './consent.js'
 import type { ParsedArguments } from './options.js'
 
 /** What a command uses of the world; a spec brings its own. */
@@ -8,6 +9,8 @@ export interface CliContext {
   readonly directory: string
   readonly stdout: NodeJS.WritableStream
   readonly stderr: NodeJS.WritableStream
+  /** Asks the person at the terminal; undefined when there is none. */
+  readonly ask?: Ask | undefined
 }
 
 /** A verb of the command line: one file in commands/ and one line in its index. */

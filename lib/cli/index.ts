@@ -4,6 +4,7 @@ import type { Argv } from 'yargs'
 import { commands } from './commands/index.js'
 import { print } from './command.js'
 import type { CliContext, Command } from './command.js'
+import { askAtTerminal } from './consent.js'
 import { sentencesOf } from './failure.js'
 import { ConfigError } from '../target/config.js'
 import { unknownOptions } from './options.js'
@@ -105,5 +106,11 @@ function version(): string {
 }
 
 function ofProcess(): CliContext {
-  return { environment: process.env, directory: process.cwd(), stdout: process.stdout, stderr: process.stderr }
+  return {
+    environment: process.env,
+    directory: process.cwd(),
+    stdout: process.stdout,
+    stderr: process.stderr,
+    ask: askAtTerminal(process.stdin, process.stderr)
+  }
 }

@@ -63,6 +63,8 @@ export interface LogicalUnitOptions {
   /** Called at most once a second with errors of the volume, for the log. */
   readonly onVolumeError?: (error: unknown, task: Task) => void
   readonly provisioning?: () => Provisioning
+  /** A client sent START STOP UNIT: for the log, which shows what systems do at sleep and at shutdown. */
+  readonly onStartStop?: (start: boolean, task: Task) => void
 }
 
 /** A logical unit (SAM-5 §4.6.19): identity, mode state and one volume. Owned by its initiator unless it is shared. */
@@ -97,6 +99,7 @@ export class LogicalUnit implements Modes {
   /** The nexuses that see this unit now. */
   private readonly attached = new Set<NexusUnit>()
   private readonly onVolumeError: ((error: unknown, task: Task) => void) | undefined
+  private readonly onStartStop: LogicalUnitOptions['onStartStop']
 
   constructor(options: LogicalUnitOptions) {
     this.lun = options.lun
@@ -110,6 +113,7 @@ export class LogicalUnit implements Modes {
     this.allocationBytes = Math.max(options.allocationBytes ?? DEFAULT_ALLOCATION_BYTES, options.blockSize)
     this.provisioning = options.provisioning
     this.onVolumeError = options.onVolumeError
+    this.onStartStop = options.onStartStop
     this.backgroundFlush = new BackgroundFlush(options.volume)
   }
 
@@ -151,6 +155,10 @@ export class LogicalUnit implements Modes {
   commitFailed(error: Error): void {
     this.failedCommits++
     this.commitFailure = error
+  }
+
+  startStop(start: boolean, task: Task): void {
+    this.onStartStop?.(start, task)
   }
 
   volumeFailed(error: unknown, task: Task): void {

@@ -55,7 +55,8 @@ function plain(_key: string, value: unknown): unknown {
 }
 
 async function removeOldest(directory: string): Promise<void> {
-  const names = (await readdir(directory)).sort()
+  const entries = await readdir(directory, { withFileTypes: true })
+  const names = entries.flatMap((entry) => (entry.isDirectory() ? [entry.name] : [])).sort()
   for (const name of names.slice(0, Math.max(0, names.length - MAX_BACKUPS))) {
     await rm(join(directory, name), { recursive: true, force: true })
   }

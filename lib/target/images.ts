@@ -10,7 +10,7 @@ import { saveEnds } from './author-backup.js'
 import type { BaseFingerprint } from './delta-disk.js'
 import { TargetError } from './errors.js'
 import { LoginStatus } from './login-status.js'
-import type { InitiatorKey } from './owner.js'
+import { keyOf, type InitiatorKey } from './owner.js'
 import { Serial } from './serial.js'
 import type { StateDirectory } from './state-directory.js'
 import type { ImageStorage, StoredImage } from './image-storage.js'
@@ -39,6 +39,7 @@ export class Images {
     const uuid = await state.imageUuid(located.kind === 'file' ? relative(state.path, located.path) : located.path)
     const image = new Image({ ...this.options, located, uuid, state, partition })
     await image.open()
+    await image.recallAuthor()
     this.images.set(located.key, image)
     return image
   }
@@ -114,6 +115,18 @@ export class Image {
   async open(): Promise<void> {
     this.stored = await this.openStored(true)
     await this.takeFingerprint()
+  }
+
+  /**
+   * At the start of the server: an author that was writing when it ended has the image reserved, as after a lost
+   * connection. Otherwise the first client would get half of its work and shut it out.
+   */
+  async recallAuthor(): Promise<void> {
+    const { state } = this.options
+    const found = await state.activeAuthor(this.uuid)
+    if (!found) return
+    this.author = { ...found, key: keyOf(found), hold: undefined }
+    this.holdFor(this.author)
   }
 
   /** Before a login: an image that could not be opened again after its author's session is tried once more. */
@@ -215,8 +228,16 @@ export class Image {
       await this.closeWritable()
       // It may have claimed the image again meanwhile.
       if (this.author !== author) return
-      if (clean) this.author = undefined
+      if (clean) await this.dismiss(author)
       else this.holdFor(author)
+    })
+  }
+
+  private async dismiss(author: Author): Promise<void> {
+    if (this.author !== author) return
+    this.author = undefined
+    await this.options.state.forgetAuthor(this.uuid).catch((error: unknown) => {
+      this.options.log.warn(`${this.path}: the end of its author's session cannot be noted: ${messageOf(error)}`)
     })
   }
 
@@ -225,13 +246,12 @@ export class Image {
       `${author.initiatorName} went away without logout while it wrote to ${this.path}: its file system may not be ` +
         'clean; the image stays reserved for it a moment longer'
     )
-    author.hold = this.options.clock.setTimer(AUTHOR_HOLD_MS, () => {
-      if (this.author === author) this.author = undefined
-    })
+    author.hold = this.options.clock.setTimer(AUTHOR_HOLD_MS, () => void this.steps.run(() => this.dismiss(author)))
   }
 
   private async openWritable(): Promise<void> {
     const { state, clock, log } = this.options
+    await state.saveActiveAuthor(this.uuid, this.author!)
     await this.stored?.close()
     this.stored = undefined
     try {

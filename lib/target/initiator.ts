@@ -654,8 +654,10 @@ export class Initiator {
       physicalBlockSize: PHYSICAL_BLOCK_SIZE,
       identity: this.identityOf(source, record),
       readOnly: source.readOnly,
-      thin: delta !== undefined,
+      // Without a delta as well: an author's UNMAP gives space of the image back, a read-only unit refuses it properly.
+      thin: true,
       onVolumeError: (error) => this.warnVolume(source.lun, error),
+      onStartStop: (start) => this.noteStartStop(source.lun, start),
       ...(delta && { provisioning: () => this.provisioning(delta) })
     })
   }
@@ -663,6 +665,11 @@ export class Initiator {
   private identityOf({ image, partition, lun }: UnitSource, { incarnation }: UnitRecord) {
     const { targetName, initiatorName } = this
     return unitIdentity({ imageUuid: image.uuid, partition, targetName, initiatorName, lun, incarnation })
+  }
+
+  /** Systems do this at sleep and at shutdown; which of them, in which order with the rest, the log shows. */
+  private noteStartStop(lun: number, start: boolean): void {
+    this.context.log.info(`${this.initiatorName} ${start ? 'starts' : 'stops'} LUN ${lun} (START STOP UNIT)`)
   }
 
   private provisioning(delta: DeltaDisk) {
@@ -723,7 +730,12 @@ export class Initiator {
 
   /** The server has started, and the delta waits for its client. */
   private waitOn(): void {
-    for (const { image } of this.context.sources) image.hold(this.key, this)
+    try {
+      for (const { image } of this.context.sources) image.hold(this.key, this)
+    } catch (error) {
+      // An author has the image reserved; what it writes makes this delta a lost one at the next start or login.
+      this.report(error)
+    }
     if (restorePolicy('server-started', 0).action !== 'keep') return
     // A shorter --grace than at the last run holds from now on; a counter that was lost cannot make it longer.
     const { listening, graceMs } = this.context

@@ -6,6 +6,7 @@ import type { Logger } from '../util/log.js'
 import { TargetError } from './errors.js'
 import { formatInitiatorRecord, parseInitiatorRecord, type InitiatorRecord } from './initiator-record.js'
 import { readJson, removeFile, writeJson } from './json-file.js'
+import type { InitiatorKey } from './owner.js'
 import { Fields } from './shape.js'
 
 /**
@@ -17,7 +18,8 @@ import { Fields } from './shape.js'
  *     images/<hash>.json          UUID of an image, by its path relative to this directory
  *     initiators/<hash>.json      what is remembered of an initiator at a target
  *     deltas/<hash>/              files of that initiator's deltas, `lun-<n>` in their names
- *     authors/<image UUID>/       partition table and ends of the image before an author's session
+ *     authors/<image UUID>/       partition table and ends of the image before an author's session, and `active.json`
+ *                                 while an author has the image
  *     bin/<id>/                   dropped and lost deltas, until their time is over
  *
  * Directories are 0700 and files 0600: a delta holds whatever its client wrote. Names of initiators reach the file
@@ -66,6 +68,28 @@ export class StateDirectory {
     const path = join(this.path, 'authors', imageUuid)
     await mkdir(path, { recursive: true, mode: DIRECTORY_MODE })
     return path
+  }
+
+  /** The author that has the image, or had it when the server ended; undefined when there is none. */
+  async activeAuthor(imageUuid: string): Promise<InitiatorKey | undefined> {
+    const path = this.activePath(imageUuid)
+    const value = await readJson(path)
+    if (value === undefined) return undefined
+    const fields = new Fields(path, value)
+    return { targetName: fields.string('targetName'), initiatorName: fields.string('initiatorName') }
+  }
+
+  async saveActiveAuthor(imageUuid: string, { targetName, initiatorName }: InitiatorKey): Promise<void> {
+    await this.makeAuthorDirectory(imageUuid)
+    await writeJson(this.activePath(imageUuid), { version: StateDirectory.VERSION, targetName, initiatorName })
+  }
+
+  async forgetAuthor(imageUuid: string): Promise<void> {
+    await removeFile(this.activePath(imageUuid))
+  }
+
+  private activePath(imageUuid: string): string {
+    return join(this.path, 'authors', imageUuid, 'active.json')
   }
 
   /**

@@ -28,6 +28,8 @@ async function run(argv: string[], server: Partial<Server> = {}, environment: Re
   const calls: string[] = []
   let options: ServerOptions | undefined
   const noting: Server = {
+    open: () => Promise.resolve(),
+    control: { initiators: () => Promise.resolve([]) },
     listen: () =>
       Promise.resolve([
         { address: '127.0.0.1', port: 40001 },

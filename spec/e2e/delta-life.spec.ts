@@ -1,4 +1,4 @@
-import { readdirSync, writeFileSync } from 'node:fs'
+import { readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { IPXE, LIBISCSI } from '../support/login-presets.js'
@@ -145,7 +145,6 @@ describe('a client that went away without a logout', () => {
     const initiator = await ready()
     await write(initiator, 0x22)
     await leave(initiator)
-    expect(await server.logged(/kept for/)).toMatch(/4 KiB|16 KiB/)
     expect(await server.logged(/kept for/)).toMatch(reason)
     const again = await ready()
     expect((await again.command(read10(0, 8), { read: 4096 })).data).toEqual(Buffer.alloc(4096, 0x22))
@@ -266,8 +265,8 @@ describe('a crash of the server', () => {
       const open = new Set<number>()
       let acknowledged = 0
       const writeOne = async (): Promise<void> => {
-        const blocks = 1 + random.below(64)
-        const lba = random.below(LENGTH / 512 - blocks)
+        const blocks = 1 + random.int(64)
+        const lba = random.int(LENGTH / 512 - blocks)
         const data = random.bytes(Buffer.alloc(blocks * 512))
         for (let block = 0; block < blocks; block++) open.add(lba + block)
         const { status } = await initiator.command(write10(lba, blocks), { write: data })
@@ -301,6 +300,28 @@ describe('a crash of the server', () => {
     // The last reset keeps the delta; this logout drops it.
     await firstByte()
     expect(await firstByte()).toBe(0x11)
+  })
+})
+
+describe('a delta that somebody removed while the server was away', () => {
+  it.each(['SIGTERM', 'SIGKILL'] as const)('is missed after %s, and its client is told', async (signal) => {
+    await start()
+    const initiator = await ready()
+    await write(initiator, 0x22)
+    if (signal === 'SIGKILL') await server.kill()
+    else {
+      const ended = server.stop()
+      await initiator.receiveOpcode(ASYNC_MESSAGE)
+      await initiator.leave()
+      await ended
+    }
+    for (const name of readdirSync(statePath('deltas'))) rmSync(statePath(`deltas/${name}`), { recursive: true })
+    await start([], server.port)
+    expect(await server.logged(/lost its delta/)).toMatch(/it was removed/)
+    const again = await ready()
+    const answers = [await again.command(read10(0, 1), { read: 512 }), await again.command(read10(0, 1), { read: 512 })]
+    expect(answers.at(-1)!.senseText).toBe(LOST)
+    await again.leave()
   })
 })
 

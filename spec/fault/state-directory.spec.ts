@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import type { Nexus } from '../../lib/scsi/nexus.js'
-import type { DeltaDisk, OpenDeltaDisk } from '../../lib/target/delta-disk.js'
+import type { OpenDeltaDisk } from '../../lib/target/delta-disk.js'
 import type { ServerOptions } from '../../lib/target/options.js'
 import { openOverlayDisk } from '../../lib/target/overlay-disk.js'
 import { ALICE, BASE_BYTE, BOB, HOUR_MS, LOGOUT, SILENCE, TARGET, TargetBench } from '../support/target-bench.js'
@@ -43,7 +43,7 @@ function watched(hooks: {
         const value: unknown = Reflect.get(target, name, target)
         return typeof value === 'function' ? (value as () => unknown).bind(target) : value
       }
-    }) as DeltaDisk
+    })
   }
 }
 
@@ -70,7 +70,9 @@ async function only(directory: string): Promise<string> {
 async function deltaFiles(state = bench.state): Promise<string[]> {
   const folders = await readdir(join(state, 'deltas'))
   const files = await Promise.all(
-    folders.map(async (name) => (await readdir(join(state, 'deltas', name))).map((file) => join(state, 'deltas', name, file)))
+    folders.map(async (name) =>
+      (await readdir(join(state, 'deltas', name))).map((file) => join(state, 'deltas', name, file))
+    )
   )
   return files.flat().sort()
 }
@@ -252,7 +254,9 @@ describe('A state file that cannot be written', () => {
     const unblock = await blockRecord()
     await expect(bench.login()).rejects.toMatchObject({ status: 0x0300 })
     await unblock()
-    await expect(bench.server!.control.initiators()).resolves.toMatchObject([{ sessions: 0, graceLeftMs: 96 * HOUR_MS }])
+    await expect(bench.server!.control.initiators()).resolves.toMatchObject([
+      { sessions: 0, graceLeftMs: 96 * HOUR_MS }
+    ])
     const nexus = await bench.login()
     expect(await bench.read(nexus, 0)).toBe(0xaa)
     await bench.end(nexus, LOGOUT)

@@ -1,5 +1,6 @@
 import { closeSync, openSync } from 'node:fs'
 import { ConfigError, readConfiguration } from '../../target/config.js'
+import type { Control } from '../../target/control.js'
 import type { ServerOptions } from '../../target/options.js'
 import type { Clock } from '../../util/clock.js'
 import { systemClock } from '../../util/clock.js'
@@ -7,6 +8,7 @@ import { openLog } from '../../util/log.js'
 import type { ClosableLogger, Logger, LogOptions } from '../../util/log.js'
 import { closest } from '../../util/closest.js'
 import type { Command } from '../command.js'
+import { agreeToDiscards } from '../consent.js'
 import { sentencesOf } from '../failure.js'
 import { entriesOf, single, withSettings } from '../options.js'
 import type { ParsedArguments } from '../options.js'
@@ -15,6 +17,9 @@ import type { StopWatch } from '../signals.js'
 
 /** What `serve` needs of a server. */
 export interface Server {
+  /** Opens images and deltas; nobody can log in yet. */
+  open(): Promise<void>
+  readonly control: Pick<Control, 'initiators'>
   /** Resolves with the addresses it listens on; only then do clients get answers. */
   listen(): Promise<readonly { readonly address: string; readonly port: number }[]>
   /** Asks the initiators to leave, waits for them a bounded time, keeps their deltas. */
@@ -34,15 +39,22 @@ export function serveWith(make: MakeServer, watch: WatchStop): Command {
     about: 'Share images over iSCSI (what cloudx does when no command is named)',
     options: (yargs) =>
       withSettings(
-        yargs.positional('image', { type: 'string', array: true, describe: 'The same as --lun' }).option('config', {
-          nargs: 1,
-          requiresArg: true,
-          group: 'Server:',
-          describe: 'Read settings from this file'
-        })
+        yargs
+          .positional('image', { type: 'string', array: true, describe: 'The same as --lun' })
+          .option('config', {
+            nargs: 1,
+            requiresArg: true,
+            group: 'Server:',
+            describe: 'Read settings from this file'
+          })
+          .option('yes', {
+            type: 'boolean',
+            group: 'Access:',
+            describe: 'Answer the question of --author-discards with yes'
+          })
       ),
 
-    async run(args, { environment, directory, stderr }) {
+    async run(args, { environment, directory, stderr, ask }) {
       const images = imagesOf(args)
       const commandLine = entriesOf(args, images, directory)
       const sources = { commandLine, configFile: single(args, 'config'), environment, directory }
@@ -51,7 +63,9 @@ export function serveWith(make: MakeServer, watch: WatchStop): Command {
       const log = openLog(logOptions, stderr)
       try {
         for (const warning of warnings) log.warn(warning)
-        return await serveUntilStopped(options, log, make, watch)
+        return await serveUntilStopped(options, log, make, watch, (server) =>
+          agreeToDiscards(options, server.control, args.yes === true, ask)
+        )
       } finally {
         await log.close()
       }
@@ -72,12 +86,18 @@ async function serveUntilStopped(
   options: ServerOptions,
   log: ClosableLogger,
   make: MakeServer,
-  watch: WatchStop
+  watch: WatchStop,
+  agree: (server: Server) => Promise<void>
 ): Promise<number> {
   // Before anything is opened, so that a stop in the middle of the start is also a graceful one.
   const stop = watch()
   try {
     const server = await make(options, { log, clock: systemClock })
+    await server.open()
+    await agree(server).catch(async (error: unknown) => {
+      await server.close()
+      throw error
+    })
     const addresses = await server.listen()
     for (const { address, port } of addresses) log.info(`Listening on ${withPort(address, port)}.`, { address, port })
     const signal = await stop.stopped

@@ -27,9 +27,13 @@ export const startStopUnit = defineCommand(
     execute(task, unit) {
       const { flags, action } = view.at(task.cdb)
       const start = (action & (POWER_CONDITION_MASK | FLAG_START)) === FLAG_START
-      if (start) return task.good()
+      if (start) {
+        unit.startStop(true, task)
+        return task.good()
+      }
       if (unit.reservations.excludes(task.nexus)) return task.end(Status.ReservationConflict)
       const stop = (action & (POWER_CONDITION_MASK | FLAG_START | FLAG_NO_FLUSH)) === 0
+      unit.startStop(false, task)
       if (stop) flushFor(task, unit, (flags & FLAG_IMMED) !== 0)
       else task.good()
     }

@@ -22,6 +22,13 @@ describe('START STOP UNIT', () => {
     expect((await host.execute(nexus, '28 00 00000000 00 0001 00')).data).toHaveLength(512)
   })
 
+  it('tells what it was told, for the log', async () => {
+    const told: boolean[] = []
+    const nexus = makeNexus([makeUnit({ onStartStop: (start) => void told.push(start) })])
+    for (const cdb of ['1b 00 0000 00 00', '1b 00 0000 01 00']) await new Host().execute(nexus, cdb)
+    expect(told).toEqual([false, true])
+  })
+
   it('waits for the flush of a stop, but not with IMMED', async () => {
     const host = new Host()
     const unit = makeUnit()
