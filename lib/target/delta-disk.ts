@@ -19,6 +19,8 @@ export interface DeltaDiskOptions {
   readonly epochAfter: number
   readonly chunkBytes: number
   readonly budget: DeltaBudget
+  /** Awaited before the first write of an epoch makes the files. */
+  readonly beforeCreate?: () => Promise<void>
   /** Reached the soft threshold; called once, and again after the use had fallen below it. */
   readonly nearlyFull: () => void
 }

@@ -228,14 +228,14 @@ export class Image {
       await this.closeWritable()
       // It may have claimed the image again meanwhile.
       if (this.author !== author) return
-      if (clean) await this.dismiss(author)
-      else this.holdFor(author)
+      if (!clean) return this.holdFor(author)
+      this.author = undefined
+      await this.forgetAuthor()
     })
   }
 
-  private async dismiss(author: Author): Promise<void> {
-    if (this.author !== author) return
-    this.author = undefined
+  /** A step, so that it does not take the note of the next author away. */
+  private async forgetAuthor(): Promise<void> {
     await this.options.state.forgetAuthor(this.uuid).catch((error: unknown) => {
       this.options.log.warn(`${this.path}: the end of its author's session cannot be noted: ${messageOf(error)}`)
     })
@@ -246,7 +246,11 @@ export class Image {
       `${author.initiatorName} went away without logout while it wrote to ${this.path}: its file system may not be ` +
         'clean; the image stays reserved for it a moment longer'
     )
-    author.hold = this.options.clock.setTimer(AUTHOR_HOLD_MS, () => void this.steps.run(() => this.dismiss(author)))
+    author.hold = this.options.clock.setTimer(AUTHOR_HOLD_MS, () => {
+      if (this.author !== author) return
+      this.author = undefined
+      void this.steps.run(() => this.forgetAuthor())
+    })
   }
 
   private async openWritable(): Promise<void> {

@@ -104,6 +104,8 @@ export class Initiator {
   private open: OpenUnit[] | undefined
   private role: InitiatorRole = 'private'
   private draining = false
+  /** LUNs whose delta has been noted for its first write; until the files are gone or closed. */
+  private readonly arising = new Set<number>()
   /** Bytes of deltas that are not open; they take room all the same. */
   private readonly resting = new Map<UnitRecord, number>()
   /** Files of an ended epoch could not be put aside yet; only the record keeps them away from the next session. */
@@ -349,6 +351,8 @@ export class Initiator {
 
   private async depart(nexus: Nexus, end: SessionEnd): Promise<void> {
     if (!this.nexuses.delete(nexus)) return
+    // Nobody writes any more: a delta that was noted and has no files could not be made.
+    if (this.nexuses.size === 0) this.arising.clear()
     this.sessionAddresses.delete(nexus)
     nexus.end()
     this.record.end = describeEnd(end)
@@ -515,6 +519,7 @@ export class Initiator {
       if (files.length > 0) await this.context.bin.moveIn(source, files)
     }
     this.wake(unit)
+    this.arising.delete(unit.lun)
     unit.epoch = epoch
     unit.stored = false
   }
@@ -554,6 +559,20 @@ export class Initiator {
   }
 
   // --- Units ---
+
+  /**
+   * The first write of an epoch waits until the record tells of the delta. Otherwise, after a crash, nobody would miss
+   * files that are gone, and the client would find another disk under its cache.
+   */
+  private async noteDelta(lun: number): Promise<void> {
+    this.arising.add(lun)
+    try {
+      await this.steps.run(() => this.save())
+    } catch (error) {
+      this.arising.delete(lun)
+      throw error
+    }
+  }
 
   private async openUnits(role: InitiatorRole): Promise<readonly OpenUnit[]> {
     if (this.open && this.role === role) return this.open
@@ -618,6 +637,7 @@ export class Initiator {
       epochAfter: record.epoch,
       chunkBytes: this.context.chunkBytes,
       budget: this.budget,
+      beforeCreate: () => this.noteDelta(source.lun),
       nearlyFull: () => this.warnNearlyFull(source.lun)
     })
     try {
@@ -692,6 +712,7 @@ export class Initiator {
   private async closeUnits(): Promise<void> {
     const open = this.open ?? []
     this.open = undefined
+    this.arising.clear()
     for (const { record, delta } of open) {
       if (!delta) continue
       record.stored = delta.stored
@@ -776,6 +797,7 @@ export class Initiator {
   }
 
   private storedNow(unit: UnitRecord): boolean {
+    if (this.arising.has(unit.lun)) return true
     return this.deltaOf(unit)?.stored ?? unit.stored
   }
 

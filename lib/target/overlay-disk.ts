@@ -15,7 +15,8 @@ export const openOverlayDisk: OpenDeltaDisk = async (options) => {
       incarnation: options.incarnation,
       epochAfter: options.epochAfter,
       chunkSize: options.chunkBytes,
-      budget: options.budget
+      budget: options.budget,
+      beforeCreate: options.beforeCreate
     }
   })
   await overlay.open()

@@ -3,12 +3,14 @@ import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describeWith, run } from '../support/programs.js'
-import { ServerProcess, sha256, workDirectory } from '../support/server-process.js'
+import { ServerProcess, sha256, until, workDirectory, type StartOptions } from '../support/server-process.js'
 
 jest.setTimeout(600_000)
 
 const TARGET = 'iqn.2026-01.org.example:disk'
 const LENGTH = 128 * 1024 * 1024
+/** A guest boots in seconds; on a loaded machine it takes its time. */
+const GUEST_LIMIT_MS = 180_000
 const GUEST = 'scripts/e2e/guest/guest.sh'
 const SCRIPTS = 'scripts/e2e/guest/scripts'
 
@@ -36,7 +38,8 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], "a Linux kernel's initiator i
     work.remove()
   })
 
-  const start = (port?: number) => ServerProcess.start(['--lun', image, '--target-name', TARGET], port === undefined ? {} : { port })
+  const start = (options: StartOptions = {}, args: readonly string[] = []) =>
+    ServerProcess.start(['--lun', image, '--target-name', TARGET, ...args], options)
   const guest = (script: string, args: readonly string[] = [], options: readonly string[] = []) =>
     run('bash', [GUEST, '-t', '300', ...options, join(SCRIPTS, script), `PORT=${server.port}`, `SUM=${sum}`, ...args], {
       limitMs: 590_000
@@ -54,20 +57,44 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], "a Linux kernel's initiator i
     const shared = join(work.path, 'shared')
     mkdirSync(shared)
     const running = guest('fence.sh', [], ['-s', shared])
-    while (!existsSync(join(shared, 'ready'))) await new Promise((resolve) => setTimeout(resolve, 100))
+    await until('the guest has written', () => existsSync(join(shared, 'ready')), GUEST_LIMIT_MS)
     await server.kill()
     const deltas = `${image}.cloudx/deltas`
-    for (const name of readdirSync(deltas)) {
-      for (const file of readdirSync(join(deltas, name))) {
-        if (/\.(map|slots)$/.test(file)) rmSync(join(deltas, name, file))
-      }
-    }
-    server = await start(server.port)
+    expect(filesIn(deltas).length).toBeGreaterThan(0)
+    for (const path of filesIn(deltas)) rmSync(path)
+    server = await start({ port: server.port })
+    expect(await server.logged(/lost its delta/)).toMatch(/it was removed/)
     writeFileSync(join(shared, 'swapped'), '')
+    await until('the guest has tried to go on', () => existsSync(join(shared, 'tried')), GUEST_LIMIT_MS)
+    // A delta has files from its first write on: there was none.
+    const written = filesIn(deltas)
+    writeFileSync(join(shared, 'inspected'), '')
+    expect(written).toEqual([])
     const { code, output } = await running
     expect(output).toContain('PASS: the client sees I/O errors')
     expect(output).toContain('ALL-PASS')
     expect(code).toBe(0)
     expect(await sha256(image)).toBe(original)
   })
+
+  it('proves itself, wants to be proved to, and checks digests', async () => {
+    await server.stop()
+    const secrets = { CLOUDX_CHAP_SECRET: 'open sesame 1', CLOUDX_CHAP_MUTUAL_SECRET: 'who goes there' }
+    server = await start({ environment: secrets }, ['--chap-user', 'pc', '--chap-mutual-user', 'disk'])
+    const proof = ['CHAP_USER=pc', 'CHAP_PASS=open sesame 1', 'CHAP_USER_IN=disk', 'CHAP_PASS_IN=who goes there']
+    const digests = ['HEADER_DIGEST=CRC32C', 'DATA_DIGEST=CRC32C']
+    const algorithms = ['CHAP_ALGS=SHA3-256,SHA256,SHA1,MD5']
+    const { code, output } = await guest('secured.sh', [`TARGET=${TARGET}`, ...proof, ...digests, ...algorithms])
+    expect(output).toContain('ALL-PASS')
+    expect(code).toBe(0)
+    expect(await server.stop()).toBe(0)
+    expect(server.lines(/refused \(0201h\)/).length).toBeGreaterThan(0)
+    expect(server.log.join('\n')).not.toMatch(/open sesame|who goes there/)
+    expect(await sha256(image)).toBe(original)
+  })
 })
+
+function filesIn(folder: string): string[] {
+  const all = readdirSync(folder, { recursive: true, withFileTypes: true })
+  return all.filter((entry) => entry.isFile()).map((entry) => join(entry.parentPath, entry.name))
+}

@@ -12,16 +12,16 @@ import {
   taskManagementRequest,
   textRequest
 } from '../support/pdu-builder.js'
-import { Random, seedOf } from '../support/random.js'
+import { Random, seedOf, steps } from '../support/random.js'
 import { BLOCK, read10, SYNCHRONIZE_CACHE, TEST_UNIT_READY, write10 } from '../support/raw-commands.js'
 import { ScriptedInitiator } from '../support/scripted-initiator.js'
 import { NOTHING, TARGET_NAME, TestTarget } from '../support/test-target.js'
 
 /**
  * One client sends PDUs of full feature phase, most of them broken; another one reads and writes all the while and
- * compares with a plain array. FUZZ_PDUS sets how many a seed gets.
+ * compares with a plain array. SPEC_STEPS_FACTOR makes it longer.
  */
-const PDUS = Number(process.env.FUZZ_PDUS ?? 600)
+const PDUS = steps(600)
 const VICTIM = 'iqn.2010-04.org.example:victim'
 
 let target: TestTarget

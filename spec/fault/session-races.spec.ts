@@ -3,7 +3,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import type { Nexus } from '../../lib/scsi/nexus.js'
 import { readVolume, writeVolume } from '../../lib/volume/promises.js'
-import { Random, seedOf } from '../support/random.js'
+import { Random, seedOf, steps } from '../support/random.js'
 import { ALICE, BASE_BYTE, HOUR_MS, LOGOUT, SILENCE, TargetBench } from '../support/target-bench.js'
 
 /*
@@ -16,7 +16,7 @@ let bench: TargetBench
 afterEach(() => bench.remove())
 
 const BASE = Buffer.alloc(4, BASE_BYTE).readUInt32BE()
-const ROUNDS = 60
+const ROUNDS = steps(60)
 const SEED = seedOf(20_261)
 
 interface Client {

@@ -277,6 +277,22 @@ describe('A state file that cannot be written', () => {
     await expectDropped(before)
   })
 
+  it('fails the first write, and remembers no delta that there never was', async () => {
+    await started()
+    const before = await identity()
+    const nexus = await bench.login()
+    const unblock = await blockRecord()
+    await expect(bench.write(nexus, 0, 0xaa)).rejects.toThrow()
+    expect(await bench.read(nexus, 0)).toBe(BASE_BYTE)
+    await unblock()
+    await bench.end(nexus, SILENCE)
+    await bench.settled()
+    expect(await bench.server!.control.initiators()).toEqual([])
+    await bench.start()
+    expect(bench.log.with('lost its delta')).toEqual([])
+    await expectDropped(before)
+  })
+
   it('leaves a delta to its client when its loss cannot be noted', async () => {
     await started()
     const before = await identity()

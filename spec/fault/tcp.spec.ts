@@ -2,7 +2,7 @@ import { readdirSync } from 'node:fs'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { FaultPlan } from '../../lib/volume/layers/fault.js'
 import { OPEN_ISCSI } from '../support/login-presets.js'
-import { Random, seedOf } from '../support/random.js'
+import { Random, seedOf, steps } from '../support/random.js'
 import { BLOCK, commandHeader, read10, TEST_UNIT_READY, write10 } from '../support/raw-commands.js'
 import { framePdu, loginHeader, ScriptedInitiator, textOf, type Pdu } from '../support/scripted-initiator.js'
 import { NOTHING, TARGET_NAME, TestTarget } from '../support/test-target.js'
@@ -148,7 +148,7 @@ describe.each([true, false])('a stream of PDUs (positioned reads: %s)', (positio
   it.each([seedOf(1), seedOf(2), seedOf(3)])('cut at random points is taken (seed %i)', async (seed) => {
     target = await TestTarget.start({ positionedReads })
     const random = new Random(seed)
-    for (let round = 0; round < 10; round++) {
+    for (let round = 0; round < steps(10); round++) {
       await run(async (initiator, bytes) => {
         for (let at = 0; at < bytes.length;) {
           const end = Math.min(bytes.length, at + 1 + random.int(round % 2 ? 100 : 5000))

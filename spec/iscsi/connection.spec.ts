@@ -12,7 +12,7 @@ import { AssertionError } from '../../lib/util/assert.js'
 import { MemoryVolume } from '../../lib/volume/drivers/memory.js'
 import { FaultPlan } from '../../lib/volume/layers/fault.js'
 import { IPXE, OPEN_ISCSI } from '../support/login-presets.js'
-import { Random, seedOf } from '../support/random.js'
+import { Random, seedOf, steps } from '../support/random.js'
 import { begin, BLOCK, commandHeader, read10, sendRaw, TEST_UNIT_READY, write10 } from '../support/raw-commands.js'
 import { ScriptedInitiator } from '../support/scripted-initiator.js'
 import { NOTHING, TARGET_NAME, TestTarget, type TestTargetOptions } from '../support/test-target.js'
@@ -53,7 +53,7 @@ describe.each([true, false])('a connection with positioned reads: %s', (position
     const model = Buffer.alloc(8 << 20)
     const running: Promise<void>[] = []
     const free = random.shuffle(Array.from({ length: 64 }, (_, index) => index))
-    for (let count = 0; count < 300; count++) {
+    for (let count = 0; count < steps(300); count++) {
       if (free.length === 0) await Promise.race(running)
       // A region of 128 KiB belongs to one command at a time, so that the model knows the order.
       const region = free.pop()!

@@ -6,7 +6,7 @@ import { defaultParameters } from '../../lib/iscsi/parameters.js'
 import { serialDistance } from '../../lib/iscsi/serial.js'
 import { Session } from '../../lib/iscsi/session.js'
 import { Staging } from '../../lib/scsi/staging.js'
-import { Random, seedOf } from '../support/random.js'
+import { Random, seedOf, steps } from '../support/random.js'
 
 function session(cmdSn: number): Session {
   return new Session({
@@ -62,7 +62,7 @@ describe('RFC 7143 §4.2.2.1: the window of a session', () => {
     const one = session(0xfffffe00)
     const open: IscsiTask[] = []
     let last = one.maxCmdSn
-    for (let step = 0; step < 20_000; step++) {
+    for (let step = 0; step < steps(20_000); step++) {
       if (random.chance(0.55)) {
         if (one.place(one.expCmdSn) === 'next') {
           if (random.chance(0.1)) one.advance()

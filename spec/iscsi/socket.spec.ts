@@ -2,7 +2,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { IscsiSocket, plainAddress, type ByteConsumer } from '../../lib/iscsi/socket.js'
-import { Random, seedOf } from '../support/random.js'
+import { Random, seedOf, steps } from '../support/random.js'
 
 const RING_BYTES_MAX = 256 * 1024
 const HEAD_LENGTH = 4
@@ -90,7 +90,7 @@ describe.each([true, false])('a socket with positioned reads: %s', (positionedRe
       })
       const client = await pair(consumer, positionedReads)
       const sent: Buffer[] = []
-      for (let index = 0; index < 1500; index++) {
+      for (let index = 0; index < steps(1500); index++) {
         const length = random.chance(0.02) ? random.int(100_000) : random.int(300)
         sent.push(random.bytes(Buffer.alloc(length)))
       }

@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { describe, expect, it } from '@jest/globals'
 import { PduError } from '../../lib/pdu/errors.js'
 import {
@@ -9,7 +10,7 @@ import {
   parseNumber,
   parseText
 } from '../../lib/pdu/text.js'
-import { Random, seedOf } from '../support/random.js'
+import { Random, seedOf, steps } from '../support/random.js'
 
 const WINDOWS_LOGIN =
   'InitiatorName=iqn.1991-05.com.microsoft:win2003s\0SessionType=Normal\0' +
@@ -100,15 +101,14 @@ describe('RFC 7143 §6.1: parseText', () => {
   it(`gives pairs or a PduError for random and for damaged text, seed ${seed}`, () => {
     const random = new Random(seed)
     const whole = Buffer.from(WINDOWS_LOGIN)
-    for (let round = 0; round < 3000; round++) {
+    for (let round = 0; round < steps(3000); round++) {
       const text = random.chance(0.3) ? random.bytes(Buffer.alloc(random.int(200))) : Buffer.from(whole)
       for (let damage = random.int(4); damage > 0 && text.length > 0; damage--) {
         text[random.int(text.length)] = random.pick([0x00, 0x3d, 0xff, 0x41, random.int(256)])
       }
       const start = random.int(text.length + 1)
       const pairs = attempt(text, start, start + random.int(text.length - start + 1))
-      for (const [key, value] of pairs)
-        expect([key.includes('='), `${key}${value}`.includes('\0')]).toEqual([false, false])
+      for (const [key, value] of pairs) assert(!key.includes('=') && !`${key}${value}`.includes('\0'))
     }
   })
 })

@@ -1,8 +1,9 @@
+import assert from 'node:assert/strict'
 import { describe, expect, it } from '@jest/globals'
 import { BATCH_LENGTH, BUFFERS_PER_WRITER_MAX, PduWriter, SENT_DATA_LENGTH_MAX } from '../../lib/pdu/writer.js'
 import { BufferPool } from '../../lib/util/buffer-pool.js'
 import { takeApart } from '../support/pdu-builder.js'
-import { Random, seedOf } from '../support/random.js'
+import { Random, seedOf, steps } from '../support/random.js'
 
 const DIGESTS = [
   { headerDigest: false, dataDigest: false },
@@ -25,7 +26,7 @@ class SlowSocket {
   /** The write callback of the oldest send; its bytes must still be what was sent. */
   release(): void {
     const { view, copy, release } = this.sends.shift()!
-    expect(view.equals(copy)).toBe(true)
+    assert(view.equals(copy), 'bytes on their way were overwritten')
     this.released.push(copy)
     release()
   }
@@ -330,7 +331,7 @@ describe('any mixture of steps', () => {
   const seed = seedOf(11)
   it(`gives the peer what was ended, in order, overwrites nothing on its way and leaks no buffer, seed ${seed}`, () => {
     const random = new Random(seed)
-    for (let round = 0; round < 100; round++) {
+    for (let round = 0; round < steps(100); round++) {
       const digests = random.pick(DIGESTS)
       const { pool, socket, writer } = setUp({ capacity: 1 + random.int(6), lengthBytes: 128 + random.int(400) })
       Object.assign(writer, digests)

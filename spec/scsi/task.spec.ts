@@ -2,7 +2,7 @@ import { describe, expect, it } from '@jest/globals'
 import { DATA_PHASE_ERROR } from '../../lib/scsi/sense.js'
 import { Staging } from '../../lib/scsi/staging.js'
 import { MAX_GATHERED_BYTES, TaskState, type Task } from '../../lib/scsi/task.js'
-import { Random, seedOf } from '../support/random.js'
+import { Random, seedOf, steps } from '../support/random.js'
 import { Host, Sense, makeNexus, makeUnit } from '../support/scsi.js'
 
 const LENGTH = 4096
@@ -170,7 +170,7 @@ describe('a task that writes', () => {
     const random = new Random(seed)
     const { host, nexus, volume, staging } = bench(new Staging(3000))
     const model = Buffer.alloc(volume.size)
-    for (let round = 0; round < 200; round++) {
+    for (let round = 0; round < steps(200); round++) {
       volume.refusing = random.chance(0.5)
       const blocks = 1 + random.int(16)
       const lba = random.int(1024 - blocks)

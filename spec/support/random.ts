@@ -1,3 +1,6 @@
+/** Looked up once: jest runs a spec in a context of its own, where each look at a global costs more than a step. */
+const { floor, imul } = Math
+
 /**
  * A seeded generator (mulberry32) for specs: the same seed gives the same run. Put the seed into the title of the spec,
  * so that a failure prints it; `SPEC_SEED=n` runs every seeded spec with n.
@@ -16,8 +19,8 @@ export class Random {
 
   /** An integer in [0, n), n up to 2^53. */
   int(n: number): number {
-    if (n <= 0x100000000) return Math.floor(this.next() * n)
-    return Math.floor(((this.word() & 0x1fffff) / 0x200000 + this.word() / 0x20000000000000) * n)
+    if (n <= 0x100000000) return floor(this.next() * n)
+    return floor(((this.word() & 0x1fffff) / 0x200000 + this.word() / 0x20000000000000) * n)
   }
 
   /** True with the given probability. */
@@ -51,8 +54,8 @@ export class Random {
   private word(): number {
     this.state = (this.state + 0x6d2b79f5) >>> 0
     let t = this.state
-    t = Math.imul(t ^ (t >>> 15), t | 1)
-    t ^= t + Math.imul(t ^ (t >>> 7), t | 61)
+    t = imul(t ^ (t >>> 15), t | 1)
+    t ^= t + imul(t ^ (t >>> 7), t | 61)
     return (t ^ (t >>> 14)) >>> 0
   }
 }
@@ -61,4 +64,12 @@ export class Random {
 export function seedOf(written: number): number {
   const ordered = process.env.SPEC_SEED
   return ordered === undefined ? written : Number(ordered)
+}
+
+/**
+ * How many steps a seeded campaign takes: the written count in `npm test`, a share of it in `npm run check`, many times
+ * that in `npm run soak`, as SPEC_STEPS_FACTOR says.
+ */
+export function steps(written: number): number {
+  return Math.max(1, Math.round(written * Number(process.env.SPEC_STEPS_FACTOR ?? 1)))
 }

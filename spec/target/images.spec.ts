@@ -114,6 +114,35 @@ describe('Image', () => {
     image.hold('a', ALICE)
   })
 
+  it('stays with an author that was writing when the server ended, for a while', async () => {
+    const image = await open()
+    image.claim('t\nadmin', ADMIN)
+    await image.enterAuthor('t\nadmin', undefined, 512)
+    // The server dies: nobody notes an end.
+    await images.close()
+    images = new Images({ storage: fileStorage(undefined), clock, log })
+    const again = await open()
+    expect(() => again.hold('a', ALICE)).toThrow(/admin/)
+    again.claim('t\nadmin', ADMIN)
+    await again.enterAuthor('t\nadmin', undefined, 512)
+    await again.leaveAuthor('t\nadmin', false)
+    clock.advance(AUTHOR_HOLD_MS)
+    again.hold('a', ALICE)
+    await images.close()
+    images = new Images({ storage: fileStorage(undefined), clock, log })
+    ;(await open()).hold('a', ALICE)
+  })
+
+  it('is free for everybody at a start after an author that logged out', async () => {
+    const image = await open()
+    image.claim('t\nadmin', ADMIN)
+    await image.enterAuthor('t\nadmin', undefined, 512)
+    await image.leaveAuthor('t\nadmin', true)
+    await images.close()
+    images = new Images({ storage: fileStorage(undefined), clock, log })
+    ;(await open()).hold('a', ALICE)
+  })
+
   it('refuses an author while another server reads the image, and is readable again after that', async () => {
     const image = await open()
     await image.addView(undefined, 512)

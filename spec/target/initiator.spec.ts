@@ -110,6 +110,24 @@ describe('Initiator', () => {
     expect(nexus.units.get(0)!.fenced).toBe(false)
   })
 
+  it('has noted a delta before its first write is answered, so that its loss is noticed after a crash too', async () => {
+    await started()
+    const nexus = await bench.login()
+    const [name] = await readdir(join(bench.state, 'initiators'))
+    const noted = async () => {
+      const text = await readFile(join(bench.state, 'initiators', name!), 'utf8')
+      return (JSON.parse(text) as { units: { stored: boolean }[] }).units.map(({ stored }) => stored)
+    }
+    expect(await noted()).toEqual([false])
+    await bench.write(nexus, 0, 0xaa)
+    expect(await noted()).toEqual([true])
+    await bench.end(nexus, LOGOUT)
+    const again = await bench.login()
+    expect(await noted()).toEqual([false])
+    await bench.write(again, 0, 0xaa)
+    expect(await noted()).toEqual([true])
+  })
+
   it('keeps an epoch away that has ended and came back', async () => {
     await started()
     await bench.visit(0xaa, SILENCE)

@@ -120,7 +120,7 @@ describe('a target with an author', () => {
     await bench.write(admin, 0, 0xee)
     await bench.end(admin, LOGOUT)
     const [uuid] = await readdir(join(bench.state, 'authors'))
-    const [session] = await readdir(join(bench.state, 'authors', uuid!))
+    const session = (await readdir(join(bench.state, 'authors', uuid!))).find((name) => name !== 'active.json')
     const saved = join(bench.state, 'authors', uuid!, session!)
     const plain = Buffer.alloc(2 ** 20, BASE_BYTE)
     expect((await readFile(join(saved, 'first.bin'))).equals(plain)).toBe(true)

@@ -36,7 +36,9 @@ export const inquiry = defineCommand(
       if (!vital && page !== 0) return invalidCdbField(task, PAGE_BYTE)
       const data = !vital ? standardData(unit) : unit ? pageOf(task, unit, page) : pageWithoutUnit(page)
       if (!data) return invalidCdbField(task, PAGE_BYTE)
-      const entry = task.nexus.units.get(task.lun)
+      // Only a client that finds the disk asks for the standard data. Linux reads all VPD pages of a disk that it has
+      // mounted at each reconnect, and then goes on writing what it has cached.
+      const entry = vital ? undefined : task.nexus.units.get(task.lun)
       if (entry) task.nexus.looked(entry, 'inquiry')
       task.reply(data, allocationLength)
     }

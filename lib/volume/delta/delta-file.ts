@@ -52,6 +52,8 @@ export interface DeltaOptions {
   /** The epoch of a new delta is higher than this and than every one that lies in the directory. */
   readonly epochAfter?: number
   readonly budget?: DeltaBudget
+  /** Awaited before files are made: who must remember that there is a delta does so before there is one. */
+  readonly beforeCreate?: (() => Promise<void>) | undefined
   /** 16 bytes that name the boot of this machine. */
   readonly bootId?: Buffer
   /**
@@ -217,8 +219,13 @@ export class DeltaFile {
   create(): Promise<void> {
     if (this.files) return Promise.resolve()
     assert(!this.closed, 'a delta was created after it was closed')
-    this.creating ??= this.makeFiles().finally(() => (this.creating = undefined))
+    this.creating ??= this.announceAndMake().finally(() => (this.creating = undefined))
     return this.creating
+  }
+
+  private async announceAndMake(): Promise<void> {
+    await this.options.beforeCreate?.()
+    await this.makeFiles()
   }
 
   /**

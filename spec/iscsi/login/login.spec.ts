@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict'
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from '@jest/globals'
 import type { ChapPolicy } from '../../../lib/iscsi/directory.js'
@@ -24,7 +25,7 @@ import {
   type LoginPreset,
   type Pairs
 } from '../../support/login-presets.js'
-import { Random, seedOf } from '../../support/random.js'
+import { Random, seedOf, steps } from '../../support/random.js'
 import { textOf } from '../../support/scripted-initiator.js'
 
 const SEED = seedOf(7003)
@@ -250,7 +251,7 @@ describe('a login of other initiators', () => {
     const random = new Random(SEED)
     for (const targetName of [TARGET, undefined]) {
       const plain = logInTo(new LoginHarness(), preset, targetName)
-      for (let run = 0; run < 50; run++) {
+      for (let run = 0; run < steps(50); run++) {
         const shuffled: LoginPreset = {
           ...preset,
           first: (names) => random.shuffle([...preset.first(names)]),
@@ -910,22 +911,22 @@ describe('any bytes', () => {
   it(`of a login are answered and never admit without their due (seed ${SEED})`, () => {
     const random = new Random(SEED)
     const kinds = new Map<string, number>()
-    for (let run = 0; run < 1500; run++) {
+    for (let run = 0; run < steps(1500); run++) {
       const harness = new LoginHarness(random.chance(0.5) ? { chap: REQUIRED_CHAP } : {})
       const requests = mutatedLogin(random)
       for (const { flags, data } of requests) {
         const step = harness.send({ flags, data, tsih: random.chance(0.02) ? 1 : 0 })
         kinds.set(outcomeOf(step), (kinds.get(outcomeOf(step)) ?? 0) + 1)
         if (step.kind !== 'close') {
-          expect(step.reply.data.length).toBeLessThanOrEqual(8192)
-          expect(step.kind === 'fail').toBe(step.reply.status !== 0)
+          assert(step.reply.data.length <= 8192)
+          assert.equal(step.kind === 'fail', step.reply.status !== 0)
         }
         if (step.kind === 'admit') {
-          expect(step.result.initiatorName).toMatch(/^iqn\./)
-          expect(step.result.sessionType === 'Discovery' || step.result.targetName === TARGET).toBe(true)
+          assert.match(step.result.initiatorName, /^iqn\./)
+          assert(step.result.sessionType === 'Discovery' || step.result.targetName === TARGET)
           const { parameters } = step.result
-          expect(parameters.firstBurstLength).toBeLessThanOrEqual(parameters.maxBurstLength)
-          expect(parameters.maxSendDataSegmentLength).toBeGreaterThanOrEqual(512)
+          assert(parameters.firstBurstLength <= parameters.maxBurstLength)
+          assert(parameters.maxSendDataSegmentLength >= 512)
         }
         if (step.kind === 'fail') break
       }
@@ -936,9 +937,9 @@ describe('any bytes', () => {
 
   it(`never admit where CHAP is required and no one proves anything (seed ${SEED})`, () => {
     const random = new Random(SEED + 1)
-    for (let run = 0; run < 1500; run++) {
+    for (let run = 0; run < steps(1500); run++) {
       const harness = new LoginHarness({ chap: REQUIRED_CHAP })
-      for (const fields of mutatedLogin(random)) expect(harness.send(fields).kind).not.toBe('admit')
+      for (const fields of mutatedLogin(random)) assert.notEqual(harness.send(fields).kind, 'admit', `run ${run}`)
     }
   })
 })

@@ -1,6 +1,7 @@
+import assert from 'node:assert/strict'
 import { describe, expect, it } from '@jest/globals'
 import { normalizeIscsiName } from '../../../lib/iscsi/login/names.js'
-import { Random, seedOf } from '../../support/random.js'
+import { Random, seedOf, steps } from '../../support/random.js'
 
 const SEED = seedOf(7001)
 
@@ -88,18 +89,19 @@ describe('normalizeIscsiName', () => {
 
   it(`gives a normal form that is its own normal form and safe as a path (seed ${SEED})`, () => {
     const random = new Random(SEED)
+    const runs = steps(20_000)
     let named = 0
-    for (let run = 0; run < 20_000; run++) {
+    for (let run = 0; run < runs; run++) {
       const length = 1 + random.int(6)
       const suffix = Array.from({ length }, () => String.fromCodePoint(randomCodePoint(random))).join('')
       const name = normalizeIscsiName(`iqn.2001-04.com.example:${suffix}`)
       if (name === undefined) continue
       named++
-      expect(normalizeIscsiName(name)).toBe(name)
+      assert.equal(normalizeIscsiName(name), name)
       // eslint-disable-next-line no-control-regex
-      expect(name).not.toMatch(/[/\\\s\u0000-\u0020'"`$*?<>|&;%]/)
+      assert.doesNotMatch(name, /[/\\\s\u0000-\u0020'"`$*?<>|&;%]/)
     }
-    expect(named).toBeGreaterThan(1000)
+    expect(named).toBeGreaterThan(runs / 20)
   })
 })
 

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { Random, seedOf } from '../../support/random.js'
+import { Random, seedOf, steps } from '../../support/random.js'
 import { CHUNK, FakeVolume, Host, Sense, fieldPointer, makeNexus, makeUnit } from '../../support/scsi.js'
 
 type Extent = readonly [lba: number | bigint, blocks: number]
@@ -168,7 +168,7 @@ describe('UNMAP', () => {
     const random = new Random(seed)
     const { volume, unmap } = bench()
     const model = Buffer.alloc(volume.size)
-    for (let round = 0; round < 200; round++) {
+    for (let round = 0; round < steps(200); round++) {
       model.fill(1 + random.int(255))
       model.copy(volume.bytes)
       const extents = Array.from({ length: random.int(20) }, (): Extent => {

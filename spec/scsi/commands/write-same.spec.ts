@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { Random, seedOf } from '../../support/random.js'
+import { Random, seedOf, steps } from '../../support/random.js'
 import { CHUNK, FakeVolume, Host, Sense, fieldPointer, makeNexus, makeUnit } from '../../support/scsi.js'
 
 const UNMAP = 0x08
@@ -155,7 +155,7 @@ describe('WRITE SAME(16)', () => {
     const volume = filled()
     const nexus = makeNexus([makeUnit({ volume })])
     const model = Buffer.from(volume.bytes)
-    for (let round = 0; round < 200; round++) {
+    for (let round = 0; round < steps(200); round++) {
       volume.refusing = random.chance(0.3)
       const lba = random.int(1024)
       const blocks = random.int(1024 - lba) + 1

@@ -47,13 +47,13 @@ describe('the files of a delta', () => {
 describe('removeInSteps', () => {
   it('cuts a large file down step by step before it unlinks it', async () => {
     const path = join(directory, 'old.slots')
-    fs.writeFileSync(path, Buffer.alloc(10_000, 1))
+    fs.writeFileSync(path, Buffer.alloc(1000, 1))
     const sizes: number[] = []
     const watcher = setInterval(() => sizes.push(fs.existsSync(path) ? fs.statSync(path).size : 0), 0)
     await removeInSteps(path, 1)
     clearInterval(watcher)
     expect(fs.existsSync(path)).toBe(false)
-    expect(sizes.some((size) => size > 0 && size < 10_000)).toBe(true)
+    expect(sizes.some((size) => size > 0 && size < 1000)).toBe(true)
     expect(sizes).toEqual([...sizes].sort((a, b) => b - a))
   })
 

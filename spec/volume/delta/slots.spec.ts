@@ -1,6 +1,7 @@
+import assert from 'node:assert/strict'
 import { describe, expect, it } from '@jest/globals'
 import { Slots } from '../../../lib/volume/delta/slots.js'
-import { Random, seedOf } from '../../support/random.js'
+import { Random, seedOf, steps } from '../../support/random.js'
 
 describe('Slots', () => {
   it('gives fresh slots one behind the other', () => {
@@ -124,14 +125,14 @@ describe('Slots', () => {
       /** Slots that no longer may be given, by the reads that know them. */
       let waiting: { slot: number; readers: Set<symbol> }[] = []
       const reads = new Map<symbol, 0 | 1>()
-      for (let step = 0; step < 5000; step++) {
+      for (let step = 0; step < steps(5000); step++) {
         const dice = random.int(6)
         if (dice < 2) {
           const slot = slots.take(1 + random.int(9))
           for (let i = slot; i < slot + slots.granted; i++) {
             const inUse =
               mapped.includes(i) || freed.includes(i) || waiting.some((w) => w.slot === i && w.readers.size > 0)
-            expect(inUse).toBe(false)
+            assert(!inUse, `slot ${i} in step ${step}`)
             mapped.push(i)
           }
         } else if (dice === 2 && mapped.length > 20) {

@@ -11,7 +11,7 @@ import { flushVolume, readVolume, writeVolume, zeroVolume } from '../../../lib/v
 import { Volume } from '../../../lib/volume/volume.js'
 import { codeOf } from '../../../lib/util/errors.js'
 import { failure, settle, thrown, volumeContract } from '../../contracts/volume.contract.js'
-import { Random, seedOf } from '../../support/random.js'
+import { Random, seedOf, steps } from '../../support/random.js'
 
 /** A base in memory whose reads can be held back and let go in any order. */
 class HeldBase extends Volume {
@@ -480,7 +480,7 @@ describe('an overlay', () => {
   for (const seed of [11, 12, 13].map(seedOf)) {
     it(`agrees with a plain array while requests overtake each other (seed ${seed})`, async () => {
       await overlay.close()
-      await campaign(new Random(seed), 400)
+      await campaign(new Random(seed), steps(400))
     })
   }
 
@@ -552,7 +552,7 @@ describe('an overlay', () => {
   it(`ends overlapping writes with the bytes of one of them in each byte (seed ${seedOf(21)})`, async () => {
     const random = new Random(seedOf(21))
     await begun()
-    for (let round = 0; round < 100; round++) {
+    for (let round = 0; round < steps(100); round++) {
       base.holding = random.chance(0.5)
       const pending = Array.from({ length: 6 }, (_, i) => {
         const offset = 512 * random.int(16)
