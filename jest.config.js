@@ -11,7 +11,8 @@ export default {
       ...shared,
       displayName: 'unit',
       testMatch: ['<rootDir>/spec/**/*.spec.ts'],
-      testPathIgnorePatterns: ['/spec/e2e/']
+      testPathIgnorePatterns: ['/spec/e2e/'],
+      setupFilesAfterEnv: ['<rootDir>/spec/support/time-limit.ts']
     },
     { ...shared, displayName: 'e2e', testMatch: ['<rootDir>/spec/e2e/**/*.spec.ts'] }
   ]

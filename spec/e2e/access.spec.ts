@@ -50,7 +50,11 @@ describeWith(['iscsi-inq', 'iscsi-ls'], '--allow', () => {
     expect(refused.output).toMatch(/Authorization failure|Target not found|514|Failed to connect/i)
     expect(await server!.logged(/stranger.*refused/)).toMatch(/to iqn\.2026-01\.org\.example:disk .*\(0202h\)/)
     // Who may not come in does not see that there is something.
-    const listed = await run('iscsi-ls', ['-i', 'iqn.2026-01.org.example:stranger', `iscsi://127.0.0.1:${server!.port}`])
+    const listed = await run('iscsi-ls', [
+      '-i',
+      'iqn.2026-01.org.example:stranger',
+      `iscsi://127.0.0.1:${server!.port}`
+    ])
     expect(listed.output).not.toContain(TARGET)
     expect(await succeed('iscsi-ls', ['-i', INITIATOR, `iscsi://127.0.0.1:${server!.port}`])).toContain(TARGET)
   })

@@ -120,11 +120,14 @@ describeWith(['qemu-img', 'qemu-io'], 'an author', () => {
     await server!.logged(/:owner left/)
     const again = await ScriptedInitiator.login(server!.port, { targetName: TARGET, initiatorName: PC })
     const answers = []
-    for (let i = 0; i < 4; i++) answers.push((await again.command([0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], { read: 512 })).senseText)
+    for (let i = 0; i < 4; i++)
+      answers.push((await again.command([0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], { read: 512 })).senseText)
     expect(answers).toContain('05/25/00')
     expect(answers.at(-1)).toBe('05/25/00')
     await again.command([0x12, 0, 0, 0, 36, 0], { read: 36 })
-    expect((await again.command([0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], { read: 512 })).data).toEqual(Buffer.alloc(512, 0x66))
+    expect((await again.command([0x28, 0, 0, 0, 0, 0, 0, 0, 1, 0], { read: 512 })).data).toEqual(
+      Buffer.alloc(512, 0x66)
+    )
     await again.leave()
   })
 
@@ -160,7 +163,11 @@ describeWith(['qemu-img', 'qemu-io'], 'an author', () => {
     const author = await open(OWNER)
     await author.write(0x88, 3 * MIB, MIB)
     await server!.kill()
-    expect(readFileSync(image).subarray(3 * MIB, 4 * MIB).equals(Buffer.alloc(MIB, 0x88))).toBe(true)
+    expect(
+      readFileSync(image)
+        .subarray(3 * MIB, 4 * MIB)
+        .equals(Buffer.alloc(MIB, 0x88))
+    ).toBe(true)
     await author.kill()
   })
 

@@ -45,8 +45,8 @@ const SAMPLES = [
   'ALL.Unmap.Simple',
   'ALL.iSCSIResiduals.Read10Residuals',
   'ALL.iSCSIResiduals.Write10Residuals',
-  'ALL.iSCSIDataSnInvalid.iSCSIDataSnInvalid',
-  'ALL.iSCSICmdSn.iSCSICmdSnTooHigh'
+  'ALL.iSCSIdatasn.iSCSIDataSnInvalid',
+  'ALL.iSCSIcmdsn.iSCSICmdSnTooHigh'
 ]
 
 const COMBINATIONS: readonly (readonly [string, readonly string[], Record<string, string>])[] = [

@@ -32,7 +32,8 @@ describeWith(['qemu-io'], 'private views of one image, seen by QEMU', () => {
     work.remove()
   })
 
-  const start = (port?: number) => ServerProcess.start(['--lun', image, '--target-name', TARGET], port === undefined ? {} : { port })
+  const start = (port?: number) =>
+    ServerProcess.start(['--lun', image, '--target-name', TARGET], port === undefined ? {} : { port })
   const open = (name: string) =>
     QemuIo.open({ port: server.port, target: TARGET, initiatorName: `iqn.2026-01.org.example:${name}` })
 

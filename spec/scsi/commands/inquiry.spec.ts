@@ -65,6 +65,9 @@ describe('INQUIRY', () => {
     nexus.units.get(0)!.fenced = true
     await host.execute(nexus, '12 00 80 00ff 00')
     expect(onLook).not.toHaveBeenCalled()
+    // Found with a Linux guest: at a reconnect it reads every page of the disk that it has mounted.
+    await host.execute(nexus, '12 01 83 00ff 00')
+    expect(onLook).not.toHaveBeenCalled()
     await host.execute(nexus, '12 00 00 00ff 00')
     expect(onLook).toHaveBeenCalledWith(nexus.units.get(0), 'inquiry')
   })
