@@ -2,6 +2,7 @@ import { closeSync, openSync } from 'node:fs'
 import { ConfigError, readConfiguration } from '../../target/config.js'
 import type { Control } from '../../target/control.js'
 import type { ServerOptions } from '../../target/options.js'
+import { messageOf } from '../../util/errors.js'
 import type { Clock } from '../../util/clock.js'
 import { systemClock } from '../../util/clock.js'
 import { openLog } from '../../util/log.js'
@@ -91,6 +92,9 @@ async function serveUntilStopped(
 ): Promise<number> {
   // Before anything is opened, so that a stop in the middle of the start is also a graceful one.
   const stop = watch()
+  // A promise that nobody looked after is a mistake of ours that must not end everybody's sessions.
+  const stray = (reason: unknown): void => log.error(`A mistake in the server: ${messageOf(reason)}`, { reason })
+  process.on('unhandledRejection', stray)
   try {
     const server = await make(options, { log, clock: systemClock })
     await server.open()
@@ -111,6 +115,7 @@ async function serveUntilStopped(
     for (const sentence of sentencesOf(error)) log.error(sentence)
     return 1
   } finally {
+    process.off('unhandledRejection', stray)
     stop.end()
   }
 }

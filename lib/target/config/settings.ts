@@ -58,7 +58,7 @@ export const SETTINGS = {
     kind: kinds.onOff,
     scope: 'unit',
     group: 'Image',
-    about: 'Fill an image that does not exist yet with zeroes alone',
+    about: 'A new image holds zeroes alone; so far every new image does',
     preset: 'false'
   }),
   'block-size': setting({

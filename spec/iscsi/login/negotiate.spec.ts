@@ -310,7 +310,10 @@ describe('negotiate', () => {
         const { parameters } = state
         assert(parameters.firstBurstLength <= parameters.maxBurstLength, `run ${run}`)
         // What was answered is what holds.
-        assert.equal(Number(answers.get('FirstBurstLength') ?? parameters.firstBurstLength), parameters.firstBurstLength)
+        assert.equal(
+          Number(answers.get('FirstBurstLength') ?? parameters.firstBurstLength),
+          parameters.firstBurstLength
+        )
         assert.equal(Number(answers.get('MaxBurstLength') ?? parameters.maxBurstLength), parameters.maxBurstLength)
       }
     })
