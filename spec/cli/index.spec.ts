@@ -136,7 +136,7 @@ describe('cloudx', () => {
     [['a.img', '--config', 'none.yaml'], 'cloudx: The configuration file none.yaml does not exist.\n'],
     [
       ['a.img', '--port', '99999', '--grace', 'x'],
-      'cloudx: --port: "99999" must be a whole number from 0 to 65535\ncloudx: --grace: "x" must be a duration such as 96h, 30m, 45s or 0\n'
+      'cloudx: --port: "99999" must be a whole number from 0 to 65535\ncloudx: --grace: "x" must be a duration such as 96h, 30m, 45s or 0, at most 36500d\n'
     ],
     [[], 'cloudx: --lun: no image to share; write for example --lun ./share.img\n'],
     [
