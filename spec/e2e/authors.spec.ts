@@ -106,7 +106,7 @@ describeWith(['qemu-img', 'qemu-io'], 'an author', () => {
   })
 
   it('drops what is in the way when it was told to, and those clients are told', async () => {
-    await start('--author', OWNER, '--author-discards')
+    await start('--author', OWNER, '--author-discards', '--yes')
     const client = await ScriptedInitiator.login(server!.port, { targetName: TARGET, initiatorName: PC })
     await client.command([0, 0, 0, 0, 0, 0])
     const write = await client.command([0x2a, 0, 0, 0, 0, 0, 0, 0, 8, 0], { write: Buffer.alloc(4096, 0x55) })
@@ -131,8 +131,16 @@ describeWith(['qemu-img', 'qemu-io'], 'an author', () => {
     await again.leave()
   })
 
+  it('drops nothing when nobody could be asked and nobody has said yes', async () => {
+    const { code, log } = await ServerProcess.run([
+      ...['--lun', image, '--target-name', TARGET, '--author', OWNER, '--author-discards']
+    ])
+    expect(code).toBe(1)
+    expect(log.join('\n')).toMatch(/drops what other clients wrote.*add --yes/)
+  })
+
   it('ends the sessions that are in the way when it was told to', async () => {
-    await start('--author', OWNER, '--author-discards')
+    await start('--author', OWNER, '--author-discards', '--yes')
     const client = await ScriptedInitiator.login(server!.port, { targetName: TARGET, initiatorName: PC })
     const author = open(OWNER)
     // Async Message, AsyncEvent 1: the target asks for a logout (RFC 7143 §11.9.1).
