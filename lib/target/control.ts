@@ -1,6 +1,7 @@
 import type { SessionView } from '../iscsi/portal-group.js'
 import type { BinnedDelta } from './bin.js'
-import type { Discarded, InitiatorView } from './initiator.js'
+import type { Discarded } from './epoch-ends.js'
+import type { InitiatorView } from './initiator-view.js'
 
 export type { BinnedDelta, Discarded, InitiatorView, SessionView }
 

@@ -9,7 +9,7 @@ import type {
   SpaceView,
   TargetView
 } from './control.js'
-import type { UnitSource } from './initiator.js'
+import type { UnitSource } from './initiator-context.js'
 import type { Owners } from './owner.js'
 import type { DeltaEvent } from './restore-policy.js'
 import type { StateRoot } from './state-root.js'

@@ -1,7 +1,10 @@
 import type { NexusRequest, SessionEnd } from '../iscsi/directory.js'
 import { LoginError } from '../iscsi/errors.js'
 import type { Nexus } from '../scsi/nexus.js'
-import type { Discarded, Initiator, InitiatorRole, InitiatorView } from './initiator.js'
+import type { Discarded } from './epoch-ends.js'
+import type { Initiator } from './initiator.js'
+import type { InitiatorRole } from './initiator-context.js'
+import type { InitiatorView } from './initiator-view.js'
 import { LoginStatus } from './login-status.js'
 import type { DeltaEvent } from './restore-policy.js'
 

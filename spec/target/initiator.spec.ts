@@ -1,10 +1,10 @@
-import { cp, readdir, readFile, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { cp, readdir, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import type { SessionEnd } from '../../lib/iscsi/directory.js'
 import { LoginError } from '../../lib/iscsi/errors.js'
 import type { ServerOptions, TargetOptions } from '../../lib/target/options.js'
-import { ALICE, BASE_BYTE, BOB, HOUR_MS, LOGOUT, SILENCE, TARGET, TargetBench } from '../support/target-bench.js'
+import { ALICE, BASE_BYTE, BOB, HOUR_MS, LOGOUT, SILENCE, TargetBench } from '../support/target-bench.js'
 
 let bench: TargetBench
 afterEach(() => bench.remove())
@@ -219,137 +219,6 @@ describe('Initiator', () => {
     expect((await stat(join(bench.state, 'deltas', hash!))).mode & 0o777).toBe(0o700)
   })
 
-  describe('after a loss', () => {
-    async function lost(): Promise<void> {
-      await started()
-      await bench.visit(0xaa, SILENCE)
-      await bench.server!.control.restore({ initiator: ALICE })
-    }
-
-    it('fences every nexus until it has sent INQUIRY', async () => {
-      await lost()
-      const nexus = await bench.login()
-      const entry = nexus.units.get(0)!
-      expect(entry.fenced).toBe(true)
-      nexus.looked(entry, 'inquiry')
-      expect(entry.fenced).toBe(false)
-    })
-
-    it('takes READ CAPACITY for a look only from another ISID than the last one', async () => {
-      await lost()
-      const same = await bench.login()
-      same.looked(same.units.get(0)!, 'read-capacity')
-      expect(same.units.get(0)!.fenced).toBe(true)
-      const other = await bench.login({ isid: '400027231234' })
-      other.looked(other.units.get(0)!, 'read-capacity')
-      expect(other.units.get(0)!.fenced).toBe(false)
-      expect(same.units.get(0)!.fenced).toBe(true)
-    })
-
-    it('remembers over a restart who has looked', async () => {
-      await lost()
-      const nexus = await bench.login()
-      nexus.looked(nexus.units.get(0)!, 'inquiry')
-      await bench.settled()
-      await bench.start()
-      expect((await bench.login()).units.get(0)!.fenced).toBe(false)
-      expect((await bench.login({ isid: '400001370077' })).units.get(0)!.fenced).toBe(true)
-    })
-
-    it('keeps the new identity over a restore and a restart', async () => {
-      await lost()
-      const nexus = await bench.login()
-      const { serial } = nexus.units.get(0)!.unit.identity
-      await bench.write(nexus, 0, 0xac)
-      await bench.end(nexus, LOGOUT)
-      expect(await serialOf()).toBe(serial)
-      await bench.start()
-      expect(await serialOf()).toBe(serial)
-    })
-
-    it('has put the old content into the bin, with a reason', async () => {
-      await lost()
-      const [entry, ...rest] = await bench.server!.control.bin()
-      expect(rest).toEqual([])
-      expect(entry).toMatchObject({ initiatorName: ALICE, targetName: TARGET, lun: 0, bytes: 4096, reason: 'operator' })
-      expect(await readdir(join(bench.state, 'bin', entry!.id))).toContain('entry.json')
-    })
-  })
-
-  describe('a delta that cannot be attached', () => {
-    async function deltaFiles(): Promise<string[]> {
-      const [hash] = await readdir(join(bench.state, 'deltas'))
-      const path = join(bench.state, 'deltas', hash!)
-      return (await readdir(path)).map((name) => join(path, name))
-    }
-
-    async function expectLost(reason: string): Promise<void> {
-      expect(bench.log.with('error:', 'lost its delta', ALICE, reason)).toHaveLength(1)
-      const nexus = await bench.login()
-      expect(await bench.read(nexus, 0)).toBe(BASE_BYTE)
-      expect(nexus.units.get(0)!.fenced).toBe(true)
-    }
-
-    it('is lost when its files were removed while the server was off', async () => {
-      await started()
-      await bench.visit(0xaa, SILENCE)
-      await bench.stop()
-      for (const path of await deltaFiles()) await rm(path)
-      await bench.start()
-      await expectLost('removed')
-    })
-
-    it('is lost when the image was changed by another program', async () => {
-      await started()
-      await bench.visit(0xaa, SILENCE)
-      await bench.stop()
-      await utimes(bench.image, new Date(), new Date(1_000_000_000))
-      await bench.start()
-      await expectLost('not the one it was written over')
-      expect((await bench.server!.control.bin())[0]).toMatchObject({ reason: 'base-changed' })
-    })
-
-    it('is lost when its journal is damaged', async () => {
-      await started()
-      await bench.visit(0xaa, SILENCE)
-      await bench.stop()
-      const map = (await deltaFiles()).find((path) => path.endsWith('.map'))!
-      await writeFile(map, Buffer.alloc(4096, 7))
-      await bench.start()
-      await expectLost('cannot be read')
-    })
-  })
-
-  it('loses a delta whose slots are gone, at the login of its client', async () => {
-    await started()
-    const nexus = await bench.login()
-    for (let chunk = 0; chunk < 8; chunk++) await bench.write(nexus, chunk * 8192, 0xaa)
-    await bench.end(nexus, SILENCE)
-    await bench.stop()
-    const [hash] = await readdir(join(bench.state, 'deltas'))
-    const path = join(bench.state, 'deltas', hash!)
-    const slots = (await readdir(path)).find((name) => name.endsWith('.slots'))!
-    await rm(join(path, slots))
-    await bench.start()
-    const again = await bench.login()
-    expect(bench.log.with('error:', 'lost its delta', 'cannot be read')).toHaveLength(1)
-    expect(await bench.read(again, 0)).toBe(BASE_BYTE)
-    expect(again.units.get(0)!.fenced).toBe(true)
-  })
-
-  it('attaches the delta again when only the record of its initiator is damaged, and fences', async () => {
-    await started()
-    await bench.visit(0xaa, SILENCE)
-    await bench.stop()
-    const [name] = await readdir(join(bench.state, 'initiators'))
-    await writeFile(join(bench.state, 'initiators', name!), '{ "version": 1, ')
-    await bench.start()
-    expect(bench.log.with('error:', name!, 'damaged')).toHaveLength(1)
-    const nexus = await bench.login()
-    expect(await bench.read(nexus, 0)).toBe(0xaa)
-    expect(nexus.units.get(0)!.fenced).toBe(true)
-  })
-
   describe('with CHAP', () => {
     it('refuses the delta to another CHAP user', async () => {
       await started()
@@ -375,25 +244,6 @@ describe('Initiator', () => {
       await bench.start()
       expect(await bench.read(await bench.login({ chapName: 'alice' }), 0)).toBe(0xab)
     })
-  })
-
-  it('fails only new chunks at the limit, and says so at four fifths of it', async () => {
-    await started({ deltaLimitBytes: 64 * 1024 })
-    const nexus = await bench.login()
-    const bob = await bench.login({ initiatorName: BOB })
-    let written = 0
-    const full = async () => {
-      for (; written < 64; written++) await bench.write(nexus, written * 4096, 0xaa)
-    }
-    await expect(full()).rejects.toMatchObject({ code: 'ENOSPC' })
-    expect(written).toBeGreaterThan(8)
-    await bench.write(nexus, 0, 0xad)
-    expect(await bench.read(nexus, 0)).toBe(0xad)
-    expect(await bench.read(nexus, (written - 1) * 4096)).toBe(0xaa)
-    await bench.write(bob, 0, 0xbb)
-    expect(bench.log.with('warn:', ALICE, '80 %')).toHaveLength(1)
-    expect(nexus.units.get(0)!.attention).toMatchObject({ asc: 0x38, ascq: 0x07 })
-    expect(bob.units.get(0)!.attention).toBeUndefined()
   })
 
   it('gives a dropped delta its undo time and then its space back', async () => {

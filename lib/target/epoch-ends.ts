@@ -1,0 +1,231 @@
+import { messageOf } from '../util/errors.js'
+import { formatSize } from '../util/units.js'
+import type { BinSource } from './bin.js'
+import type { InitiatorContext } from './initiator-context.js'
+import type { InitiatorRecord, UnitRecord } from './initiator-record.js'
+import type { InitiatorState } from './initiator-state.js'
+import type { DeltaEvent } from './restore-policy.js'
+
+/** An epoch that ends. */
+interface Ending {
+  readonly unit: UnitRecord
+  readonly epoch: number
+  /** Stored bytes, as far as known. */
+  readonly bytes: number
+  /** Under which it was written. */
+  readonly incarnation: number
+  /** After a loss: what the unit is from now on. */
+  readonly renewed?: Pick<UnitRecord, 'incarnation' | 'fence'>
+}
+
+/** What a drop took away. */
+export interface Discarded {
+  readonly bytes: number
+  readonly tookMs: number
+}
+
+/**
+ * The ends of epochs: drop, and loss.
+ *
+ * The record ends an epoch, in one rename; its files follow. Whatever comes in between (the death of the process, a
+ * full disk, files that somebody took away), the files of an ended epoch are never attached again, and a drop is
+ * never taken for a loss, nor a loss for nothing at all.
+ */
+export class EpochEnds {
+  /** Files of an ended epoch could not be put aside yet; only the record keeps them away from the next session. */
+  littered = false
+  /** Restores that a power cut could still undo. */
+  private durable: Promise<void> = Promise.resolve()
+
+  private readonly context: InitiatorContext
+  private readonly record: InitiatorRecord
+
+  constructor(private readonly state: InitiatorState) {
+    this.context = state.context
+    this.record = state.record
+  }
+
+  /**
+   * Restore after the client's own logout: a new epoch under the same identity.
+   * @returns false if neither the record nor all files could be written, so that nothing tells of the end
+   */
+  async dropAll(event: DeltaEvent): Promise<boolean> {
+    const start = this.context.clock.monotonic()
+    const ended = await this.endings()
+    // The death of the process is survived at once; the power cut is waited for behind the response.
+    const noted = await this.saveEnded(ended, false).catch((error: unknown) => this.reportUnsaved(error))
+    let bytes = 0
+    const stuck: Ending[] = []
+    for (const ending of ended) {
+      try {
+        await this.putAside(ending, event)
+        bytes += ending.bytes
+      } catch (error) {
+        this.reportStuck(ending.unit, error)
+        stuck.push(ending)
+      }
+    }
+    if (stuck.length > 0) await this.abandon(stuck)
+    const tookMs = this.context.clock.monotonic() - start
+    if (bytes > 0) {
+      this.context.log.info(
+        `${this.record.initiatorName} restored at ${this.record.targetName}: ${formatSize(bytes)} dropped in ${tookMs.toFixed(1)} ms`
+      )
+    }
+    return stuck.length === 0 || noted
+  }
+
+  /** The deltas are gone without their client's logout: whoever may hold a cache of them must notice. */
+  async loseAll(event: DeltaEvent): Promise<Discarded> {
+    const start = this.context.clock.monotonic()
+    await this.state.closeUnits()
+    const lost = await this.endings()
+    const bytes = lost.reduce((sum, ending) => sum + ending.bytes, 0)
+    await this.forsake(lost, event)
+    const tookMs = this.context.clock.monotonic() - start
+    if (lost.length > 0) {
+      this.context.log.warn(
+        `${this.record.initiatorName} lost its delta at ${this.record.targetName} (${LOSSES[event] ?? event}): ` +
+          `${formatSize(bytes)} put aside; it gets a new disk identity`
+      )
+    }
+    return { bytes, tookMs }
+  }
+
+  /** A restore that may not survive a power cut would bring back, after it, what the client has seen go. */
+  async settleRestores(): Promise<void> {
+    const { durable } = this
+    this.durable = Promise.resolve()
+    await durable
+  }
+
+  /** Ends epochs under a new incarnation. When that cannot be noted nothing has changed. */
+  private async forsake(lost: readonly Ending[], event: DeltaEvent): Promise<void> {
+    if (lost.length === 0) return
+    const renewed = lost.map((ending) => ({ ...ending, renewed: this.renewed(ending.unit) }))
+    await this.saveEnded(renewed, true)
+    for (const { unit, epoch, renewed: changes } of renewed) {
+      Object.assign(unit, changes, { epoch, stored: false })
+    }
+    for (const ending of lost) {
+      await this.putAside(ending, event).catch((error: unknown) => this.reportStuck(ending.unit, error))
+    }
+  }
+
+  private async endings(): Promise<Ending[]> {
+    const stored = this.record.units.filter((unit) => this.state.storedNow(unit))
+    return Promise.all(stored.map((unit) => this.ending(unit)))
+  }
+
+  private async ending(unit: UnitRecord): Promise<Ending> {
+    const delta = this.state.deltaOf(unit)
+    const epoch = Math.max(unit.epoch, delta?.epoch ?? (await this.state.listFiles(unit.lun)).epochMax)
+    return {
+      unit,
+      epoch,
+      bytes: delta?.bytesStored ?? this.state.resting.get(unit) ?? 0,
+      incarnation: unit.incarnation
+    }
+  }
+
+  /** One delta is gone, at a login or at the start of the server; it is not open. */
+  async loseUnit(unit: UnitRecord, event: DeltaEvent, why: string): Promise<void> {
+    await this.forsake([await this.ending(unit)], event)
+    this.context.log.error(
+      `${this.record.initiatorName} lost its delta of LUN ${unit.lun} at ${this.record.targetName} ` +
+        `(${LOSSES[event] ?? event}): ${why}; what is left lies in ${this.context.state.binPath}`
+    )
+  }
+
+  /** Holds what is on disk against what is remembered. */
+  async compareFiles(unit: UnitRecord): Promise<void> {
+    const { epoch } = await this.state.listFiles(unit.lun)
+    const stored = epoch !== undefined && epoch > unit.epoch
+    if (unit.stored && !stored) await this.loseUnit(unit, 'removed', 'its files are gone')
+    // An epoch that has ended came back: somebody copied it, or a power cut undid the move to the bin.
+    else if (epoch !== undefined && !stored) await this.clearAway(unit, 'removed')
+    unit.stored = stored
+  }
+
+  /** Puts away what a crash or an error left of epochs that have ended. */
+  async sweep(): Promise<void> {
+    this.littered = false
+    for (const unit of this.record.units) {
+      await this.clearAway(unit, 'logout').catch((error: unknown) => {
+        this.littered = true
+        this.reportStuck(unit, error)
+      })
+    }
+  }
+
+  /** What lies in the directory belongs to no epoch that counts. Throws when it cannot be put aside. */
+  private async clearAway(unit: UnitRecord, reason: DeltaEvent): Promise<void> {
+    await this.putAside(await this.ending(unit), reason)
+  }
+
+  /** Epochs have ended whose files are where they were: nobody shall read them, and the next login tries again. */
+  private async abandon(stuck: readonly Ending[]): Promise<void> {
+    await this.state.closeUnits()
+    for (const { unit, epoch } of stuck) {
+      this.state.wake(unit)
+      unit.epoch = epoch
+      unit.stored = false
+    }
+    this.littered = true
+  }
+
+  /** Moves the files of an epoch that has ended into the bin; a unit that is open reads as its base afterwards. */
+  private async putAside({ unit, epoch, bytes, incarnation }: Ending, reason: DeltaEvent): Promise<void> {
+    const source: BinSource = { ...this.state.names, lun: unit.lun, incarnation, epoch, bytes, reason }
+    const delta = this.state.deltaOf(unit)
+    if (delta) {
+      const place = await this.context.bin.prepare(source)
+      const { durable } = await delta.restore(place.path)
+      this.durable = Promise.all([this.durable, durable]).then(() => undefined)
+      // Whoever logs in next hears of a failure.
+      this.durable.catch(() => undefined)
+      this.context.bin.settle(place)
+    } else {
+      const files = await this.state.filesOf(unit)
+      if (files.length > 0) await this.context.bin.moveIn(source, files)
+    }
+    this.state.wake(unit)
+    this.state.arising.delete(unit.lun)
+    unit.epoch = epoch
+    unit.stored = false
+  }
+
+  /** Writes the record as it is when these epochs have ended. */
+  private async saveEnded(ended: readonly Ending[], durable: boolean): Promise<boolean> {
+    const units = this.record.units.map((unit) => {
+      const ending = ended.find((one) => one.unit === unit)
+      if (!ending) return { ...unit, stored: this.state.storedNow(unit) }
+      return { ...unit, ...ending.renewed, epoch: ending.epoch, stored: false }
+    })
+    await this.context.state.saveInitiator({ ...this.record, units }, durable)
+    return true
+  }
+
+  private renewed({ incarnation }: UnitRecord): Pick<UnitRecord, 'incarnation' | 'fence'> {
+    return { incarnation: incarnation + 1, fence: { suspects: [...this.record.isids], accepted: [] } }
+  }
+
+  private reportUnsaved(error: unknown): false {
+    this.state.report(new Error(`its logout could not be noted: ${messageOf(error)}`, { cause: error }))
+    return false
+  }
+
+  private reportStuck({ lun }: UnitRecord, error: unknown): void {
+    const what = `the files of LUN ${lun}, whose delta has ended, could not be put into the bin`
+    this.state.report(new Error(`${what}: ${messageOf(error)}; its next login tries again`, { cause: error }))
+  }
+}
+
+const LOSSES: Readonly<Partial<Record<DeltaEvent, string>>> = {
+  'grace-over': 'its grace time is over',
+  operator: 'by order of the operator',
+  'author-discards': 'an author took the image',
+  'base-changed': 'the image is not the one it was written over',
+  unreadable: 'it cannot be read',
+  removed: 'it was removed'
+}

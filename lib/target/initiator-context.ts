@@ -1,0 +1,37 @@
+import type { Clock } from '../util/clock.js'
+import type { Logger } from '../util/log.js'
+import type { Bin } from './bin.js'
+import type { OpenDeltaDisk } from './delta-disk.js'
+import type { Image } from './images.js'
+import type { ListeningTime } from './listening-time.js'
+import type { Space } from './space.js'
+import type { StateDirectory } from './state-directory.js'
+
+/** One LUN of a target, as each of its initiators gets it. */
+export interface UnitSource {
+  readonly lun: number
+  readonly image: Image
+  readonly partition: number | undefined
+  readonly readOnly: boolean
+  readonly blockSize: number
+}
+
+/** What an initiator needs of the place that it lives in. */
+export interface InitiatorContext {
+  readonly sources: readonly UnitSource[]
+  readonly targetPortalGroupTag: number
+  readonly state: StateDirectory
+  readonly bin: Bin
+  readonly space: Space
+  readonly listening: ListeningTime
+  readonly clock: Clock
+  readonly log: Logger
+  readonly openDelta: OpenDeltaDisk
+  readonly graceMs: number
+  readonly graceClosedMs: number
+  readonly deltaLimitBytes: number | undefined
+  readonly chunkBytes: number
+}
+
+/** Whose writes go where: into a private delta, or (an author's) into the image. */
+export type InitiatorRole = 'private' | 'author'

@@ -1,0 +1,135 @@
+import { readdir, stat } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { LogicalUnit } from '../scsi/logical-unit.js'
+import type { Nexus } from '../scsi/nexus.js'
+import { codeOf, messageOf } from '../util/errors.js'
+import type { SpaceBudget } from '../volume/delta/budget.js'
+import { listDelta, type DeltaListing } from '../volume/delta/files.js'
+import type { DeltaDisk } from './delta-disk.js'
+import type { InitiatorContext, InitiatorRole, UnitSource } from './initiator-context.js'
+import type { InitiatorRecord, UnitRecord } from './initiator-record.js'
+import { Serial } from './serial.js'
+
+export interface OpenUnit {
+  readonly source: UnitSource
+  readonly record: UnitRecord
+  readonly unit: LogicalUnit
+  readonly delta: DeltaDisk | undefined
+}
+
+/**
+ * What is known of one initiator at one target while the server runs: its record, its nexuses, its open units and the
+ * room that its deltas take. {@link Initiator} decides what happens, {@link Units} opens, {@link EpochEnds} drops; this
+ * is what they share.
+ */
+export class InitiatorState {
+  readonly targetName: string
+  readonly initiatorName: string
+  readonly budget: SpaceBudget
+  /** Everything that changes an initiator runs here, one step after the other. */
+  readonly steps = new Serial()
+  readonly nexuses = new Set<Nexus>()
+  open: OpenUnit[] | undefined
+  role: InitiatorRole = 'private'
+  /** LUNs whose delta has been noted for its first write; until the files are gone or closed. */
+  readonly arising = new Set<number>()
+  /** Bytes of deltas that are not open; they take room all the same. */
+  readonly resting = new Map<UnitRecord, number>()
+
+  constructor(
+    readonly context: InitiatorContext,
+    readonly record: InitiatorRecord
+  ) {
+    this.targetName = record.targetName
+    this.initiatorName = record.initiatorName
+    this.budget = context.space.budget(context.deltaLimitBytes)
+  }
+
+  get names() {
+    return { targetName: this.targetName, initiatorName: this.initiatorName }
+  }
+
+  /** Some unit has a delta: of this session or waiting for its client. */
+  get hasDelta(): boolean {
+    return this.record.units.some((unit) => this.storedNow(unit))
+  }
+
+  get bytesStored(): number {
+    return this.budget.usedBytes
+  }
+
+  storedNow(unit: UnitRecord): boolean {
+    if (this.arising.has(unit.lun)) return true
+    return this.deltaOf(unit)?.stored ?? unit.stored
+  }
+
+  deltaOf(unit: UnitRecord): DeltaDisk | undefined {
+    return this.open?.find(({ record }) => record === unit)?.delta
+  }
+
+  listFiles(lun: number): Promise<DeltaListing> {
+    return listDelta(this.context.state.deltaPath(this.record), deltaName(lun))
+  }
+
+  /** All files of the unit, whatever their epoch. */
+  async filesOf({ lun }: UnitRecord): Promise<string[]> {
+    const directory = this.context.state.deltaPath(this.record)
+    const names = await readdir(directory).catch(noneIfMissing)
+    return names.filter((name) => name.startsWith(`${deltaName(lun)}-`)).map((name) => join(directory, name))
+  }
+
+  /** What the slots of a delta that is not open take on the disk: its file is sparse. */
+  async bytesOnDisk(unit: UnitRecord): Promise<number> {
+    const slots = (await this.filesOf(unit)).filter((path) => path.endsWith('.slots'))
+    const sizes = await Promise.all(slots.map(async (path) => (await stat(path)).blocks * STAT_BLOCK_BYTES))
+    return sizes.reduce((sum, size) => sum + size, 0)
+  }
+
+  /** What was written is with the kernel already, so a delta that cannot be flushed is told and let go. */
+  async closeUnits(): Promise<void> {
+    const open = this.open ?? []
+    this.open = undefined
+    this.arising.clear()
+    for (const { record, delta } of open) {
+      if (!delta) continue
+      record.stored = delta.stored
+      const bytes = delta.bytesStored
+      await delta.close().catch((error: unknown) => this.report(error))
+      if (record.stored) this.rest(record, bytes)
+    }
+  }
+
+  /** The delta is not open and counts against the limits with so many bytes until {@link wake}. */
+  rest(unit: UnitRecord, bytes: number): void {
+    this.wake(unit)
+    this.resting.set(unit, bytes)
+    this.budget.occupy(bytes)
+  }
+
+  wake(unit: UnitRecord): void {
+    this.budget.give(this.resting.get(unit) ?? 0)
+    this.resting.delete(unit)
+  }
+
+  async save(durable = true): Promise<void> {
+    for (const unit of this.record.units) unit.stored = this.storedNow(unit)
+    await this.context.state.saveInitiator(this.record, durable)
+  }
+
+  report(error: unknown): void {
+    this.context.log.error(`${this.initiatorName} at ${this.targetName}: ${messageOf(error)}`)
+  }
+}
+
+/** What the files of a unit's delta are called, without the epoch. */
+export function deltaName(lun: number): string {
+  return `lun-${lun}`
+}
+
+/** What `blocks` of stat(2) counts in. */
+const STAT_BLOCK_BYTES = 512
+
+function noneIfMissing(error: unknown): string[] {
+  if (codeOf(error) === 'ENOENT') return []
+  throw error
+}
