@@ -10,6 +10,8 @@ export interface Directory {
   hasTarget(targetName: string): boolean
   /** May this initiator use it at all (access list, address rules)? Not yet authenticated. */
   mayAccess(request: AccessRequest): boolean
+  /** Why {@link mayAccess} said no, for the log alone; the initiator gets a status. */
+  refusal(request: AccessRequest): string
   /** The CHAP rules for this login. */
   chap(request: AccessRequest): ChapPolicy
   /** Names of the targets that this initiator may see, in a stable order (SendTargets=All). */

@@ -1,5 +1,5 @@
 import type { AccessRequest, ChapPolicy } from '../iscsi/directory.js'
-import { AddressSet, isLocalAddress } from './addresses.js'
+import { AddressSet, isLocalAddress, isNearAddress } from './addresses.js'
 import { TargetError } from './errors.js'
 import type { AccessOptions } from './options.js'
 
@@ -23,11 +23,22 @@ export class AccessList {
     this.authorNames = new Set(authors)
   }
 
-  /** True when the list lets this initiator in; an empty list lets everybody in. */
+  /** True when the list lets this initiator in; an empty list lets in this PC and the network around it. */
   allows({ initiatorName, remoteAddress }: AccessRequest): boolean {
-    if (this.names.size + this.prefixes.length + this.addresses.size === 0) return true
+    if (this.isEmpty) return isNearAddress(remoteAddress) || isLocalAddress(remoteAddress)
     if (this.names.has(initiatorName)) return true
     return this.prefixes.some((prefix) => initiatorName.startsWith(prefix)) || this.addresses.has(remoteAddress)
+  }
+
+  /** Why {@link allows} said no, with the option that would let this initiator in. */
+  refusal({ initiatorName, remoteAddress }: AccessRequest): string {
+    if (!this.isEmpty) {
+      return `the access list forbids it; --allow ${initiatorName} or --allow ${remoteAddress} would let it in`
+    }
+    return (
+      `${remoteAddress} is no private, link-local or loopback address, and without --allow only those may log in; ` +
+      `--allow ${remoteAddress} would let it in`
+    )
   }
 
   /** True when this initiator's writes go into the image itself. */
@@ -38,6 +49,10 @@ export class AccessList {
 
   get chap(): ChapPolicy {
     return this.policy
+  }
+
+  private get isEmpty(): boolean {
+    return this.names.size + this.prefixes.length + this.addresses.size === 0
   }
 
   private add(entry: string): void {

@@ -32,6 +32,15 @@ function isLoopback(address: string): boolean {
   return family !== 0 && LOOPBACK.check(address, family === 6 ? 'ipv6' : 'ipv4')
 }
 
+/**
+ * True for loopback, private and link-local addresses (RFC 1918, RFC 3927, RFC 4193, RFC 4291 §2.5.6): those that no
+ * router of the Internet passes on, so that whoever has one is in this network. 100.64.0.0/10 (RFC 6598) is none of
+ * them, because behind a provider's address translation strangers share it.
+ */
+export function isNearAddress(address: string): boolean {
+  return NEAR.has(address)
+}
+
 /** A set of addresses and CIDR ranges, both families. */
 export class AddressSet {
   private readonly list = new BlockList()
@@ -61,3 +70,17 @@ export class AddressSet {
     return family !== 0 && this.list.check(plain, family === 6 ? 'ipv6' : 'ipv4')
   }
 }
+
+/** RFC 1918, RFC 1122 §3.2.1.3, RFC 3927; RFC 4193, RFC 4291 §2.5.3 and §2.5.6. */
+const NEAR_RANGES = [
+  '10.0.0.0/8',
+  '172.16.0.0/12',
+  '192.168.0.0/16',
+  '127.0.0.0/8',
+  '169.254.0.0/16',
+  'fc00::/7',
+  'fe80::/10',
+  '::1'
+]
+const NEAR = new AddressSet()
+for (const range of NEAR_RANGES) NEAR.add(range)

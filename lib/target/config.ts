@@ -15,6 +15,7 @@ import { settingOf, SETTINGS, UNIT_COUNT_MAX } from './config/settings.js'
 import type { Setting, SettingKey, SettingValue } from './config/settings.js'
 import { defaultTargetName } from './config/target-name.js'
 import { unitPath } from './config/unit-path.js'
+import { publicAddress } from './config/public-host.js'
 import { CONFIG_BYTES_MAX, parseConfigFile } from './config/yaml-file.js'
 import type { ConfigFile, TargetEntries } from './config/yaml-file.js'
 import type { AccessOptions, ChapCredentials, ServerOptions, TargetOptions, UnitOptions } from './options.js'
@@ -97,6 +98,7 @@ class ConfigurationReader {
   async read(): Promise<Configuration> {
     const server = await this.server()
     this.warnOfUnusedSecrets(server.targets)
+    await this.refuseOpenToTheWorld(server.targets)
     return { server, log: this.log(), warnings: this.warnings }
   }
 
@@ -132,6 +134,21 @@ class ConfigurationReader {
     for (const [variable, key, used] of uses) {
       if (used || this.sources.environment[variable] === undefined) continue
       this.warnings.push(`${variable} is set but has no effect without ${key}; nobody is asked for this secret.`)
+    }
+  }
+
+  /** Without CHAP a name is all it takes, and a name is no proof: not for the whole Internet. */
+  private async refuseOpenToTheWorld(targets: readonly TargetOptions[]): Promise<void> {
+    const open = targets.find(({ access }) => access.chap === undefined)
+    if (open === undefined) return
+    for (const entry of this.entries(this.serverLayers, 'host')) {
+      const address = await publicAddress(entry.text)
+      if (address === undefined) continue
+      this.problems.add(
+        entry.where,
+        `${address} is a public address, and ${open.name} asks nobody for a secret; add chap-user and ` +
+          'chap-secret-file (cloudx secret new makes one)'
+      )
     }
   }
 

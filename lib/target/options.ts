@@ -63,7 +63,7 @@ export interface UnitOptions {
 }
 
 export interface AccessOptions {
-  /** Initiator names (with `*` as a wild card at the end) and CIDR ranges; empty = everybody. */
+  /** Initiator names (with `*` as a wild card at the end) and CIDR ranges; empty = this PC and near addresses (access.ts). */
   readonly allow: readonly string[]
   /** undefined = no authentication. */
   readonly chap: ChapCredentials | undefined

@@ -185,6 +185,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     targetAlias: (name) => this.targets.get(name)?.node.alias,
     hasTarget: (name) => this.targets.has(name),
     mayAccess: (request) => this.nodeOf(request.targetName)?.mayAccess(request) ?? request.targetName === undefined,
+    refusal: (request) => this.nodeOf(request.targetName)?.refusal(request) ?? 'there is no such target',
     chap: (request) => this.chapOf(request),
     visibleTargets: (request) => this.visibleTargets(request),
     advertisedAddress: (address, port) => this.advertisedAddress(address, port),

@@ -34,6 +34,10 @@ export class TargetNode {
     return this.access.allows(request)
   }
 
+  refusal(request: AccessRequest): string {
+    return this.access.refusal(request)
+  }
+
   async openNexus(request: NexusRequest): Promise<Nexus> {
     const role: InitiatorRole = this.access.isAuthor(request) ? 'author' : 'private'
     if (role === 'author') await this.clearTheWay()

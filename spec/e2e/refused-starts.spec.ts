@@ -116,9 +116,8 @@ describe('a place that cannot be used', () => {
   })
 
   it('is refused when the address is not of this PC', async () => {
-    // 192.0.2.0/24 is for documentation alone (RFC 5737).
-    const said = await refusal(['--lun', imageOf('share.img')], { hosts: ['192.0.2.1'] })
-    expect(said).toMatch(/192\.0\.2\.1 is not an address of this computer/)
+    const said = await refusal(['--lun', imageOf('share.img')], { hosts: ['10.255.113.113'] })
+    expect(said).toMatch(/10\.255\.113\.113 is not an address of this computer/)
   })
 
   it('is refused when the folder of the image does not exist, and makes none', async () => {

@@ -44,6 +44,7 @@ export class LoginHarness {
         this.asked.push(request)
         return !options.forbidden
       },
+      refusal: () => 'the access list forbids it',
       chap: () => options.chap ?? NO_CHAP,
       visibleTargets: () => [TARGET],
       advertisedAddress: (address, port) => `${address}:${port}`,

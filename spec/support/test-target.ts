@@ -170,6 +170,7 @@ export class TestTarget {
       targetAlias: () => undefined,
       hasTarget: (name) => targets.includes(name),
       mayAccess: () => true,
+      refusal: () => 'the access list forbids it',
       chap: () => ({
         required: false,
         available: false,

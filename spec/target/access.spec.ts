@@ -15,8 +15,29 @@ function from(initiatorName: string, remoteAddress = '192.0.2.9') {
 }
 
 describe('AccessList', () => {
-  it('lets everybody in when it is empty', () => {
-    expect(list([]).allows(from('iqn.2000-01.x:any'))).toBe(true)
+  it.each([
+    ['192.168.1.9', true],
+    ['127.0.0.1', true],
+    ['fe80::9', true],
+    ['fd00::9', true],
+    ['192.0.2.9', false],
+    ['100.64.0.9', false],
+    ['2001:db8::9', false]
+  ])('lets %s in when it is empty: %s', (address, allowed) => {
+    expect(list([]).allows(from('iqn.2000-01.x:any', address))).toBe(allowed)
+  })
+
+  it('lets everybody in with *, and an address that it names from anywhere', () => {
+    expect(list(['*']).allows(from('iqn.2000-01.x:any', '203.0.113.9'))).toBe(true)
+    expect(list(['203.0.113.0/24']).allows(from('iqn.2000-01.x:any', '203.0.113.9'))).toBe(true)
+    expect(list(['203.0.113.0/24']).allows(from('iqn.2000-01.x:any', '192.168.1.9'))).toBe(false)
+  })
+
+  it('names the option that would have let somebody in', () => {
+    expect(list([]).refusal(from('iqn.2000-01.x:a', '203.0.113.9'))).toContain('--allow 203.0.113.9')
+    expect(list(['192.168.0.0/16']).refusal(from('iqn.2000-01.x:a'))).toMatch(
+      /--allow iqn\.2000-01\.x:a or --allow 192/
+    )
   })
 
   it.each([

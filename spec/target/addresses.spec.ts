@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { AddressSet, formatAddress, isLocalAddress, plainAddress } from '../../lib/target/addresses.js'
+import { AddressSet, formatAddress, isLocalAddress, isNearAddress, plainAddress } from '../../lib/target/addresses.js'
 
 describe('plainAddress', () => {
   it.each([
@@ -28,6 +28,20 @@ describe('isLocalAddress', () => {
   it.each(['192.0.2.6', '128.0.0.1', '::2', 'localhost', ''])('does not take "%s" for this PC', (address) =>
     expect(isLocalAddress(address, interfaces)).toBe(false)
   )
+})
+
+describe('isNearAddress', () => {
+  // The first and last address of each range, and their neighbours outside.
+  it.each([
+    ...['10.0.0.0', '10.255.255.255', '172.16.0.0', '172.31.255.255', '192.168.0.0', '192.168.255.255'],
+    ...['127.0.0.0', '127.255.255.255', '169.254.0.0', '169.254.255.255', '::1', '::ffff:10.1.2.3'],
+    ...['fc00::', 'fdff:ffff:ffff:ffff:ffff:ffff:ffff:ffff', 'fe80::1%eth0', 'febf::1']
+  ])('has %s', (address) => expect(isNearAddress(address)).toBe(true))
+  it.each([
+    ...['9.255.255.255', '11.0.0.0', '172.15.255.255', '172.32.0.0', '192.167.255.255', '192.169.0.0'],
+    ...['126.255.255.255', '128.0.0.0', '169.253.255.255', '169.255.0.0', '::', '::2', '::ffff:8.8.8.8'],
+    ...['fbff::1', 'fe00::1', 'fe7f::1', 'fec0::1', '2001:db8::1', '100.64.0.1', '0.0.0.0', 'localhost', '']
+  ])('has not "%s"', (address) => expect(isNearAddress(address)).toBe(false))
 })
 
 describe('AddressSet', () => {

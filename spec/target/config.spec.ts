@@ -244,6 +244,22 @@ describe('readConfiguration', () => {
     expect(await problemsOf(read({ lun: 'a.img', size: '1049088', 'block-size': '4096' }))).toHaveLength(1)
   })
 
+  it('refuses a public --host unless CHAP is asked for', async () => {
+    const secretFile = write('secret', `${SECRET}\n`)
+    const flags = { lun: 'a.img', host: ['192.168.1.5', '203.0.113.5'] }
+    const problems = await problemsOf(read(flags))
+    expect(problems).toHaveLength(1)
+    expect(problems[0]).toMatch(/^--host: 203\.0\.113\.5 is a public address, .*cloudx:a asks nobody.*chap-user/)
+    expect(await problemsOf(read({ ...flags, allow: '203.0.113.0/24' }))).toHaveLength(1)
+    const { server } = await read({ ...flags, 'chap-user': 'pc', 'chap-secret-file': secretFile })
+    expect(server.portals).toHaveLength(2)
+    const guarded = `{ lun: b.img, chap-user: pc, chap-secret-file: '${secretFile}' }`
+    const file = `host: 203.0.113.5\ntargets:\n  - ${guarded}\n`
+    expect((await read({}, file)).server.targets).toHaveLength(1)
+    const half = await problemsOf(read({}, `${file}  - { lun: a.img }\n`))
+    expect(half).toEqual([expect.stringMatching(/^cloudx\.yaml:1: host: 203\.0\.113\.5 is a public address/)])
+  })
+
   it('refuses more images than there are numbers', async () => {
     const lun = Array.from({ length: 257 }, (_, i) => `${i}.img`)
     expect(await problemsOf(read({ lun }))).toEqual(['--lun: more than 256 images in one target'])

@@ -213,7 +213,7 @@ describe('IscsiServer', () => {
     const from = (initiatorName: string, targetName?: string) => ({
       initiatorName,
       targetName,
-      remoteAddress: '192.0.2.7'
+      remoteAddress: '192.168.2.7'
     })
 
     it('shows an initiator the targets that it may use, in order', async () => {

@@ -78,7 +78,10 @@ export function serveWith(make: MakeServer, watch: WatchStop): Command {
 function imagesOf({ image, '--': literal }: ParsedArguments): readonly string[] {
   const images = [image, literal].flatMap((list) => (Array.isArray(list) ? list.map(String) : []))
   const [first] = images
-  const near = first !== undefined && /^[a-z-]+$/.test(first) ? closest(first, ['serve', 'check-config']) : undefined
+  const near =
+    first !== undefined && /^[a-z-]+$/.test(first)
+      ? closest(first, ['serve', 'check-config', 'secret', 'doctor'])
+      : undefined
   if (near === undefined) return images
   throw new ConfigError([`"${first}" is no command; did you mean ${near}? (An image of this name is ./${first}.)`])
 }

@@ -281,7 +281,7 @@ export class LoginMachine {
     const targetName = (this.targetName = this.targetNameOf(given.get('TargetName'), sessionType))
     const access = { initiatorName, targetName, remoteAddress: this.options.remoteAddress }
     if (!directory.mayAccess(access))
-      throw new LoginError(LoginStatus.AuthorizationFailure, 'the access list forbids it')
+      throw new LoginError(LoginStatus.AuthorizationFailure, directory.refusal(access))
     this.checkSession(request, initiatorName)
     const policy = directory.chap(access)
     if (policy.required && request.stage !== LoginStage.SecurityNegotiation) {
