@@ -1,9 +1,9 @@
 /** The foreign programs that our suites use, and how they are installed. */
-import { accessSync, constants, readFileSync } from 'node:fs'
-import { delimiter, join } from 'node:path'
+import { accessSync, constants, existsSync, readFileSync } from 'node:fs'
+import { delimiter, isAbsolute, join } from 'node:path'
 import { plainEnvironment } from './steps.mjs'
 
-/** Program → Debian package. */
+/** Program, or path of a file that programs read → Debian package. */
 export const PROGRAMS = JSON.parse(readFileSync(new URL('programs.json', import.meta.url), 'utf8'))
 
 /** Names of the programs that are not here. */
@@ -17,6 +17,7 @@ export function installCommand(name) {
 }
 
 function isInstalled(name) {
+  if (isAbsolute(name)) return existsSync(name)
   return plainEnvironment()
     .PATH.split(delimiter)
     .some((folder) => isExecutable(join(folder, name)) || isExecutable(join(folder, `${name}.exe`)))

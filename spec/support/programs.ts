@@ -1,5 +1,7 @@
 import { execFileSync, spawn, type ChildProcessWithoutNullStreams } from 'node:child_process'
 import { once } from 'node:events'
+import { existsSync } from 'node:fs'
+import { isAbsolute } from 'node:path'
 import { afterEach, describe } from '@jest/globals'
 
 export interface Outcome {
@@ -36,7 +38,9 @@ export interface RunOptions {
   readonly environment?: Readonly<Record<string, string>>
 }
 
+/** @param program - its name, or the path of a file that programs read */
 export function isInstalled(program: string): boolean {
+  if (isAbsolute(program)) return existsSync(program)
   try {
     execFileSync('sh', ['-c', `command -v ${program}`], { stdio: 'ignore' })
     return true
