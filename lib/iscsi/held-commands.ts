@@ -1,4 +1,8 @@
+import { scsiCommand } from '../pdu/initiator.js'
+import { Opcode, OPCODE_MASK } from '../pdu/opcodes.js'
+import { lunNumber } from '../scsi/lun.js'
 import { HELD_BYTES_MAX } from './limits.js'
+import { serialLess } from './serial.js'
 
 /**
  * Commands that came before the CmdSN they have to follow, and the unsolicited data that came behind them. With one
@@ -41,6 +45,16 @@ export class HeldCommands {
     this.byCmdSn.set(cmdSn, { cmdSn, tag: -1, pdus: [] })
   }
 
+  /**
+   * The SCSI commands of this LUN (of all, when undefined) before this CmdSN were aborted together: none of them may run
+   * when its gap closes, and their tags are free at once.
+   */
+  skipCommands(lun: number | undefined, before: number): void {
+    for (const { cmdSn, pdus } of [...this.byCmdSn.values()]) {
+      if (serialLess(cmdSn, before) && isCommandTo(lun, pdus[0])) this.skip(cmdSn)
+    }
+  }
+
   /** The PDUs of the command with this CmdSN, in order, no longer held; undefined when there is none. */
   take(cmdSn: number): readonly Buffer[] | undefined {
     const held = this.byCmdSn.get(cmdSn)
@@ -51,6 +65,11 @@ export class HeldCommands {
     for (const pdu of held.pdus) this.bytes -= pdu.length
     return held.pdus
   }
+}
+
+function isCommandTo(lun: number | undefined, pdu: Buffer | undefined): boolean {
+  if (!pdu || (pdu[0]! & OPCODE_MASK) !== Opcode.ScsiCommand) return false
+  return lun === undefined || lunNumber(pdu, scsiCommand.offsets.lun) === lun
 }
 
 interface Held {

@@ -1,11 +1,10 @@
 import type { NexusRequest, SessionEnd } from '../iscsi/directory.js'
-import { LoginError } from '../iscsi/errors.js'
+import { LoginError, LoginStatus } from '../iscsi/errors.js'
 import type { Nexus } from '../scsi/nexus.js'
 import type { Discarded } from './epoch-ends.js'
 import type { Initiator } from './initiator.js'
 import type { InitiatorRole } from './initiator-context.js'
 import type { InitiatorView } from './initiator-view.js'
-import { LoginStatus } from './login-status.js'
 import type { DeltaEvent } from './restore-policy.js'
 
 /** Names an initiator as one target knows it. */

@@ -1,10 +1,9 @@
 import type { AccessRequest, NexusRequest, SessionEnd } from '../iscsi/directory.js'
-import { LoginError } from '../iscsi/errors.js'
+import { LoginError, LoginStatus } from '../iscsi/errors.js'
 import type { Nexus } from '../scsi/nexus.js'
 import { AccessList } from './access.js'
 import type { Image } from './images.js'
 import type { InitiatorRole, UnitSource } from './initiator-context.js'
-import { LoginStatus } from './login-status.js'
 import type { TargetOptions } from './options.js'
 import type { InitiatorKey, Owners } from './owner.js'
 

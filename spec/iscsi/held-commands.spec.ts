@@ -3,6 +3,7 @@ import { HeldCommands } from '../../lib/iscsi/held-commands.js'
 import { HELD_BYTES_MAX } from '../../lib/iscsi/limits.js'
 
 const pdu = (text: string) => Buffer.from(text)
+const zeroes = (count: number) => new Array<number>(count).fill(0)
 
 describe('commands that wait for a gap to close', () => {
   it('come back by CmdSN, once, each with its data behind it', () => {
@@ -59,6 +60,31 @@ describe('commands that wait for a gap to close', () => {
     expect(held.take(7)).toEqual([])
     expect(held.take(8)).toEqual([])
     expect(held.hold(9, 90, Buffer.alloc(HELD_BYTES_MAX))).toBe(true)
+  })
+
+  it.each([
+    ['of one LUN', 1, [7]],
+    ['of all LUNs', undefined, [6, 7]]
+  ])('leave empty places when those %s before a CmdSN are aborted together', (_title, lun, gone) => {
+    const held = new HeldCommands()
+    const to = (opcode: number, number: number) =>
+      Buffer.from([opcode, 0x81, 0, 0, 0, 0, 0, 0, 0, number, ...zeroes(38)])
+    held.hold(6, 60, to(0x01, 0))
+    held.hold(7, 70, to(0x01, 1))
+    // Task management, Text and NOP-Out are no tasks; a command behind the request is not meant.
+    for (const [index, opcode] of [0x02, 0x04, 0x00].entries()) held.hold(8 + index, 80 + index, to(opcode, 1))
+    held.hold(11, 110, to(0x01, 1))
+    held.skipCommands(lun, 11)
+    const left = [6, 7, 8, 9, 10, 11].filter((cmdSn) => held.take(cmdSn)!.length === 0)
+    expect(left).toEqual(gone)
+  })
+
+  it('are found before a CmdSN that has wrapped', () => {
+    const held = new HeldCommands()
+    held.hold(0xffffffff, 10, Buffer.from([0x01, ...zeroes(47)]))
+    held.hold(1, 20, Buffer.from([0x01, ...zeroes(47)]))
+    held.skipCommands(0, 1)
+    expect([held.take(0xffffffff)!.length, held.take(1)!.length]).toEqual([0, 1])
   })
 
   it('with one tag twice: the data goes to the later one, also when the earlier one has gone', () => {

@@ -35,12 +35,29 @@ export const taskManagementHandler: PduHandler = {
       replayHeld(connection, session)
       return answer(connection, session, tag, TaskManagementResponseCode.FunctionComplete)
     }
+    if (COVERS_UNIT.has(fn)) session.held.skipCommands(lun, view.cmdSn)
+    else if (COVERS_TARGET.has(fn)) session.held.skipCommands(undefined, view.cmdSn)
     manager.execute({ function: fn, nexus, lun, task: task?.scsi }, (response) => {
       answer(connection, session, tag, response)
       if (fn === TaskManagementFunction.TargetColdReset) connection.host.coldReset(session)
     })
   }
 }
+
+/**
+ * Functions that end all tasks of a unit, and of the target. RFC 7143 §4.2.3.3: commands that were sent before count,
+ * also those that wait for a gap in the CmdSNs; an immediate request overtakes them. Waiting for the gap to close would
+ * leave the initiator without an answer for as long as nothing closes it.
+ */
+const COVERS_UNIT: ReadonlySet<number> = new Set([
+  TaskManagementFunction.AbortTaskSet,
+  TaskManagementFunction.ClearTaskSet,
+  TaskManagementFunction.LogicalUnitReset
+])
+const COVERS_TARGET: ReadonlySet<number> = new Set([
+  TaskManagementFunction.TargetWarmReset,
+  TaskManagementFunction.TargetColdReset
+])
 
 /** Is there a gap in the CmdSNs where the referenced command belongs? */
 function mayStillCome(session: Session, refCmdSn: number, cmdSn: number): boolean {

@@ -234,6 +234,22 @@ describe.each([
     await expect(initiator.nop()).resolves.toBeDefined()
     await initiator.leave()
   })
+
+  it('takes commands that wait for a gap in the CmdSNs as well, and frees their tags', async () => {
+    const initiator = await start({ volumes: [new MemoryVolume(1 << 20), new MemoryVolume(1 << 20)] })
+    const gap = initiator.cmdSn++
+    const ones = { flags: 0xa1, edtl: BLOCK, data: Buffer.alloc(BLOCK, 1) }
+    const held = await begin(initiator, write10(0, 1), ones)
+    const spared = await begin(initiator, write10(0, 1), { ...ones, lun: 1 })
+    expect(await initiator.taskManagement(fn)).toBe(COMPLETE)
+    const behind = await begin(initiator, TEST_UNIT_READY, { flags: 0x81, tag: held })
+    const filler = await begin(initiator, TEST_UNIT_READY, { flags: 0x81, cmdSn: gap })
+    await initiator.finish(filler, LUN_0)
+    if (fn !== 6) expect((await initiator.finish(spared, LUN_0)).status).toBe(0)
+    await initiator.finish(behind, LUN_0)
+    expect((await initiator.command(read10(0, 1), { read: BLOCK })).data).toEqual(Buffer.alloc(BLOCK))
+    await initiator.leave()
+  })
 })
 
 describe('with another session of the same initiator', () => {
