@@ -97,6 +97,7 @@ export class Connection implements ByteConsumer, PduSink {
   private takenAt = performance.now()
   private pingSentAt = 0
   private pingTag = RESERVED_TAG
+  private receivedBeforePing = 0
   private answersPings = false
   /** Tasks that wait for room in the output, in order. */
   private readonly outQueue: IscsiTask[] = []
@@ -128,6 +129,11 @@ export class Connection implements ByteConsumer, PduSink {
       ringBytesMax: 2 * pduLengthMax(Math.max(host.offer.maxRecvDataSegmentLength, LOGIN_DATA_MAX))
     })
     this.login = host.makeLogin(this)
+  }
+
+  /** It waits for our memory, so the silence is ours. */
+  get deaf(): boolean {
+    return (this.stops & Stop.Staging) !== 0
   }
 
   /** Cut, by whichever side: nothing is read or written any more. */
@@ -333,6 +339,7 @@ export class Connection implements ByteConsumer, PduSink {
   ping(): void {
     this.pingTag = this.session!.transferTag()
     this.pingSentAt = performance.now()
+    this.receivedBeforePing = this.socket.receivedBytes
     this.send(() => this.writeNopIn(RESERVED_TAG, this.pingTag))
   }
 
@@ -429,10 +436,10 @@ export class Connection implements ByteConsumer, PduSink {
       if (now - this.since > LOGIN_TIME_MS) this.close({ kind: 'lost', cause: 'login took too long' })
       return
     }
-    const { waitingBytes, sentBytes } = this.socket
-    if (sentBytes - waitingBytes !== this.takenBytes) {
+    const { waitingBytes, takenBytes } = this.socket
+    if (takenBytes !== this.takenBytes) {
       // A slow reader that says nothing is not dead as long as it takes something.
-      this.takenBytes = sentBytes - waitingBytes
+      this.takenBytes = takenBytes
       this.takenAt = now
     }
     if (waitingBytes > 0 && silence > STALLED_OUTPUT_MS && now - this.takenAt > STALLED_OUTPUT_MS) {
@@ -440,9 +447,12 @@ export class Connection implements ByteConsumer, PduSink {
     }
     if (this.pingTag === RESERVED_TAG) {
       if (silence > PING_AFTER_MS) this.ping()
-    } else if (silence < now - this.pingSentAt) {
-      // Bytes came since the ping: it is there, even if it never answers pings, as iPXE.
+    } else if (this.socket.receivedBytes !== this.receivedBeforePing) {
+      // It is there, even if it never answers pings, as iPXE.
       this.pingTag = RESERVED_TAG
+    } else if (this.stops !== 0 || waitingBytes > 0) {
+      // The ping is stuck behind output, or nobody here listens for the answer: its time does not run.
+      this.pingSentAt = now
     } else if (this.answersPings && now - this.pingSentAt > PING_TIME_MS) {
       this.close({ kind: 'lost', cause: 'no answer to NOP-In' })
     }

@@ -193,18 +193,23 @@ export class Sessions {
   }
 }
 
-/** Does the initiator of this connection show any sign of life within {@link PROBE_TIME_MS}? */
+/**
+ * Does the initiator of this connection show any sign of life within {@link PROBE_TIME_MS}? A byte is one, and so is
+ * output that it takes after it had to wait. While we do not listen we cannot know, and whoever may be alive is.
+ */
 async function answers(connection: Connection): Promise<boolean> {
   if (connection.closed) return false
-  const before = connection.socket.receivedBytes
+  const { socket } = connection
+  const { receivedBytes } = socket
+  const takenBytes = socket.waitingBytes > 0 ? socket.takenBytes : Infinity
   connection.ping()
   const step = PROBE_TIME_MS / 30
   for (let waited = 0; waited < PROBE_TIME_MS; waited += step) {
     await new Promise((resolve) => setTimeout(resolve, step))
     if (connection.closed) return false
-    if (connection.socket.receivedBytes !== before) return true
+    if (socket.receivedBytes !== receivedBytes || socket.takenBytes > takenBytes) return true
   }
-  return false
+  return connection.deaf
 }
 
 function nothing(): void {}

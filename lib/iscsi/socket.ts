@@ -82,6 +82,11 @@ export class IscsiSocket {
     return this.socket.writableLength
   }
 
+  /** Bytes that have left for the peer; once some had to wait, more of these say that it took the ones before. */
+  get takenBytes(): number {
+    return this.sentBytes - this.waitingBytes
+  }
+
   write(bytes: Buffer, written: (error?: Error | null) => void): void {
     this.sentBytes += bytes.length
     this.socket.write(bytes, written)

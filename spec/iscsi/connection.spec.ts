@@ -218,6 +218,42 @@ describe('RFC 7143 §11.19: a NOP-In ping', () => {
     await initiator.leave()
   })
 
+  it('does not count while we do not listen: neither for memory nor behind output that is taken slowly', async () => {
+    const faults = new FaultPlan()
+    const initiator = await start({ faults, stagingBytes: 4096 })
+    const connection = target.connections[0]!
+    connection.ping()
+    await initiator.answerPing(await initiator.receiveOpcode(0x20))
+    await initiator.nop()
+    faults.add({ verb: 'write', effect: { kind: 'hold' } })
+    const ones = { write: Buffer.alloc(4096, 1) }
+    const writes = [initiator.command(write10(0, 8), ones), initiator.command(write10(8, 8), ones)]
+    await target.until(() => faults.held === 1 && connection.stopped)
+    connection.ping()
+    connection.tick(performance.now() + 2 * PING_TIME_MS)
+    expect(connection.closed).toBe(false)
+    faults.clear()
+    faults.releaseAll()
+    for (const write of writes) expect((await write).status).toBe(0)
+    await initiator.answerPing(await initiator.receiveOpcode(0x20))
+    await initiator.nop()
+
+    initiator.socket.pause()
+    for (let index = 0; index < 4; index++) await begin(initiator, read10(0, 16384), { flags: 0xc1, edtl: 8 << 20 })
+    await target.until(() => connection.stopped && connection.socket.waitingBytes > 0)
+    const now = performance.now()
+    connection.tick(now)
+    connection.ping()
+    const { sentBytes } = connection.socket
+    initiator.socket.resume()
+    await target.until(() => connection.socket.sentBytes > sentBytes)
+    initiator.socket.pause()
+    await target.until(() => connection.socket.waitingBytes > 0)
+    connection.tick(now + 2 * PING_TIME_MS)
+    expect(connection.closed).toBe(false)
+    await initiator.reset()
+  })
+
   it('is as good as answered by any other byte', async () => {
     const initiator = await start()
     const connection = target.connections[0]!

@@ -222,6 +222,44 @@ describe('the same initiator from another address', () => {
     await second.leave()
   })
 
+  it('is refused while the first one waits for our memory and cannot be heard', async () => {
+    const faults = new FaultPlan()
+    target = await TestTarget.start({ faults, stagingBytes: 4096 })
+    const first = await login({ localAddress: HERE })
+    faults.add({ verb: 'write', effect: { kind: 'hold' } })
+    const ones = { write: Buffer.alloc(4096, 1) }
+    const writes = [first.command(write10(0, 8), ones), first.command(write10(8, 8), ones)]
+    await target.until(() => faults.held === 1 && target.connections[0]!.stopped)
+    const clone = await tryLogin({ localAddress: THERE })
+    expect(clone.status).toBe(0x0301)
+    await clone.initiator.closed()
+    faults.clear()
+    faults.releaseAll()
+    for (const write of writes) expect((await write).status).toBe(0)
+    await first.leave()
+  })
+
+  it('is refused while the first one takes what it has asked for, and let in when it takes nothing', async () => {
+    target = await TestTarget.start()
+    const first = await login({ localAddress: HERE })
+    first.socket.pause()
+    for (let index = 0; index < 4; index++) await begin(first, read10(0, 16384), { flags: 0xc1, edtl: 8 << 20 })
+    const connection = target.connections[0]!
+    await target.until(() => connection.stopped && connection.socket.waitingBytes > 0)
+    const clone = tryLogin({ localAddress: THERE })
+    await target.until(() => target.connections.some((one) => one !== connection && one.stopped))
+    first.socket.resume()
+    expect((await clone).status).toBe(0x0301)
+    await (await clone).initiator.closed()
+    first.socket.pause()
+    for (let index = 0; index < 4; index++) await begin(first, read10(0, 16384), { flags: 0xc1, edtl: 8 << 20 })
+    await target.until(() => connection.stopped && connection.socket.waitingBytes > 0)
+    const moved = await tryLogin({ localAddress: THERE })
+    expect(moved.status).toBe(0)
+    await moved.initiator.leave()
+    first.socket.destroy()
+  })
+
   it('replaces at once a session whose connection is gone', async () => {
     const faults = new FaultPlan()
     target = await TestTarget.start({ faults })
