@@ -72,7 +72,7 @@ export class IscsiSocket {
     this.socket.setNoDelay(true)
     this.socket.setKeepAlive(true, KEEP_ALIVE_MS)
     this.socket.on('error', (error) => (this.failure = error))
-    this.socket.on('end', () => (this.ended = true))
+    this.socket.on('end', () => this.finReceived())
     this.socket.on('close', () => this.consumer.disconnected(this.ended, this.failure))
     this.socket.resume()
   }
@@ -101,7 +101,9 @@ export class IscsiSocket {
   resume(): void {
     if (this.socket.destroyed || this.consuming) return
     this.consume()
-    if (!this.consumer.stopped) this.socket.resume()
+    if (this.consumer.stopped) return
+    if (this.ended) this.socket.end()
+    else this.socket.resume()
   }
 
   /** Sends what is written, then FIN; whatever still arrives is thrown away. */
@@ -132,6 +134,8 @@ export class IscsiSocket {
   }
 
   private listen(accepted: Socket): Socket {
+    // Such a socket reads on to the FIN although it is paused, and must not close itself over units that wait.
+    accepted.allowHalfOpen = true
     accepted.on('data', (chunk: Buffer) => {
       let taken = 0
       while (taken < chunk.length) {
@@ -153,6 +157,12 @@ export class IscsiSocket {
     this.consume()
     this.makeRoom()
     return !this.consumer.stopped
+  }
+
+  /** A peer that sends no more wants no more, once what it has sent is consumed. */
+  private finReceived(): void {
+    this.ended = true
+    if (!this.consumer.stopped) this.socket.end()
   }
 
   private consume(): void {

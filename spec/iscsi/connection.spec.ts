@@ -47,6 +47,28 @@ describe.each([true, false])('a connection with positioned reads: %s', (position
     await initiator.leave()
   })
 
+  it('does everything that came before a FIN, however much of it waits', async () => {
+    const initiator = await start({ positionedReads })
+    const { cmdSn, expStatSn } = initiator
+    const pdu = (opcode: number, tag: number, data?: Buffer) => {
+      const bhs = Buffer.alloc(48)
+      bhs[0] = opcode
+      bhs[1] = 0x80
+      for (const [index, field] of [tag, 0xffffffff, cmdSn, expStatSn].entries())
+        bhs.writeUInt32BE(field, 16 + 4 * index)
+      return initiator.frame(bhs, data)
+    }
+    const pings = Array.from({ length: 3 * TURN_PDUS_MAX }, () => pdu(0x40, 0xffffffff))
+    const write = commandHeader(initiator, write10(0, 1), { flags: 0xa1, edtl: BLOCK })
+    const logout = pdu(0x46, 0x77)
+    initiator.socket.end(Buffer.concat([...pings, initiator.frame(write, Buffer.alloc(BLOCK, 7)), logout]))
+    await target.until(() => target.ends.length === 1)
+    expect(target.ends[0]!.end).toEqual({ kind: 'logout', reason: 0 })
+    const next = await login()
+    expect((await next.command(read10(0, 1), { read: BLOCK })).data).toEqual(Buffer.alloc(BLOCK, 7))
+    await next.leave()
+  })
+
   it.each([seedOf(1), seedOf(2)])('does everything that a flood of mixed commands asks (seed %i)', async (seed) => {
     const initiator = await start({ positionedReads })
     const random = new Random(seed)

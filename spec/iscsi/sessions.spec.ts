@@ -239,7 +239,7 @@ describe('the same initiator from another address', () => {
     await first.leave()
   })
 
-  it('is refused while the first one takes what it has asked for, and let in when it takes nothing', async () => {
+  it('is refused while the first one takes what it has asked for', async () => {
     target = await TestTarget.start()
     const first = await login({ localAddress: HERE })
     first.socket.pause()
@@ -251,10 +251,19 @@ describe('the same initiator from another address', () => {
     first.socket.resume()
     expect((await clone).status).toBe(0x0301)
     await (await clone).initiator.closed()
+    first.socket.destroy()
+  })
+
+  it('replaces one that takes nothing of what it has asked for', async () => {
+    target = await TestTarget.start()
+    const first = await login({ localAddress: HERE })
     first.socket.pause()
     for (let index = 0; index < 4; index++) await begin(first, read10(0, 16384), { flags: 0xc1, edtl: 8 << 20 })
+    const connection = target.connections[0]!
     await target.until(() => connection.stopped && connection.socket.waitingBytes > 0)
-    const moved = await tryLogin({ localAddress: THERE })
+    let moved = await tryLogin({ localAddress: THERE })
+    // The kernels may have moved bytes between them for a moment after the program stopped taking any.
+    if (moved.status !== 0) moved = await tryLogin({ localAddress: THERE })
     expect(moved.status).toBe(0)
     await moved.initiator.leave()
     first.socket.destroy()
