@@ -1,31 +1,19 @@
 import { randomBytes } from 'node:crypto'
-import { open, rename, unlink, type FileHandle } from 'node:fs/promises'
-import { basename, dirname, join } from 'node:path'
+import { open, unlink } from 'node:fs/promises'
+import { dirname } from 'node:path'
 import { assert } from '../../util/assert.js'
 import { IscsiError } from '../../util/errors.js'
-import { Adaptive } from '../adaptive.js'
-import { mayStall } from '../drivers/medium.js'
 import { bootId } from './boot-id.js'
 import { SpaceBudget, type DeltaBudget } from './budget.js'
 import { writeCompacted } from './compaction.js'
 import { BASE, DeltaMap, LEAF_BYTES, ZERO } from './delta-map.js'
-import { DeltaError } from './errors.js'
-import { deltaPaths, listDelta, syncDirectory, undefinedIfMissing, type DeltaPaths } from './files.js'
-import {
-  HEADER_LENGTH,
-  RECORD,
-  decodeHeader,
-  encodeHeader,
-  isChunkSize,
-  unreadable,
-  type BaseFingerprint,
-  type DeltaOwner,
-  type JournalHeader
-} from './journal-format.js'
-import { Journal } from './journal.js'
-import { claimSlots, replayJournal, type Replay } from './replay.js'
-import { SlotFile } from './slot-file.js'
+import type { DeltaOptions, DeltaReport, RetiredDelta } from './delta-options.js'
+import { FILE_MODE, findPair, makePair, type FilePair } from './file-pair.js'
+import { deltaPaths, listDelta, moveIntoBin, syncDirectory, undefinedIfMissing, type DeltaPaths } from './files.js'
+import { RECORD, chunkCountOf, isChunkSize, type JournalHeader } from './journal-format.js'
+import type { SlotFile } from './slot-file.js'
 import { Slots } from './slots.js'
+import { UndoList } from './undo-list.js'
 
 /**
  * One epoch of a delta: the map, the slots, and the two files that hold them.
@@ -39,66 +27,14 @@ import { Slots } from './slots.js'
  *
  * The files are made by {@link create} before the first change, so a client that only reads leaves nothing.
  */
-export interface DeltaOptions {
-  /** Exists already, and nobody but this server may look into it. */
-  readonly directory: string
-  /** What the files are called, without the epoch. */
-  readonly name: string
-  readonly base: BaseFingerprint
-  readonly owner: DeltaOwner
-  readonly incarnation: number
-  /** Of a new delta, in bytes: a power of two from 4 KiB to 1 MiB. One that exists keeps its own. */
-  readonly chunkSize?: number
-  /** The epoch of a new delta is higher than this and than every one that lies in the directory. */
-  readonly epochAfter?: number
-  readonly budget?: DeltaBudget
-  /** Awaited before files are made: who must remember that there is a delta does so before there is one. */
-  readonly beforeCreate?: (() => Promise<void>) | undefined
-  /** 16 bytes that name the boot of this machine. */
-  readonly bootId?: Buffer
-  /**
-   * Makes what decides which access to the slot file may be synchronous.
-   * @param stalls - the file lies where an access may take seconds
-   */
-  readonly adaptive?: (stalls: boolean) => Adaptive
-  /** Bytes of journal below which it is never written anew. */
-  readonly compactionBytesMin?: number
-}
-
-/** What was found when a delta was opened. */
-export interface DeltaReport {
-  /** Undefined when there was none. */
-  readonly replay: Replay | undefined
-  /** The incarnation that the delta carries; that of the options when there was none. */
-  readonly incarnation: number
-  /** Files that a crash left behind; no delta uses them. */
-  readonly leftovers: readonly string[]
-}
-
-/** Where the files of a dropped epoch are now; what is not there was never made. */
-export interface RetiredDelta extends DeltaPaths {
-  /** Bytes of client data that were dropped with it. */
-  readonly bytesStored: number
-}
-
-interface Files {
-  readonly slots: SlotFile
-  map: FileHandle
-  readonly journal: Journal
-}
-
 export class DeltaFile {
-  readonly slots = new Slots()
-  map: DeltaMap
   /** Bytes that the budget has given for slots and leaves of the map. */
   private charged = 0
-  private files: Files | undefined
+  private files: FilePair | undefined
   private creating: Promise<void> | undefined
   private closed = false
   private directorySynced = false
-  /** Triples of chunk, count and the entry that was there before. */
-  private undo = new Float64Array(FIRST_UNDO)
-  private undoLength = 0
+  private readonly undo = new UndoList()
   /** A commit that the delta made for itself failed and took changes of others with it; they hear of it next time. */
   private failedCommit: Error | undefined
   /** After a failed fdatasync nobody knows what the medium has: no flush is ever good again. */
@@ -116,10 +52,9 @@ export class DeltaFile {
     private header: JournalHeader,
     private readonly paths: DeltaPaths,
     readonly report: DeltaReport,
-    map: DeltaMap
-  ) {
-    this.map = map
-  }
+    readonly map: DeltaMap,
+    readonly slots = new Slots()
+  ) {}
 
   /**
    * Finds the delta in its directory, or prepares a new one.
@@ -130,7 +65,7 @@ export class DeltaFile {
     assert(isChunkSize(chunkSize), `a chunk size of ${chunkSize} bytes`)
     const budget = options.budget ?? new SpaceBudget()
     const { epoch, epochMax, leftovers } = await listDelta(options.directory, options.name)
-    if (epoch !== undefined) return openFound(options, budget, epoch, leftovers)
+    if (epoch !== undefined) return DeltaFile.openFound(options, budget, epoch, leftovers)
     const header: JournalHeader = {
       chunkSize,
       base: options.base,
@@ -146,19 +81,16 @@ export class DeltaFile {
     return new DeltaFile(options, budget, header, paths, report, new DeltaMap(chunkCountOf(header)))
   }
 
-  /** Makes an instance over files that were opened and replayed. Only for {@link open}. */
-  static over(
+  private static async openFound(
     options: DeltaOptions,
     budget: DeltaBudget,
-    header: JournalHeader,
-    report: DeltaReport,
-    map: DeltaMap,
-    files: { slots: SlotFile; map: FileHandle; journal: Journal },
-    slotFileSize: number
-  ): DeltaFile {
-    const paths = deltaPaths(options.directory, options.name, header.epoch)
-    const delta = new DeltaFile(options, budget, header, paths, report, map)
-    claimSlots(map, header.chunkSize, header.base.size, slotFileSize, (slot, count) => delta.slots.claim(slot, count))
+    epoch: number,
+    leftovers: readonly string[]
+  ): Promise<DeltaFile> {
+    const paths = deltaPaths(options.directory, options.name, epoch)
+    const { files, header, map, allocated, replay } = await findPair(paths, options)
+    const report = { replay, incarnation: header.incarnation, leftovers }
+    const delta = new DeltaFile(options, budget, header, paths, report, map, allocated)
     delta.files = files
     delta.charged = delta.bytesUsed
     budget.occupy(delta.charged)
@@ -225,36 +157,7 @@ export class DeltaFile {
 
   private async announceAndMake(): Promise<void> {
     await this.options.beforeCreate?.()
-    await this.makeFiles()
-  }
-
-  /**
-   * The header is on the medium before the file has its name: a map file that is there always begins with a good one.
-   */
-  private async makeFiles(): Promise<void> {
-    const slots = await open(this.paths.slots, 'wx+', FILE_MODE)
-    const made = `${this.paths.map}.new`
-    try {
-      const slotFile = await slotFileOver(slots, this.paths, this.options)
-      const map = await open(made, 'w+', FILE_MODE)
-      try {
-        await map.write(encodeHeader(this.header), 0, HEADER_LENGTH, 0)
-        const journal = new Journal(map.fd, HEADER_LENGTH, this.header.salt, this.header.firstSequence, 0)
-        journal.appendBoot(Date.now(), this.options.bootId ?? bootId())
-        journal.commit()
-        await map.datasync()
-        await rename(made, this.paths.map)
-        this.files = { slots: slotFile, map, journal }
-      } catch (error) {
-        await map.close()
-        throw error
-      }
-    } catch (error) {
-      await slots.close()
-      await unlink(made).catch(() => undefined)
-      await unlink(this.paths.slots).catch(() => undefined)
-      throw error
-    }
+    this.files = await makePair(this.paths, this.header, this.options)
   }
 
   /**
@@ -322,26 +225,14 @@ export class DeltaFile {
     for (let done = 0; done < count;) {
       const length = this.map.run(chunk + done, count - done)
       const entry = this.map.entry
-      this.remember(chunk + done, length, entry)
+      this.undo.push(chunk + done, length, entry)
       if (entry !== BASE && entry !== ZERO) this.slots.free(entry - 1, length)
       done += length
     }
   }
 
-  private remember(chunk: number, count: number, entry: number): void {
-    if (this.undoLength === this.undo.length) {
-      const larger = new Float64Array(this.undo.length * 2)
-      larger.set(this.undo)
-      this.undo = larger
-    }
-    this.undo[this.undoLength] = chunk
-    this.undo[this.undoLength + 1] = count
-    this.undo[this.undoLength + 2] = entry
-    this.undoLength += 3
-  }
-
   get uncommitted(): boolean {
-    return this.undoLength > 0 || this.failedCommit !== undefined
+    return !this.undo.empty || this.failedCommit !== undefined
   }
 
   /**
@@ -355,7 +246,7 @@ export class DeltaFile {
       this.rollback()
       throw error
     }
-    if (this.undoLength === 0) return
+    if (this.undo.empty) return
     this.commitRecords()
   }
 
@@ -364,7 +255,7 @@ export class DeltaFile {
    * @param others - somebody else has changes in it too, who hears of a failure from the next {@link commit}
    */
   commitOwn(others: boolean): void {
-    const shared = others && this.undoLength > 0
+    const shared = others && !this.undo.empty
     try {
       this.commitRecords()
     } catch (error) {
@@ -381,7 +272,7 @@ export class DeltaFile {
       this.rollback()
       throw error
     }
-    this.forgetUndo()
+    this.undo.clear()
     this.slots.commit()
     this.settle()
     this.compactIfLong()
@@ -389,9 +280,8 @@ export class DeltaFile {
 
   private rollback(): void {
     this.files?.journal.drop()
-    for (let i = this.undoLength - 3; i >= 0; i -= 3)
-      this.restoreEntry(this.undo[i]!, this.undo[i + 1]!, this.undo[i + 2]!)
-    this.forgetUndo()
+    this.undo.eachBackwards((chunk, count, entry) => this.restoreEntry(chunk, count, entry))
+    this.undo.clear()
     this.slots.rollback()
     this.slots.settle()
     this.settle()
@@ -405,11 +295,6 @@ export class DeltaFile {
       done += length
     }
     this.map.assign(chunk, count, entry)
-  }
-
-  private forgetUndo(): void {
-    this.undoLength = 0
-    if (this.undo.length > UNDO_KEPT_MAX) this.undo = new Float64Array(FIRST_UNDO)
   }
 
   /**
@@ -532,16 +417,15 @@ export class DeltaFile {
    */
   async retire(binDirectory: string): Promise<RetiredDelta> {
     await this.creating?.catch(() => undefined)
-    const binned = binPaths(binDirectory, this.paths)
     const bytesStored = this.bytesStored
     this.closed = true
     try {
-      if (this.files) await renameBoth(this.paths, binned)
+      const binned = this.files ? await moveIntoBin(this.paths, binDirectory) : this.paths
+      return { ...binned, bytesStored }
     } catch (error) {
       this.closed = false
       throw error
     }
-    return { ...binned, bytesStored }
   }
 
   /** Lets go of the files when a flush or compaction that is under way has ended; harmless when called twice. */
@@ -559,111 +443,5 @@ export class DeltaFile {
   }
 }
 
-async function renameBoth(from: DeltaPaths, to: DeltaPaths): Promise<void> {
-  await rename(from.map, to.map)
-  try {
-    await rename(from.slots, to.slots)
-  } catch (error) {
-    await rename(to.map, from.map)
-    throw error
-  }
-}
-
-async function openFound(
-  options: DeltaOptions,
-  budget: DeltaBudget,
-  epoch: number,
-  leftovers: readonly string[]
-): Promise<DeltaFile> {
-  const paths = deltaPaths(options.directory, options.name, epoch)
-  const map = await open(paths.map, 'r+')
-  try {
-    const header = await readHeader(map)
-    refuseForeign(header, options)
-    const slots = await open(paths.slots, 'r+').catch((error: unknown) => {
-      throw unreadable('its slot file cannot be opened', error)
-    })
-    try {
-      const id = options.bootId ?? bootId()
-      const { map: table, replay } = await replayJournal(map, header, id, () => new DeltaMap(chunkCountOf(header)))
-      const journal = new Journal(map.fd, replay.end, header.salt, replay.nextSequence, replay.recordCount)
-      const report = { replay, incarnation: header.incarnation, leftovers }
-      const files = { slots: await slotFileOver(slots, paths, options), map, journal }
-      const slotFileSize = (await slots.stat()).size
-      const delta = DeltaFile.over(options, budget, header, report, table, files, slotFileSize)
-      await mend(map, journal, replay, id)
-      return delta
-    } catch (error) {
-      await slots.close()
-      throw error
-    }
-  } catch (error) {
-    await map.close()
-    throw error
-  }
-}
-
-/** Cuts off what does not count and says in which boot the records that follow are written. */
-async function mend(map: FileHandle, journal: Journal, replay: Replay, id: Buffer): Promise<void> {
-  if ((await map.stat()).size > replay.end) await map.truncate(replay.end)
-  // What survived the power cut is on the medium. Its barrier may have been behind what was cut off.
-  if (replay.otherBoot) journal.appendBarrier(journal.committedSequence)
-  journal.appendBoot(Date.now(), id)
-  journal.commit()
-  if (replay.otherBoot) await map.datasync()
-}
-
-async function readHeader(map: FileHandle): Promise<JournalHeader> {
-  const bytes = Buffer.alloc(HEADER_LENGTH)
-  const { bytesRead } = await map.read(bytes, 0, HEADER_LENGTH, 0)
-  return decodeHeader(bytes.subarray(0, bytesRead))
-}
-
-function refuseForeign(header: JournalHeader, options: DeltaOptions): void {
-  const { base, owner } = header
-  const wanted = options.base
-  if (
-    base.uuid !== wanted.uuid.toLowerCase() ||
-    base.generation !== wanted.generation ||
-    base.size !== wanted.size ||
-    base.mtimeNs !== wanted.mtimeNs ||
-    base.inode !== wanted.inode
-  ) {
-    throw new DeltaError(
-      'ERR_ISCSI_DELTA_FINGERPRINT',
-      'the base was changed or exchanged since this delta was written'
-    )
-  }
-  const asked = options.owner
-  if (
-    owner.target !== asked.target ||
-    owner.initiator !== asked.initiator ||
-    owner.lun !== asked.lun ||
-    owner.chapUser !== asked.chapUser
-  ) {
-    throw new DeltaError('ERR_ISCSI_DELTA_OWNER', `the delta belongs to ${owner.initiator} on ${owner.target}`)
-  }
-}
-
-function chunkCountOf(header: JournalHeader): number {
-  return Math.ceil(header.base.size / header.chunkSize)
-}
-
-async function slotFileOver(handle: FileHandle, paths: DeltaPaths, options: DeltaOptions): Promise<SlotFile> {
-  const stalls = await mayStall(paths.slots, (await handle.stat()).dev)
-  return new SlotFile(handle, () => options.adaptive?.(stalls) ?? new Adaptive(stalls))
-}
-
-/** Names that say what it was and when it came, and that a second restore in the same millisecond does not take. */
-function binPaths(binDirectory: string, paths: DeltaPaths): DeltaPaths {
-  const unique = `${Date.now()}-${randomBytes(4).toString('hex')}`
-  const stem = join(binDirectory, `${basename(paths.map, '.map')}.${unique}`)
-  return { map: `${stem}.map`, slots: `${stem}.slots` }
-}
-
 export const CHUNK_SIZE_DEFAULT = 4096
-const FILE_MODE = 0o600
-/** Room for 64 changes before the list of undoing grows. */
-const FIRST_UNDO = 3 * 64
-const UNDO_KEPT_MAX = 3 * 8192
 const COMPACTION_BYTES_MIN = 1 << 20

@@ -1,5 +1,6 @@
-import { open, readdir, truncate, unlink, stat } from 'node:fs/promises'
-import { join } from 'node:path'
+import { randomBytes } from 'node:crypto'
+import { open, readdir, rename, truncate, unlink, stat } from 'node:fs/promises'
+import { basename, join } from 'node:path'
 import { codeOf } from '../../util/errors.js'
 
 /** Names and removal of the files of a delta: `NAME-EPOCH.map` and `NAME-EPOCH.slots`. */
@@ -36,6 +37,30 @@ export async function listDelta(directory: string, name: string): Promise<DeltaL
     epochMax: Math.max(0, ...found.map((file) => file.epoch)),
     leftovers: found.filter((file) => file.epoch !== epoch || file.kind === 'map.new').map((file) => file.path)
   }
+}
+
+/**
+ * Moves both files into another directory of the same file system, under names that no other has there. The map goes
+ * first: without it the slots are nobody's, whereas a map without slots would be a lost delta.
+ * @returns where they are now
+ */
+export async function moveIntoBin(from: DeltaPaths, binDirectory: string): Promise<DeltaPaths> {
+  const to = binPaths(binDirectory, from)
+  await rename(from.map, to.map)
+  try {
+    await rename(from.slots, to.slots)
+  } catch (error) {
+    await rename(to.map, from.map)
+    throw error
+  }
+  return to
+}
+
+/** Names that say what it was and when it came, and that a second restore in the same millisecond does not take. */
+function binPaths(binDirectory: string, paths: DeltaPaths): DeltaPaths {
+  const unique = `${Date.now()}-${randomBytes(4).toString('hex')}`
+  const stem = join(binDirectory, `${basename(paths.map, '.map')}.${unique}`)
+  return { map: `${stem}.map`, slots: `${stem}.slots` }
 }
 
 /** Makes renames and new names in a directory survive a power cut, where the system can do that. */

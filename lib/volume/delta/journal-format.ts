@@ -50,6 +50,11 @@ export interface JournalHeader {
   readonly firstSequence: number
 }
 
+/** Chunks of the disk that the delta stands for; the last one may be short. */
+export function chunkCountOf(header: JournalHeader): number {
+  return Math.ceil(header.base.size / header.chunkSize)
+}
+
 const MAGIC = Buffer.from('CXDELTA\n', 'latin1')
 const AT_VERSION = 8
 const AT_HEADER_LENGTH = 10

@@ -1,0 +1,158 @@
+import { open, rename, unlink, type FileHandle } from 'node:fs/promises'
+import { Adaptive } from '../adaptive.js'
+import { mayStall } from '../drivers/medium.js'
+import { bootId } from './boot-id.js'
+import { DeltaMap } from './delta-map.js'
+import type { DeltaOptions } from './delta-options.js'
+import { DeltaError } from './errors.js'
+import type { DeltaPaths } from './files.js'
+import {
+  HEADER_LENGTH,
+  chunkCountOf,
+  decodeHeader,
+  encodeHeader,
+  unreadable,
+  type JournalHeader
+} from './journal-format.js'
+import { Journal } from './journal.js'
+import { claimSlots, replayJournal, type Replay } from './replay.js'
+import { SlotFile } from './slot-file.js'
+import { Slots } from './slots.js'
+
+/** The two files of an epoch, open. */
+export interface FilePair {
+  readonly slots: SlotFile
+  map: FileHandle
+  readonly journal: Journal
+}
+
+/** An epoch that was there: its files, mended, and the map that they hold. */
+export interface FoundPair {
+  readonly files: FilePair
+  readonly header: JournalHeader
+  readonly map: DeltaMap
+  /** Those that the map names are taken. */
+  readonly allocated: Slots
+  readonly replay: Replay
+}
+
+/**
+ * Makes both files. The header is on the medium before the map file has its name: one that is there always begins with
+ * a good one. Leaves nothing when it fails.
+ */
+export async function makePair(paths: DeltaPaths, header: JournalHeader, options: DeltaOptions): Promise<FilePair> {
+  const slots = await open(paths.slots, 'wx+', FILE_MODE)
+  const made = `${paths.map}.new`
+  try {
+    const slotFile = await slotFileOver(slots, paths, options)
+    const map = await open(made, 'w+', FILE_MODE)
+    try {
+      await map.write(encodeHeader(header), 0, HEADER_LENGTH, 0)
+      const journal = new Journal(map.fd, HEADER_LENGTH, header.salt, header.firstSequence, 0)
+      journal.appendBoot(Date.now(), options.bootId ?? bootId())
+      journal.commit()
+      await map.datasync()
+      await rename(made, paths.map)
+      return { slots: slotFile, map, journal }
+    } catch (error) {
+      await map.close()
+      throw error
+    }
+  } catch (error) {
+    await slots.close()
+    await unlink(made).catch(() => undefined)
+    await unlink(paths.slots).catch(() => undefined)
+    throw error
+  }
+}
+
+/**
+ * Opens both files, replays the journal and cuts off what does not count.
+ * @throws DeltaError when they cannot be attached; they are left as they are
+ */
+export async function findPair(paths: DeltaPaths, options: DeltaOptions): Promise<FoundPair> {
+  const map = await open(paths.map, 'r+')
+  try {
+    const header = await readHeader(map)
+    refuseForeign(header, options)
+    const slots = await open(paths.slots, 'r+').catch((error: unknown) => {
+      throw unreadable('its slot file cannot be opened', error)
+    })
+    try {
+      return await readPair(paths, header, slots, map, options)
+    } catch (error) {
+      await slots.close()
+      throw error
+    }
+  } catch (error) {
+    await map.close()
+    throw error
+  }
+}
+
+async function readPair(
+  paths: DeltaPaths,
+  header: JournalHeader,
+  slots: FileHandle,
+  map: FileHandle,
+  options: DeltaOptions
+): Promise<FoundPair> {
+  const id = options.bootId ?? bootId()
+  const { map: table, replay } = await replayJournal(map, header, id, () => new DeltaMap(chunkCountOf(header)))
+  const journal = new Journal(map.fd, replay.end, header.salt, replay.nextSequence, replay.recordCount)
+  const files = { slots: await slotFileOver(slots, paths, options), map, journal }
+  const allocated = new Slots()
+  const slotFileSize = (await slots.stat()).size
+  claimSlots(table, header.chunkSize, header.base.size, slotFileSize, (slot, count) => allocated.claim(slot, count))
+  await mend(map, journal, replay, id)
+  return { files, header, map: table, allocated, replay }
+}
+
+/** Cuts off what does not count and says in which boot the records that follow are written. */
+async function mend(map: FileHandle, journal: Journal, replay: Replay, id: Buffer): Promise<void> {
+  if ((await map.stat()).size > replay.end) await map.truncate(replay.end)
+  // What survived the power cut is on the medium. Its barrier may have been behind what was cut off.
+  if (replay.otherBoot) journal.appendBarrier(journal.committedSequence)
+  journal.appendBoot(Date.now(), id)
+  journal.commit()
+  if (replay.otherBoot) await map.datasync()
+}
+
+async function readHeader(map: FileHandle): Promise<JournalHeader> {
+  const bytes = Buffer.alloc(HEADER_LENGTH)
+  const { bytesRead } = await map.read(bytes, 0, HEADER_LENGTH, 0)
+  return decodeHeader(bytes.subarray(0, bytesRead))
+}
+
+function refuseForeign(header: JournalHeader, options: DeltaOptions): void {
+  const { base, owner } = header
+  const wanted = options.base
+  if (
+    base.uuid !== wanted.uuid.toLowerCase() ||
+    base.generation !== wanted.generation ||
+    base.size !== wanted.size ||
+    base.mtimeNs !== wanted.mtimeNs ||
+    base.inode !== wanted.inode
+  ) {
+    throw new DeltaError(
+      'ERR_ISCSI_DELTA_FINGERPRINT',
+      'the base was changed or exchanged since this delta was written'
+    )
+  }
+  const asked = options.owner
+  if (
+    owner.target !== asked.target ||
+    owner.initiator !== asked.initiator ||
+    owner.lun !== asked.lun ||
+    owner.chapUser !== asked.chapUser
+  ) {
+    throw new DeltaError('ERR_ISCSI_DELTA_OWNER', `the delta belongs to ${owner.initiator} on ${owner.target}`)
+  }
+}
+
+async function slotFileOver(handle: FileHandle, paths: DeltaPaths, options: DeltaOptions): Promise<SlotFile> {
+  const stalls = await mayStall(paths.slots, (await handle.stat()).dev)
+  return new SlotFile(handle, () => options.adaptive?.(stalls) ?? new Adaptive(stalls))
+}
+
+export const FILE_MODE = 0o600
