@@ -11,7 +11,7 @@ const CAMPAIGN_SHARE = process.env.SPEC_STEPS_FACTOR ?? '0.2'
 try {
   prepare({ build: false })
   const tally = new Tally()
-  await runChecks(tally, { quick: true, environment: { SPEC_STEPS_FACTOR: CAMPAIGN_SHARE } })
+  await runChecks(tally, { environment: { SPEC_STEPS_FACTOR: CAMPAIGN_SHARE } })
   process.exitCode = tally.close()
 } catch (error) {
   process.stderr.write(`${error.message}\n`)

@@ -1,3 +1,3 @@
 // CommonJS, because a module is loaded through the thread pool, which has its size for good then (see lib/cli/main.cts).
 process.env.UV_THREADPOOL_SIZE ??= '8'
-import('./start.mjs')
+void import('./start.mjs')

@@ -137,8 +137,8 @@ export function plainEnvironment() {
 function toolCommand(name) {
   const paths = {
     tsc: 'typescript/bin/tsc',
-    eslint: 'eslint/bin/eslint.js',
-    prettier: 'prettier/bin/prettier.cjs'
+    oxlint: 'oxlint/bin/oxlint',
+    oxfmt: 'oxfmt/bin/oxfmt'
   }
   return [process.execPath, join(ROOT, 'node_modules', paths[name])]
 }

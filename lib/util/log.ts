@@ -101,7 +101,7 @@ function jsonLine(): winston.Logform.Format {
 /** Control characters from a peer could forge a line or move the cursor of a terminal. */
 function sentence(message: unknown): string {
   const text = typeof message === 'string' ? message : formatText(message)
-  // eslint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex
   const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (char) => {
     return `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
   })

@@ -288,7 +288,7 @@ describe('work that a command writes as a promise', () => {
 
   it('keeps an end that it set before it ever waited', async () => {
     const { host, task } = make()
-    // eslint-disable-next-line @typescript-eslint/require-await
+    // oxlint-disable-next-line typescript/require-await
     task.run(async () => task.check(DATA_PHASE_ERROR))
     await host.ready(task)
     expect([task.state, task.status]).toEqual([TaskState.Done, 2])

@@ -31,7 +31,7 @@ export const onOff: Kind<boolean> = {
 export const text: Kind<string> = {
   expects: 'a text without control characters',
   placeholder: 'TEXT',
-  // eslint-disable-next-line no-control-regex
+  // oxlint-disable-next-line no-control-regex
   parse: (value) => (value.length > 0 && !/[\u0000-\u001f\u007f]/.test(value) ? value : undefined)
 }
 

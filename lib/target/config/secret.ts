@@ -7,7 +7,8 @@ export const SECRET_BYTES_MAX = 255
 
 /** A secret, or the sentence that says why there is none. Neither sentence nor warning ever holds a byte of it. */
 export type SecretResult =
-  { readonly secret: Buffer; readonly warning: string | undefined } | { readonly problem: string }
+  | { readonly secret: Buffer; readonly warning: string | undefined }
+  | { readonly problem: string }
 
 /** Reads a secret file; one line end at its end does not count. */
 export async function readSecretFile(path: string): Promise<SecretResult> {

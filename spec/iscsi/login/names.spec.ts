@@ -98,7 +98,7 @@ describe('normalizeIscsiName', () => {
       if (name === undefined) continue
       named++
       assert.equal(normalizeIscsiName(name), name)
-      // eslint-disable-next-line no-control-regex
+      // oxlint-disable-next-line no-control-regex
       assert.doesNotMatch(name, /[/\\\s\u0000-\u0020'"`$*?<>|&;%]/)
     }
     expect(named).toBeGreaterThan(runs / 20)
