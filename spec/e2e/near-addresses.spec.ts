@@ -57,7 +57,7 @@ describeWhen(possible, 'needs root, ip and iscsi-inq', 'a client that is not nea
   }
   const codeOf = async (address: string, launcher: readonly string[] = ['ip', 'netns', 'exec', OTHER_PC]) => {
     const [program, ...line] = [...launcher, 'iscsi-inq', '-i', INITIATOR]
-    return (await run(program!, [...line, `iscsi://${address}:${server!.port}/${TARGET}/0`])).code
+    return (await run(program, [...line, `iscsi://${address}:${server!.port}/${TARGET}/0`])).code
   }
 
   it('is refused without --allow, and the log names the option that lets it in', async () => {

@@ -1,5 +1,5 @@
 import { randomInt } from 'node:crypto'
-import { open } from 'node:fs/promises'
+import { writeFile } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { ConfigError } from '../../target/config.js'
 import { codeOf, IscsiError } from '../../util/errors.js'
@@ -39,8 +39,7 @@ export function secretOn(platform: NodeJS.Platform): Command {
       const path = resolve(directory, name)
       try {
         // `wx` never follows a link that somebody has put there, and never overwrites.
-        const file = await open(path, 'wx', 0o600)
-        await file.writeFile(`${newSecret()}\n`).finally(() => file.close())
+        await writeFile(path, `${newSecret()}\n`, { flag: 'wx', mode: 0o600 })
       } catch (error) {
         if (codeOf(error) === 'EEXIST') throw new IscsiError('ERR_ISCSI_SECRET_EXISTS', text.exists(name))
         throw error

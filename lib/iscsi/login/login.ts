@@ -280,8 +280,7 @@ export class LoginMachine {
     const initiatorName = (this.initiatorName = initiatorNameOf(given.get('InitiatorName')))
     const targetName = (this.targetName = this.targetNameOf(given.get('TargetName'), sessionType))
     const access = { initiatorName, targetName, remoteAddress: this.options.remoteAddress }
-    if (!directory.mayAccess(access))
-      throw new LoginError(LoginStatus.AuthorizationFailure, directory.refusal(access))
+    if (!directory.mayAccess(access)) throw new LoginError(LoginStatus.AuthorizationFailure, directory.refusal(access))
     this.checkSession(request, initiatorName)
     const policy = directory.chap(access)
     if (policy.required && request.stage !== LoginStage.SecurityNegotiation) {
