@@ -1,5 +1,6 @@
 import { format as formatText } from 'node:util'
 import winston from 'winston'
+import { BoundedOutput } from './bounded-output.js'
 
 /**
  * The log of the control plane and the one home of winston. A message is a sentence for people; fields are for
@@ -33,6 +34,9 @@ export const LOG_FILE_COUNT_MAX = 5
 /** A peer can make us log its texts (names, keys); one line never grows beyond this. */
 export const LOG_MESSAGE_LENGTH_MAX = 2000
 
+/** What waits for a console that stands still; what comes then is counted and dropped. A log file gets every line. */
+export const LOG_WAITING_BYTES_MAX = 256 * 2 ** 10
+
 /** A log that must be closed, so that its last lines reach the file. */
 export interface ClosableLogger extends Logger {
   close(): Promise<void>
@@ -47,11 +51,15 @@ export function openLog(
   stream: NodeJS.WritableStream = process.stderr,
   limits = { bytes: LOG_FILE_BYTES_MAX, count: LOG_FILE_COUNT_MAX }
 ): ClosableLogger {
+  const console = new BoundedOutput(stream, LOG_WAITING_BYTES_MAX, (count) => {
+    const lines = count === 1 ? '1 line of the log was' : `${count} lines of the log were`
+    logger.log('warn', `${lines} not written here while the console stood still`, { fields: { dropped: count } })
+  })
   const logger = winston.createLogger({
     level: options.level,
     levels: Object.fromEntries(LOG_LEVELS.map((level, index) => [level, index])),
     format: options.format === 'json' ? jsonLine() : humanLine(),
-    transports: [new winston.transports.Stream({ stream, eol: '\n' })],
+    transports: [new winston.transports.Stream({ stream: console, eol: '\n' })],
     exitOnError: false
   })
   if (options.file !== undefined) {
@@ -70,7 +78,7 @@ export function openLog(
     warn: (message, fields) => void logger.log('warn', message, { fields }),
     info: (message, fields) => void logger.log('info', message, { fields }),
     debug: (message, fields) => void logger.log('debug', message, { fields }),
-    close: () => closed(logger, stream)
+    close: () => closed(logger, stream).finally(() => console.destroy())
   }
 }
 

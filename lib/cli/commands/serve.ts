@@ -10,6 +10,7 @@ import type { ClosableLogger, Logger, LogOptions } from '../../util/log.js'
 import { closest } from '../../util/closest.js'
 import type { Command } from '../command.js'
 import { agreeToDiscards } from '../consent.js'
+import { openConsole } from '../console.js'
 import { sentencesOf } from '../failure.js'
 import { entriesOf, single, withSettings } from '../options.js'
 import type { ParsedArguments } from '../options.js'
@@ -55,13 +56,14 @@ export function serveWith(make: MakeServer, watch: WatchStop): Command {
           })
       ),
 
-    async run(args, { environment, directory, stderr, ask }) {
+    async run(args, { environment, directory, stdout, stderr, ask }) {
       const images = imagesOf(args)
       const commandLine = entriesOf(args, images, directory)
       const sources = { commandLine, configFile: single(args, 'config'), environment, directory }
       const { server: options, log: logOptions, warnings } = await readConfiguration(sources)
       tryLogFile(logOptions)
-      const log = openLog(logOptions, stderr)
+      const console = openConsole(stdout, stderr)
+      const log = openLog(logOptions, console.stderr)
       try {
         for (const warning of warnings) log.warn(warning)
         return await serveUntilStopped(options, log, make, watch, (server) =>
@@ -69,6 +71,7 @@ export function serveWith(make: MakeServer, watch: WatchStop): Command {
         )
       } finally {
         await log.close()
+        await console.close()
       }
     }
   }
