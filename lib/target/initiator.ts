@@ -80,13 +80,22 @@ export class Initiator {
 
   /** Nothing of it would be missed in memory; what has to be remembered is in its record. */
   get disposable(): boolean {
-    return (
-      this.state.nexuses.size === 0 &&
-      !this.busy &&
-      !this.state.hasDelta &&
-      !this.ends.littered &&
-      isForgettable(this.record)
-    )
+    return this.retirable && !this.busy && isForgettable(this.record)
+  }
+
+  /** It has nothing here but, maybe, an identity that differs from a new one's. */
+  get retirable(): boolean {
+    return this.state.nexuses.size === 0 && !this.state.hasDelta && !this.ends.littered
+  }
+
+  /** Wall clock, ms since 1970. */
+  get lastSeen(): number {
+    return this.record.lastSeen
+  }
+
+  /** The highest incarnation that any of its units can have been shown with. */
+  get incarnation(): number {
+    return Math.max(this.record.incarnationFloor, ...this.record.units.map(({ incarnation }) => incarnation))
   }
 
   /** A copy for the operator. */
@@ -168,6 +177,16 @@ export class Initiator {
   suspend(): Promise<void> {
     return this.state.steps.run(async () => {
       if (this.state.nexuses.size === 0) await this.state.closeUnits()
+    })
+  }
+
+  /** Forgets it to make room. False when it has something here, or somebody came in the meantime. */
+  retire(): Promise<boolean> {
+    return this.state.steps.run(async () => {
+      if (!this.retirable) return false
+      await this.state.closeUnits()
+      await this.context.state.forgetInitiator(this.record)
+      return true
     })
   }
 

@@ -36,6 +36,8 @@ export interface Owners {
 
 /** Initiators of a target that are remembered at most: those with a session, a delta, or a changed identity. */
 export const MAX_INITIATORS = 16_384
+/** So many of them are forgotten at once when there is no room for a new one, the longest absent first. */
+export const FORGET_BATCH = 64
 /** Deltas of absent clients that stay open, so that a short break of the network costs no replay of the journal. */
 export const MAX_IDLE_OPEN = 32
 
@@ -45,8 +47,16 @@ export class LocalOwners implements Owners {
   /** Without session, deltas open; the longest absent first. */
   private readonly absent = new Set<Initiator>()
 
-  /** @param make - a new initiator, which nothing is remembered of */
-  constructor(private readonly make: (key: InitiatorKey) => Initiator) {}
+  /**
+   * @param make - a new initiator, which nothing is remembered of
+   * @param raiseFloor - resolves when it is safe on disk that initiators that are made from now on start with this
+   *   incarnation or a higher one: so nobody who is forgotten comes back under an identity that lost a delta
+   */
+  constructor(
+    private readonly make: (key: InitiatorKey) => Initiator,
+    private readonly raiseFloor: (incarnation: number) => Promise<void>,
+    private readonly maxInitiators = MAX_INITIATORS
+  ) {}
 
   /** Takes in an initiator that an earlier run left. */
   async adopt(initiator: Initiator): Promise<void> {
@@ -55,6 +65,7 @@ export class LocalOwners implements Owners {
   }
 
   async openNexus(request: NexusRequest, role: InitiatorRole): Promise<Nexus> {
+    if (!this.initiators.has(keyOf(request)) && this.initiators.size >= this.maxInitiators) await this.makeRoom()
     const initiator = this.get(request)
     this.absent.delete(initiator)
     try {
@@ -110,13 +121,26 @@ export class LocalOwners implements Owners {
     const text = keyOf(key)
     let initiator = this.initiators.get(text)
     if (!initiator) {
-      if (this.initiators.size >= MAX_INITIATORS) {
-        throw new LoginError(LoginStatus.OutOfResources, `more than ${MAX_INITIATORS} initiators use this target`)
+      if (this.initiators.size >= this.maxInitiators) {
+        throw new LoginError(LoginStatus.OutOfResources, `more than ${this.maxInitiators} initiators use this target`)
       }
       initiator = this.make(key)
       this.initiators.set(text, initiator)
     }
     return initiator
+  }
+
+  /** Whoever has lost a delta once has another identity since, and is remembered for that alone: not for ever. */
+  private async makeRoom(): Promise<void> {
+    const idle = [...this.initiators.values()].filter((initiator) => initiator.retirable && !initiator.busy)
+    const oldest = idle.sort((left, right) => left.lastSeen - right.lastSeen).slice(0, FORGET_BATCH)
+    if (oldest.length === 0) return
+    await this.raiseFloor(Math.max(...oldest.map(({ incarnation }) => incarnation)))
+    for (const initiator of oldest) {
+      if (!(await initiator.retire()) || initiator.busy || initiator.sessionCount > 0) continue
+      this.initiators.delete(initiator.key)
+      this.absent.delete(initiator)
+    }
   }
 
   private restSoon(initiator: Initiator): void {

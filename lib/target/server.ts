@@ -39,6 +39,8 @@ export interface ServerParts {
   /** How images are stored and deltas made; specs put in their own. */
   readonly storage?: ImageStorage
   readonly openDelta?: OpenDeltaDisk
+  /** How many initiators a target remembers; MAX_INITIATORS when left out. */
+  readonly maxInitiators?: number
   readonly makePortalGroup?: (options: PortalGroupOptions) => PortalGroupPart
 }
 
@@ -70,6 +72,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   private readonly log: Logger
   private readonly clock: Clock
   private readonly openDelta: OpenDeltaDisk
+  private readonly maxInitiators: number | undefined
   private readonly images: Images
   private readonly targets = new Map<string, RunningTarget>()
   /** Targets that are being removed: nobody gets in any more, and their sessions still have to end. */
@@ -85,6 +88,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     this.log = parts.log
     this.clock = parts.clock ?? systemClock
     this.openDelta = parts.openDelta ?? openOverlayDisk
+    this.maxInitiators = parts.maxInitiators
     const storage = parts.storage ?? fileStorage(options.cacheBytes)
     this.images = new Images({ storage, clock: this.clock, log: this.log })
     this.portalGroup = (parts.makePortalGroup ?? makePortalGroup)({
@@ -156,7 +160,11 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     const root = await this.openRoot(options)
     const sources = await this.openSources(options, root)
     const context = this.contextOf(sources, root)
-    const owners = new LocalOwners((key) => this.makeInitiator(context, key, root))
+    const owners = new LocalOwners(
+      (key) => this.makeInitiator(context, key, root),
+      (incarnation) => root.raiseIncarnationFloor(incarnation),
+      this.maxInitiators
+    )
     const node = new TargetNode(options, sources, owners, (holders) => this.discardHolders(holders))
     this.targets.set(options.name, { node, root })
     for (const record of root.take(options.name)) await owners.adopt(new Initiator(context, record))

@@ -15,6 +15,7 @@ import { Fields } from './shape.js'
  *     state.json                  version of this layout
  *     lock                        held exclusively while a server uses it
  *     listening.json              how long a server has listened in all (the clock of grace times)
+ *     forgotten.json              highest incarnation of initiators that were forgotten to make room
  *     images/<hash>.json          UUID of an image, by its path relative to this directory
  *     initiators/<hash>.json      what is remembered of an initiator at a target
  *     deltas/<hash>/              files of that initiator's deltas, `lun-<n>` in their names
@@ -150,6 +151,29 @@ export class StateDirectory {
 
   async saveListenedMs(listenedMs: number): Promise<void> {
     await writeJson(this.listeningPath, { version: StateDirectory.VERSION, listenedMs })
+  }
+
+  /**
+   * The highest incarnation of initiators that were forgotten; 0 when there are none.
+   * @param nowMs - wall clock: in seconds it is above any incarnation, for a file that cannot be read
+   */
+  async forgottenIncarnation(nowMs: number): Promise<number> {
+    const path = this.forgottenPath
+    try {
+      const value = await readJson(path)
+      return value === undefined ? 0 : new Fields(path, value).count('incarnation')
+    } catch (error) {
+      this.log.warn(`${messageOf(error)}; new initiators start with a new identity`)
+      return Math.floor(nowMs / 1000)
+    }
+  }
+
+  async saveForgottenIncarnation(incarnation: number): Promise<void> {
+    await writeJson(this.forgottenPath, { version: StateDirectory.VERSION, incarnation })
+  }
+
+  private get forgottenPath(): string {
+    return join(this.path, 'forgotten.json')
   }
 
   private get listeningPath(): string {

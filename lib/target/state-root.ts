@@ -26,6 +26,7 @@ export class StateRoot {
     const lock = await acquireLock(directory.lockPath, { exclusive: true, create: true })
     try {
       const root = new StateRoot(options, directory, lock, await directory.listenedMs())
+      root.forgottenIncarnation = await directory.forgottenIncarnation(options.clock.now())
       await root.bin.load()
       await root.load()
       return root
@@ -40,6 +41,8 @@ export class StateRoot {
   readonly space: Space
   /** What was found on disk, by target. */
   readonly records = new Map<string, InitiatorRecord[]>()
+  /** The highest incarnation of initiators that were forgotten to make room. */
+  private forgottenIncarnation = 0
   private damaged: ReadonlySet<string> = new Set()
   private readonly log: Logger
   private readonly saves = new Serial()
@@ -66,12 +69,19 @@ export class StateRoot {
   }
 
   /**
-   * The lowest incarnation of an initiator that nothing is remembered of: 0, but when its record is damaged a number
-   * that is higher than any it can have had, since incarnations are counted and this is the time in seconds.
+   * The lowest incarnation of an initiator that nothing is remembered of: that of those who were forgotten, 0 at first.
+   * When its record is damaged it is a number that is higher than any it can have had, since incarnations are counted
+   * and this is the time in seconds.
    * @param nowMs - wall clock
    */
   incarnationFloor(key: Pick<InitiatorRecord, 'targetName' | 'initiatorName'>, nowMs: number): number {
-    return this.damaged.has(this.directory.hashOf(key)) ? Math.floor(nowMs / 1000) : 0
+    return this.damaged.has(this.directory.hashOf(key)) ? Math.floor(nowMs / 1000) : this.forgottenIncarnation
+  }
+
+  /** Initiators that had this incarnation are about to be forgotten. Resolves when that is safe on disk. */
+  async raiseIncarnationFloor(incarnation: number): Promise<void> {
+    if (incarnation > this.forgottenIncarnation) this.forgottenIncarnation = incarnation
+    await this.saves.run(() => this.directory.saveForgottenIncarnation(this.forgottenIncarnation))
   }
 
   /** Says which deltas belong to targets that this server does not have. */

@@ -109,6 +109,15 @@ describe('StateDirectory', () => {
     expect(await state.listenedMs()).toBe(0)
     expect(log.with('warn:', 'start over')).toHaveLength(1)
   })
+
+  it('remembers the highest incarnation of those who were forgotten; damaged, one above any', async () => {
+    expect(await state.forgottenIncarnation(1_770_000_000_000)).toBe(0)
+    await state.saveForgottenIncarnation(7)
+    expect(await state.forgottenIncarnation(1_770_000_000_000)).toBe(7)
+    await writeFile(join(state.path, 'forgotten.json'), '{')
+    expect(await state.forgottenIncarnation(1_770_000_000_000)).toBe(1_770_000_000)
+    expect(log.with('warn:', 'new identity')).toHaveLength(1)
+  })
 })
 
 describe('hashOf', () => {

@@ -75,6 +75,17 @@ describe('StateRoot', () => {
     await again.close()
   })
 
+  it('starts new initiators with the highest incarnation of those who were forgotten, after a restart too', async () => {
+    const root = await open()
+    await root.raiseIncarnationFloor(3)
+    await root.raiseIncarnationFloor(2)
+    expect(root.incarnationFloor(newInitiatorRecord('t1', 'a'), 1_770_000_000_000)).toBe(3)
+    await root.close()
+    const again = await open()
+    expect(again.incarnationFloor(newInitiatorRecord('t2', 'b'), 1_770_000_000_000)).toBe(3)
+    await again.close()
+  })
+
   it('writes who holds it into its lock', async () => {
     const root = await open()
     expect(await readFile(join(path, 'lock'), 'utf8')).toContain(String(process.pid))
