@@ -3,7 +3,7 @@ const shared = {
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: { '^.+\\.ts$': '<rootDir>/scripts/jest-transform.mjs' },
-  testEnvironment: 'node'
+  testEnvironment: '<rootDir>/scripts/jest-environment.mjs'
 }
 export default {
   projects: [
