@@ -180,7 +180,9 @@ describe.each([true, false])('a stream of PDUs (positioned reads: %s)', (positio
         bytes.push(initiator.frame(bhs))
       }
       await initiator.send(Buffer.concat(bytes))
-      for (const tag of tags) expect((await initiator.finish(tag, LUN_0)).status).toBe(0)
+      const statuses = []
+      for (const tag of tags) statuses.push((await initiator.finish(tag, LUN_0)).status)
+      expect(statuses).toEqual(tags.map(() => 0))
     }
     await initiator.leave()
   })

@@ -45,9 +45,16 @@ export class Random {
 
   /** Fills the buffer with random bytes and returns it. */
   bytes(buffer: Buffer): Buffer {
+    const words = buffer.length >>> 2
     let i = 0
-    for (; i + 4 <= buffer.length; i += 4) buffer.writeUInt32LE(this.word(), i)
-    for (; i < buffer.length; i++) buffer[i] = this.word() >>> 24
+    for (let n = 0; n < words; n++) {
+      const word = this.word()
+      buffer[i++] = word
+      buffer[i++] = word >>> 8
+      buffer[i++] = word >>> 16
+      buffer[i++] = word >>> 24
+    }
+    while (i < buffer.length) buffer[i++] = this.word() >>> 24
     return buffer
   }
 

@@ -28,9 +28,7 @@ const WAYS = [
 ]
 
 /** A process number that nobody has: that of a process which ended. */
-function deadPid(): number {
-  return spawnSync(process.execPath, ['-e', '']).pid
-}
+const DEAD_PID = spawnSync(process.execPath, ['-e', '']).pid
 
 describe.each(WAYS)('a lock by $way', ({ plain, kind }) => {
   async function take(exclusive: boolean, path = image): Promise<Lock> {
@@ -97,7 +95,7 @@ describe('a lock by files beside it', () => {
   }
 
   it('does not count a process that is gone, and removes its file', async () => {
-    await rival('.disk.img.lock-x-1-0', { pid: deadPid(), host: hostname() })
+    await rival('.disk.img.lock-x-1-0', { pid: DEAD_PID, host: hostname() })
     held.push(await acquireLock(image, { exclusive: true, plain: true }))
     expect(await readdir(directory)).not.toContain('.disk.img.lock-x-1-0')
   })
@@ -108,7 +106,7 @@ describe('a lock by files beside it', () => {
   })
 
   it('counts a process of another computer, of which nothing can be known', async () => {
-    await rival('.disk.img.lock-x-1-0', { pid: deadPid(), host: 'elsewhere' })
+    await rival('.disk.img.lock-x-1-0', { pid: DEAD_PID, host: 'elsewhere' })
     await expect(acquireLock(image, { exclusive: false, plain: true })).rejects.toThrow('on elsewhere')
   })
 
@@ -117,7 +115,7 @@ describe('a lock by files beside it', () => {
     await rival(name, text)
     await expect(acquireLock(image, { exclusive: true, plain: true })).rejects.toThrow(`process ${process.pid}`)
     await rm(join(directory, name))
-    await rival(`.disk.img.lock-x-${deadPid()}-0`, text)
+    await rival(`.disk.img.lock-x-${DEAD_PID}-0`, text)
     held.push(await acquireLock(image, { exclusive: true, plain: true }))
   })
 
