@@ -3,6 +3,8 @@ const shared = {
   extensionsToTreatAsEsm: ['.ts'],
   moduleNameMapper: { '^(\\.{1,2}/.*)\\.js$': '$1' },
   transform: { '^.+\\.ts$': '<rootDir>/scripts/jest-transform.mjs' },
+  // Specs import what they use, and 200 contexts need not be furnished.
+  injectGlobals: false,
   testEnvironment: '<rootDir>/scripts/jest-environment.mjs'
 }
 export default {

@@ -12,6 +12,9 @@ import { ROOT } from './prepare.mjs'
 /** What a silent step may say in all; a program that says more is cut in the middle of its words. */
 const OUTPUT_LENGTH_MAX = 4 * 2 ** 20
 
+/** Specs make many short-lived buffers: with more room for the young ones, collecting takes a sixth of the time less. */
+const NODE_OPTIONS = '--experimental-vm-modules --no-warnings --max-semi-space-size=32'
+
 /** Counts of all steps. */
 export class Tally {
   passed = 0
@@ -50,7 +53,7 @@ export async function jest(title, project, { node = process.execPath, args = [],
   try {
     const report = join(folder, 'report.json')
     const all = ['--selectProjects', project, '--json', `--outputFile=${report}`, '--passWithNoTests', ...args]
-    const options = { NODE_OPTIONS: '--experimental-vm-modules --no-warnings', FORCE_COLOR: '0', ...environment }
+    const options = { NODE_OPTIONS, FORCE_COLOR: '0', ...environment }
     const { code, output, seconds } = await run([node, join(ROOT, 'node_modules/jest/bin/jest.js')], all, options)
     return judged(title, code, output, seconds, report)
   } finally {
