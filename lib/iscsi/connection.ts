@@ -24,6 +24,7 @@ import {
   LOGIN_TIME_MS,
   PING_AFTER_MS,
   PING_TIME_MS,
+  RING_BYTES,
   STALLED_OUTPUT_MS,
   TURN_OUTPUT_MAX,
   TURN_PDUS_MAX
@@ -126,7 +127,10 @@ export class Connection implements ByteConsumer, PduSink {
     this.writer = new PduWriter(host.buffers, send, () => this.drained())
     this.socket = new IscsiSocket(accepted, this, {
       positionedReads: host.positionedReads,
-      ringBytesMax: 2 * pduLengthMax(Math.max(host.offer.maxRecvDataSegmentLength, LOGIN_DATA_MAX))
+      ringBytesMax: Math.max(
+        RING_BYTES,
+        2 * pduLengthMax(Math.max(host.offer.maxRecvDataSegmentLength, LOGIN_DATA_MAX))
+      )
     })
     this.login = host.makeLogin(this)
   }

@@ -34,7 +34,11 @@ export const KEEP_ALIVE_MS = 60_000
 export const TICK_MS = 1_000
 /** Longest answer to a Text Request that we collect or give. */
 export const TEXT_BYTES_MAX = 64 * 1024
-/** Receive ring: what an idle connection has, and no less than a PDU needs. */
+/** The receive ring that all connections share, and the least that a busy connection's own one may grow to. */
+export const RING_BYTES = 1024 * 1024
+/** What a connection's own receive ring begins with, when part of a PDU has come. */
 export const RING_START_BYTES = 64 * 1024
+/** Long receive rings that are kept for the next connection that needs one. */
+export const SPARE_RINGS_MAX = 8
 /** Control PDUs that wait for room in the output. */
 export const CONTROL_QUEUE_MAX = 256

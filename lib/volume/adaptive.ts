@@ -2,13 +2,20 @@
  * Decides for one file and one direction whether the next access may be made synchronously.
  *
  * An access to the page cache costs 1.4 µs when it is made at once and 10 to 40 µs by way of the thread pool; one that
- * has to wait for the medium would hold up every client. Nobody can ask a file beforehand, but the past tells: an
- * access that took longer than 40 µs + 0.6 µs/KiB did wait, so the next 32 go through the pool, and twice as many each
- * time that the attempt after them is slow again, up to 1024. Four quick ones in a row halve that number. After ten
- * seconds without an access the next one goes through the pool, because the disk may have spun down.
+ * has to wait for the medium would hold up every client. Nobody can ask a file beforehand, but the past tells: after
+ * an access that did wait, the next 32 go through the pool, and twice as many each time that the attempt after them
+ * waits again, up to 1024. Four quick ones in a row halve that number.
  *
- * A batch ends only when what was in the pool at its start, and one access more, has come back: otherwise the attempt
- * behind a short batch would hand the event loop to a disk that is stalled.
+ * A slow access is not proof that it waited: on a busy machine one in two hundred is slow because another program had
+ * the processor, and a rule that took each for a cold page would send most of the work through the pool just when
+ * processor time is short. So the kernel is asked, where it tells (Linux), whether this process has read from a medium
+ * since it was last asked. Without that, slow accesses must come close together ({@link SUSPICION_MAX}), or one must
+ * take so long that no scheduler explains it: then the pool has all accesses for a multiple of that time, so that the
+ * event loop waits a sixteenth of the time at most.
+ *
+ * After ten seconds without an access the next one goes through the pool, because the disk may have spun down. A batch
+ * ends only when what was in the pool at its start, and one access more, has come back: otherwise the attempt behind a
+ * short batch would hand the event loop to a disk that is stalled.
  *
  * All times are milliseconds of `performance.now()`, which the caller reads once before and once after an access. The
  * two readings cost some 0.15 µs together.
@@ -16,29 +23,45 @@
 export class Adaptive {
   /** Accesses that still go through the pool before the next attempt. */
   private pooledLeft = 0
+  /** No attempt before this time. */
+  private pooledUntil = -Infinity
   /** Length of the next batch through the pool. */
   private penalty = PENALTY_MIN
   private quickInRow = 0
+  /** Rises with slow accesses that nothing explains, falls with quick ones. */
+  private suspicion = 0
   private lastUse = -Infinity
   /** Accesses that are in the pool. */
   private inPool = 0
   /** Accesses that must come back from the pool before the next attempt. */
   private awaited = 0
+  private readonly limitMs: number
 
-  /** @param pooled - never synchronously: network file systems, block devices, removable disks */
-  constructor(readonly pooled: boolean) {}
+  /**
+   * @param pooled - never synchronously: network file systems, block devices, removable disks
+   * @param direction - a write waits for no page, so only what holds up others is slow for one
+   * @param medium - what tells whether this process has read from a medium
+   */
+  constructor(
+    readonly pooled: boolean,
+    direction: 'read' | 'write' = 'read',
+    private readonly medium: MediumWatch = mediumWatch
+  ) {
+    this.limitMs = direction === 'read' ? READ_LIMIT_MS : WRITE_LIMIT_MS
+  }
 
   /** Whether an access that starts now may be synchronous. */
   allows(now: number): boolean {
     if (this.pooled) return false
     if (now - this.lastUse > IDLE_MS) this.beginBatch(1)
     this.lastUse = now
-    return this.pooledLeft === 0 && this.awaited === 0
+    return this.pooledLeft === 0 && this.awaited === 0 && now >= this.pooledUntil
   }
 
   /** A synchronous access of that many bytes has ended. */
   took(elapsedMs: number, lengthBytes: number): void {
-    if (elapsedMs > LIMIT_MS + lengthBytes * LIMIT_MS_PER_BYTE) return this.slow()
+    if (elapsedMs > this.limitMs + lengthBytes * LIMIT_MS_PER_BYTE) return this.slow(elapsedMs)
+    if (this.suspicion > 0) this.suspicion--
     if (this.penalty === PENALTY_MIN || ++this.quickInRow < QUICK_IN_ROW) return
     this.quickInRow = 0
     this.penalty /= 2
@@ -57,8 +80,11 @@ export class Adaptive {
     this.lastUse = now
   }
 
-  private slow(): void {
-    this.quickInRow = 0
+  private slow(elapsedMs: number): void {
+    this.suspicion += SUSPICION_STEP
+    if (elapsedMs >= STALL_MS) this.pooledUntil = this.lastUse + elapsedMs * (1 + STALL_FACTOR)
+    else if (!this.medium.hasRead() && this.suspicion <= SUSPICION_MAX) return
+    this.quickInRow = this.suspicion = 0
     this.beginBatch(this.penalty)
     if (this.penalty < PENALTY_MAX) this.penalty *= 2
   }
@@ -69,8 +95,38 @@ export class Adaptive {
   }
 }
 
-const LIMIT_MS = 0.04
+export interface MediumWatch {
+  /** Whether this process has read from a medium since this was last asked; true where nobody can tell. */
+  hasRead(): boolean
+}
+
+/** Asks the kernel, for 4 µs, and only after an access that was slow. Other files of the process count too. */
+class ResourceUsageWatch implements MediumWatch {
+  private blocks = 0
+
+  hasRead(): boolean {
+    // Only Linux is known to count what a read of a file brings in, read-ahead included.
+    if (process.platform !== 'linux') return true
+    const { fsRead } = process.resourceUsage()
+    const more = fsRead !== this.blocks
+    this.blocks = fsRead
+    return more
+  }
+}
+
+const mediumWatch = new ResourceUsageWatch()
+
+const READ_LIMIT_MS = 0.04
+/** A first touch may wait for the journal of the file system; what others notice is a millisecond. */
+const WRITE_LIMIT_MS = 0.5
 const LIMIT_MS_PER_BYTE = 0.0006 / 1024
+/** Longer than any scheduler keeps a program waiting that is no busier than others. */
+const STALL_MS = 20
+/** The pool has the accesses for so many times the length of a stall. */
+const STALL_FACTOR = 16
+const SUSPICION_STEP = 4
+/** Three slow accesses with hardly a quick one between them, or half as many slow ones as quick ones for long. */
+const SUSPICION_MAX = 8
 const PENALTY_MIN = 32
 const PENALTY_MAX = 1024
 const QUICK_IN_ROW = 4

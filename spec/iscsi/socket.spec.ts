@@ -109,6 +109,41 @@ describe.each([true, false])('a socket with positioned reads: %s', (positionedRe
     }
   )
 
+  it.each([3, 4].map((seed) => seedOf(seed)))(
+    'keeps the bytes of several connections apart (seed %i)',
+    async (seed) => {
+      const random = new Random(seed)
+      const flows = []
+      for (let index = 0; index < 4; index++) {
+        const consumer = new UnitConsumer((self) => {
+          if (!random.chance(0.1)) return false
+          setImmediate(() => self.go())
+          return true
+        })
+        const client = await pair(consumer, positionedReads)
+        const sent = Array.from({ length: steps(300) }, () =>
+          random.bytes(Buffer.alloc(random.int(random.chance(0.1) ? 100_000 : 500)))
+        )
+        flows.push({ consumer, client, sent, stream: Buffer.concat(sent.map(unit)) })
+      }
+      while (flows.some(({ stream }) => stream.length > 0)) {
+        for (const flow of flows) {
+          const cut = 1 + random.int(random.chance(0.5) ? 100 : 300_000)
+          flow.client.write(flow.stream.subarray(0, cut))
+          flow.stream = flow.stream.subarray(cut)
+        }
+        await turn()
+      }
+      for (const { consumer, client, sent } of flows) {
+        while (consumer.units.length < sent.length && consumer.ended === undefined) await turn()
+        client.end()
+        await consumer.gone()
+        expect(consumer.units.length).toBe(sent.length)
+        expect(Buffer.concat(consumer.units).equals(Buffer.concat(sent))).toBe(true)
+      }
+    }
+  )
+
   it('reads on at the right place when everything was consumed while it was stopped', async () => {
     const consumer = new UnitConsumer((self) => self.units.length === 1)
     const client = await pair(consumer, positionedReads)

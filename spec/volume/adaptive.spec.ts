@@ -1,12 +1,16 @@
 import { describe, expect, it } from '@jest/globals'
-import { Adaptive } from '../../lib/volume/adaptive.js'
+import { Adaptive, type MediumWatch } from '../../lib/volume/adaptive.js'
 
 const QUICK_MS = 0.002
 const SLOW_MS = 0.1
+/** Every slow access has read from the medium. */
+const COLD: MediumWatch = { hasRead: () => true }
+/** Whatever is slow, it was the processor that was busy. */
+const BUSY: MediumWatch = { hasRead: () => false }
 
 /** A rule whose file has been in use, at the given time. */
-function awake(now: number): Adaptive {
-  const rule = new Adaptive(false)
+function awake(now: number, direction: 'read' | 'write' = 'read', medium = COLD): Adaptive {
+  const rule = new Adaptive(false, direction, medium)
   rule.allows(now)
   through(rule, 1, now)
   return rule
@@ -37,7 +41,7 @@ describe('the adaptive rule', () => {
   })
 
   it('does not allow one while the first one is still out, however many follow', () => {
-    const rule = new Adaptive(false)
+    const rule = new Adaptive(false, 'read', COLD)
     rule.allows(0)
     for (let i = 0; i < 100; i++) {
       rule.poolStarted()
@@ -54,10 +58,58 @@ describe('the adaptive rule', () => {
     [65536, 0.0785, false],
     [1 << 20, 0.654, true],
     [1 << 20, 0.655, false]
-  ])('takes %d bytes in %d ms for quick: %s', (lengthBytes, elapsedMs, quick) => {
+  ])('takes %d bytes read in %d ms for quick: %s', (lengthBytes, elapsedMs, quick) => {
     const rule = awake(0)
     rule.took(elapsedMs, lengthBytes)
     expect(rule.allows(1)).toBe(quick)
+  })
+
+  it.each([
+    [4096, 0.502, true],
+    [4096, 0.503, false],
+    [1 << 20, 1.11, true],
+    [1 << 20, 1.12, false]
+  ])('takes %d bytes written in %d ms for quick: %s', (lengthBytes, elapsedMs, quick) => {
+    const rule = awake(0, 'write')
+    rule.took(elapsedMs, lengthBytes)
+    expect(rule.allows(1)).toBe(quick)
+  })
+
+  it('does not take a slow access for a cold one when nothing was read from a medium', () => {
+    const rule = awake(0, 'read', BUSY)
+    for (let i = 0; i < 100; i++) {
+      rule.took(19.9, 4096)
+      for (let quick = 0; quick < 4; quick++) rule.took(QUICK_MS, 4096)
+    }
+    expect(rule.allows(1)).toBe(true)
+  })
+
+  it('believes three slow accesses in a row all the same', () => {
+    const rule = awake(0, 'read', BUSY)
+    rule.took(SLOW_MS, 4096)
+    rule.took(SLOW_MS, 4096)
+    expect(rule.allows(1)).toBe(true)
+    rule.took(SLOW_MS, 4096)
+    expect(rule.allows(1)).toBe(false)
+    expect(batchLength(rule, 1)).toBe(32)
+  })
+
+  it('leaves a file to the pool for 16 times as long as one access has stalled', () => {
+    const rule = awake(0, 'write', BUSY)
+    expect(rule.allows(100)).toBe(true)
+    rule.took(20, 4096)
+    through(rule, 100, 120)
+    expect(rule.allows(439)).toBe(false)
+    expect(rule.allows(440)).toBe(true)
+  })
+
+  it('asks whether something was read only after a slow access', () => {
+    let asked = 0
+    const rule = awake(0, 'read', { hasRead: () => ++asked < 0 })
+    for (let i = 0; i < 100; i++) rule.took(QUICK_MS, 4096)
+    expect(asked).toBe(0)
+    rule.took(SLOW_MS, 4096)
+    expect(asked).toBe(1)
   })
 
   it('sends 32 accesses through the pool after a slow one and doubles that up to 1024', () => {

@@ -152,7 +152,7 @@ function refuseForeign(header: JournalHeader, options: DeltaOptions): void {
 
 async function slotFileOver(handle: FileHandle, paths: DeltaPaths, options: DeltaOptions): Promise<SlotFile> {
   const stalls = await mayStall(paths.slots, (await handle.stat()).dev)
-  return new SlotFile(handle, () => options.adaptive?.(stalls) ?? new Adaptive(stalls))
+  return new SlotFile(handle, (direction) => options.adaptive?.(stalls) ?? new Adaptive(stalls, direction))
 }
 
 export const FILE_MODE = 0o600

@@ -15,11 +15,11 @@ export class SlotFile {
   /** @param makeAdaptive - what decides which access may be synchronous; asked once for each direction */
   constructor(
     readonly handle: FileHandle,
-    makeAdaptive: () => Adaptive
+    makeAdaptive: (direction: 'read' | 'write') => Adaptive
   ) {
     this.fd = handle.fd
-    this.reading = makeAdaptive()
-    this.writing = makeAdaptive()
+    this.reading = makeAdaptive('read')
+    this.writing = makeAdaptive('write')
   }
 
   /** False if the read should go through the pool; then nothing was read. */

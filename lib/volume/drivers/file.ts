@@ -143,8 +143,8 @@ export class FileVolume extends Volume {
 
   private async setUp(handle: FileHandle, stats: Stats): Promise<void> {
     const pooled = this.pooled ?? (await this.alwaysPooled(stats))
-    this.reads = new Adaptive(pooled)
-    this.writes = new Adaptive(pooled)
+    this.reads = new Adaptive(pooled, 'read')
+    this.writes = new Adaptive(pooled, 'write')
     this.canPunch = nativeExtensions() !== undefined
     this.opened()
     this.handle = handle
