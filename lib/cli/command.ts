@@ -1,5 +1,6 @@
 import type { Argv } from 'yargs'
 import type { Ask } from './consent.js'
+import type { Invocation } from './recipes/autostart.js'
 import type { ParsedArguments } from './options.js'
 
 /** What a command uses of the world; a spec brings its own. */
@@ -11,6 +12,8 @@ export interface CliContext {
   readonly stderr: NodeJS.WritableStream
   /** Asks the person at the terminal; undefined when there is none. */
   readonly ask?: Ask | undefined
+  /** How this program was started, for whoever wants it started again; undefined where it is not known. */
+  readonly invocation?: Invocation | undefined
 }
 
 /** A verb of the command line: one file in commands/ and one line in its index. */

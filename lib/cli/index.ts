@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs'
+import { resolve } from 'node:path'
 import yargs from 'yargs'
 import type { Argv } from 'yargs'
 import { commands } from './commands/index.js'
@@ -111,6 +112,11 @@ function ofProcess(): CliContext {
     directory: process.cwd(),
     stdout: process.stdout,
     stderr: process.stderr,
+    invocation: {
+      program: [process.execPath, resolve(process.argv[1] ?? '')],
+      args: process.argv.slice(2),
+      directory: process.cwd()
+    },
     ask: askAtTerminal(process.stdin, process.stderr)
   }
 }

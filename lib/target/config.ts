@@ -36,8 +36,16 @@ export interface ConfigSources {
 export interface Configuration {
   readonly server: ServerOptions
   readonly log: LogOptions
+  readonly banner: BannerOptions
   /** Sentences for the log: what works but is unwise. */
   readonly warnings: readonly string[]
+}
+
+export interface BannerOptions {
+  /** undefined = when standard output is a terminal. */
+  readonly wanted: boolean | undefined
+  /** undefined = the language of the system. */
+  readonly language: 'en' | 'ko' | undefined
 }
 
 /** Reads and checks everything. Throws {@link ConfigError} with all that is wrong. */
@@ -99,7 +107,11 @@ class ConfigurationReader {
     const server = await this.server()
     this.warnOfUnusedSecrets(server.targets)
     await this.refuseOpenToTheWorld(server.targets)
-    return { server, log: this.log(), warnings: this.warnings }
+    const banner = {
+      wanted: this.value(this.serverLayers, 'banner'),
+      language: this.value(this.serverLayers, 'language')
+    }
+    return { server, log: this.log(), banner, warnings: this.warnings }
   }
 
   private async server(): Promise<ServerOptions> {

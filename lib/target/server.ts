@@ -24,6 +24,7 @@ import type { ServerOptions, TargetOptions } from './options.js'
 import { openOverlayDisk } from './overlay-disk.js'
 import { LocalOwners, type InitiatorKey } from './owner.js'
 import { OperatorControl } from './operator-control.js'
+import { SourceAddresses } from './source-addresses.js'
 import { describeEnded, describeLogin, describeRefusal } from './session-log.js'
 import { StateRoot } from './state-root.js'
 import { TargetNode } from './target.js'
@@ -68,6 +69,7 @@ interface RunningTarget {
 export class IscsiServer extends EventEmitter<ServerEvents> {
   readonly control: Control
   private readonly operator: OperatorControl
+  private readonly sources = new SourceAddresses()
   private readonly options: ServerOptions
   private readonly log: Logger
   private readonly clock: Clock
@@ -203,6 +205,8 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   private readonly sessionEvents: SessionEvents = {
     login: (session) => {
       this.log.info(describeLogin(session), { initiator: session.initiatorName, target: session.targetName })
+      const warning = this.sources.add(session)
+      if (warning !== undefined) this.log.warn(warning)
       this.emit('login', session)
     },
     ended: (session, end, tookMs) => {

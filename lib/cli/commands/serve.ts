@@ -1,5 +1,7 @@
 import { closeSync, openSync } from 'node:fs'
+import { stat } from 'node:fs/promises'
 import { ConfigError, readConfiguration } from '../../target/config.js'
+import type { BannerOptions } from '../../target/config.js'
 import type { Control } from '../../target/control.js'
 import type { ServerOptions } from '../../target/options.js'
 import { messageOf } from '../../util/errors.js'
@@ -8,10 +10,16 @@ import { systemClock } from '../../util/clock.js'
 import { openLog } from '../../util/log.js'
 import type { ClosableLogger, Logger, LogOptions } from '../../util/log.js'
 import { closest } from '../../util/closest.js'
-import type { Command } from '../command.js'
+import { isLocalAddress } from '../../target/addresses.js'
+import { bannerLines } from '../banner.js'
+import { bannerFacts } from '../banner-facts.js'
+import { print } from '../command.js'
+import type { CliContext, Command } from '../command.js'
 import { agreeToDiscards } from '../consent.js'
 import { openConsole } from '../console.js'
 import { sentencesOf } from '../failure.js'
+import { thisSystem } from '../host/system.js'
+import { textOfProcess } from '../language.js'
 import { entriesOf, single, withSettings } from '../options.js'
 import type { ParsedArguments } from '../options.js'
 import { watchSignals } from '../signals.js'
@@ -23,10 +31,12 @@ export interface Server {
   open(): Promise<void>
   readonly control: Pick<Control, 'initiators'>
   /** Resolves with the addresses it listens on; only then do clients get answers. */
-  listen(): Promise<readonly { readonly address: string; readonly port: number }[]>
+  listen(): Promise<Listening>
   /** Asks the initiators to leave, waits for them a bounded time, keeps their deltas. */
   close(): Promise<void>
 }
+
+type Listening = readonly { readonly address: string; readonly port: number }[]
 
 export type MakeServer = (options: ServerOptions, parts: { log: Logger; clock: Clock }) => Promise<Server>
 export type WatchStop = () => StopWatch
@@ -56,19 +66,26 @@ export function serveWith(make: MakeServer, watch: WatchStop): Command {
           })
       ),
 
-    async run(args, { environment, directory, stdout, stderr, ask }) {
+    async run(args, context) {
+      const { environment, directory, stdout, stderr, ask } = context
       const images = imagesOf(args)
       const commandLine = entriesOf(args, images, directory)
       const sources = { commandLine, configFile: single(args, 'config'), environment, directory }
-      const { server: options, log: logOptions, warnings } = await readConfiguration(sources)
+      const { server: options, log: logOptions, banner, warnings } = await readConfiguration(sources)
       tryLogFile(logOptions)
       const console = openConsole(stdout, stderr)
       const log = openLog(logOptions, console.stderr)
       try {
         for (const warning of warnings) log.warn(warning)
-        return await serveUntilStopped(options, log, make, watch, (server) =>
-          agreeToDiscards(options, server.control, args.yes === true, ask)
-        )
+        const agree = (server: Server) => agreeToDiscards(options, server.control, args.yes === true, ask)
+        const tell = (listening: Listening) => {
+          warnOfOpenTargets(options, listening, log)
+          if (!(banner.wanted ?? isTerminal(stdout))) return
+          // It asks other programs, and the clients do not wait for it.
+          const shown = showBanner(options, listening, banner, { ...context, stdout: console.stdout })
+          shown.catch((error: unknown) => log.warn(`Cannot tell how to connect: ${messageOf(error)}`))
+        }
+        return await serveUntilStopped(options, log, make, watch, agree, tell)
       } finally {
         await log.close()
         await console.close()
@@ -94,7 +111,8 @@ async function serveUntilStopped(
   log: ClosableLogger,
   make: MakeServer,
   watch: WatchStop,
-  agree: (server: Server) => Promise<void>
+  agree: (server: Server) => Promise<void>,
+  tell: (listening: Listening) => void
 ): Promise<number> {
   // Before anything is opened, so that a stop in the middle of the start is also a graceful one.
   const stop = watch()
@@ -110,6 +128,7 @@ async function serveUntilStopped(
     })
     const addresses = await server.listen()
     for (const { address, port } of addresses) log.info(`Listening on ${withPort(address, port)}.`, { address, port })
+    tell(addresses)
     const signal = await stop.stopped
     log.info(
       `Stopping after ${signal}: asking the clients to leave. Their deltas are kept; a second signal ends at once.`
@@ -124,6 +143,41 @@ async function serveUntilStopped(
     process.off('unhandledRejection', stray)
     stop.end()
   }
+}
+
+/** Where nobody reads the banner the log says it as well: who may come is nothing to find out by surprise. */
+function warnOfOpenTargets({ targets }: ServerOptions, listening: Listening, log: Logger): void {
+  if (listening.every(({ address }) => isLocalAddress(address, {}))) return
+  for (const { name, access } of targets) {
+    if (access.chap !== undefined || (access.allow.length > 0 && !access.allow.includes('*'))) continue
+    log.warn(`${name} is OPEN TO EVERYONE ON THIS NETWORK: neither CHAP nor --allow limits who may log in.`)
+  }
+}
+
+async function showBanner(
+  options: ServerOptions,
+  listening: Listening,
+  { language }: BannerOptions,
+  { stdout, environment, invocation }: CliContext
+): Promise<void> {
+  const { banner: text } = textOfProcess(language, environment)
+  const facts = await bannerFacts({ options, listening, system: thisSystem, invocation, sizeOf }, text)
+  const lines = bannerLines(facts, text, process.stdout.columns || COLUMNS_ELSEWHERE)
+  // In one write, so that no line of the log comes between.
+  print(stdout, lines.join('\n'))
+}
+
+/** A window that does not tell its width has had this one for fifty years. */
+const COLUMNS_ELSEWHERE = 80
+
+function isTerminal(stream: NodeJS.WritableStream): boolean {
+  return (stream as Partial<NodeJS.WriteStream>).isTTY === true
+}
+
+/** A device has no size that stat knows. */
+async function sizeOf(path: string): Promise<number | undefined> {
+  const stats = await stat(path).catch(() => undefined)
+  return stats?.isFile() === true ? stats.size : undefined
 }
 
 /** The server is loaded when it is wanted, so that --help and a mistake in an option are answered at once. */

@@ -7,5 +7,57 @@ export const en: Text = {
     clients: 'Whoever is to use the disk needs the user name pc and the line in this file; both are case-sensitive.',
     windowsAccess: 'So that no other user of this PC can read it (PowerShell):',
     exists: (path) => `${path} exists already and is left as it is; name another file, or remove this one first.`
+  },
+  banner: {
+    facts: { image: 'Image', name: 'Name', address: 'Address', open: 'Open to' },
+    readOnly: 'read-only',
+    also: (addresses) => `also ${addresses}`,
+    port: (address, port) => `${address}, port ${port}`,
+    noAddress: 'no network: other PCs cannot reach this one now',
+    onlyThisPc: 'programs on this PC alone; leave --host out to share with others',
+    openToNetwork:
+      'OPEN TO EVERYONE ON THIS NETWORK: nobody is asked for a secret. --allow limits who may come, and ' +
+      '"cloudx secret new" makes a secret for --chap-user pc --chap-secret-file.',
+    openToWorld: 'OPEN TO EVERYONE ON THIS NETWORK AND BEYOND: --allow * lets in every address, without a secret.',
+    openTo: (entries) => `${entries}; a name alone is no proof, CHAP is`,
+    nearOnly: 'this network',
+    withChap: (who, user) => `${who}, with the secret of user ${user} (CHAP)`,
+    promise: 'What each of them writes is private to them, and gone when they disconnect.',
+    warning: 'Careful',
+    dhcp: (address) =>
+      `${address} was lent by the router (DHCP) and can be another one tomorrow; then the others find nothing. ` +
+      'Reserve it in the router, or set it by hand.',
+    fat: (what, path, type) =>
+      `${what} ${path} lies on a ${type} drive. It cannot hold sparse files and loses data more easily; use a drive ` +
+      'with NTFS, ext4, XFS or APFS.',
+    network: (what, path, name) =>
+      `${what} ${path} lies on a network drive (${name}). When that is away, so are all disks; use a local drive.`,
+    synced: (what, path, name) =>
+      `${what} ${path} lies in a folder that ${name} copies to the cloud. Every change would be sent there, and it can ` +
+      'lock or replace the file; use a folder that is not synced.',
+    memory: (what, path) => `${what} ${path} lies in memory and is gone when this PC restarts.`,
+    image: 'The image',
+    state: 'The state folder',
+    windows: 'Connect from Windows: PowerShell, opened with "Run as administrator"',
+    windowsLeave: 'Disconnect (close the files first)',
+    linux: 'Connect from Linux (package open-iscsi)',
+    linuxLeave: 'Disconnect',
+    qemu: 'Boot a virtual machine with QEMU',
+    ipxe: 'Boot a PC with iPXE',
+    firewall:
+      'Once on this PC, so that the firewall lets the others in: PowerShell, opened with "Run as administrator"',
+    secretHint: (secret) => `Type the line of the secret file in place of ${secret}.`,
+    mutualHint: (secret) => `${secret} stands for the secret of --chap-mutual-user.`,
+    qemuHint: (file) => `QEMU reads the secret from the file ${file}.`,
+    otherTargets: (names) => `The same goes for the other targets: ${names}.`,
+    author: (address, port) =>
+      `To fill the disk: stop, start once more with --author local, and connect from this PC, to ${address} port ` +
+      `${port}. What you write then goes into the image itself.`,
+    authorIs:
+      'Authors write into the image itself. Everybody else has to be away meanwhile; stop and start without --author ' +
+      'when it is filled.',
+    ends: 'The share ends when this window is closed or Ctrl+C is pressed; what clients wrote is kept for the next start.',
+    autostart: 'To start it with the PC',
+    autostartWindows: 'To start it with the PC: PowerShell, opened with "Run as administrator"'
   }
 }

@@ -7,5 +7,58 @@ export const ko: Text = {
     clients: '디스크를 쓸 사람에게 사용자 이름 pc와 이 파일의 내용을 알려 주세요. 둘 다 대소문자를 구분합니다.',
     windowsAccess: '이 PC의 다른 사용자가 읽지 못하게 하려면(PowerShell):',
     exists: (path) => `${path} 파일이 이미 있어 그대로 두었습니다. 다른 이름을 지정하거나 먼저 지우세요.`
+  },
+  banner: {
+    facts: { image: '이미지', name: '대상 이름', address: '주소', open: '접속 허용' },
+    readOnly: '읽기 전용',
+    also: (addresses) => `다른 주소: ${addresses}`,
+    port: (address, port) => `${address}, 포트 ${port}`,
+    noAddress: '네트워크에 연결되어 있지 않아 다른 PC에서 접속할 수 없습니다',
+    onlyThisPc: '이 PC의 프로그램만 접속할 수 있습니다. 다른 PC와 함께 쓰려면 --host를 빼고 시작하세요',
+    openToNetwork:
+      '이 네트워크의 모든 사람에게 열려 있습니다(OPEN TO EVERYONE ON THIS NETWORK). 암호를 묻지 않습니다. --allow로 ' +
+      '접속할 PC를 제한하거나, "cloudx secret new"로 암호를 만들어 --chap-user pc --chap-secret-file로 지정하세요.',
+    openToWorld:
+      '이 네트워크는 물론 바깥의 모든 사람에게 열려 있습니다(OPEN TO EVERYONE). --allow *는 어떤 주소든 암호 없이 ' +
+      '받아들입니다.',
+    openTo: (entries) => `${entries} (이름은 누구나 바꿀 수 있으니 확실히 막으려면 CHAP 암호를 쓰세요)`,
+    nearOnly: '이 네트워크',
+    withChap: (who, user) => `${who}, 사용자 ${user}의 암호 필요(CHAP)`,
+    promise: '각자 쓴 내용은 자기만 볼 수 있고, 연결을 끊으면 사라집니다.',
+    warning: '주의',
+    dhcp: (address) =>
+      `${address}은(는) 공유기가 빌려준 주소(DHCP)라서 내일은 바뀔 수 있습니다. 바뀌면 다른 PC가 이 PC를 찾지 못합니다. ` +
+      '공유기에서 주소를 예약하거나 직접 고정하세요.',
+    fat: (what, path, type) =>
+      `${what} ${path}이(가) ${type} 드라이브에 있습니다. 빈 공간을 절약하지 못하고 데이터가 깨지기 쉬우니 NTFS, ext4, XFS, ` +
+      'APFS 드라이브를 쓰세요.',
+    network: (what, path, name) =>
+      `${what} ${path}이(가) 네트워크 드라이브(${name})에 있습니다. 그 연결이 끊기면 모든 디스크가 멈추니 이 PC의 드라이브를 쓰세요.`,
+    synced: (what, path, name) =>
+      `${what} ${path}이(가) ${name} 동기화 폴더에 있습니다. 바뀔 때마다 클라우드로 올라가고 파일이 잠기거나 바뀔 수 있으니 ` +
+      '동기화하지 않는 폴더를 쓰세요.',
+    memory: (what, path) => `${what} ${path}이(가) 메모리에 있어 이 PC를 다시 시작하면 사라집니다.`,
+    image: '이미지',
+    state: '상태 폴더',
+    windows: 'Windows에서 연결: PowerShell을 "관리자 권한으로 실행"한 창에 붙여 넣으세요',
+    windowsLeave: '연결 끊기(열린 파일을 먼저 닫으세요)',
+    linux: 'Linux에서 연결(open-iscsi 패키지)',
+    linuxLeave: '연결 끊기',
+    qemu: 'QEMU 가상 머신으로 부팅',
+    ipxe: 'iPXE로 PC 부팅',
+    firewall: '이 PC에서 한 번만, 방화벽 허용: PowerShell을 "관리자 권한으로 실행"한 창에 붙여 넣으세요',
+    secretHint: (secret) => `${secret} 자리에 암호 파일의 내용을 넣으세요.`,
+    mutualHint: (secret) => `${secret} 자리에는 --chap-mutual-user의 암호를 넣으세요.`,
+    qemuHint: (file) => `QEMU는 ${file} 파일에서 암호를 읽습니다.`,
+    otherTargets: (names) => `다른 대상도 같은 방법으로 연결합니다: ${names}`,
+    author: (address, port) =>
+      `디스크에 내용을 채우려면: 멈췄다가 --author local을 붙여 다시 시작하고, 이 PC에서 ${address} 포트 ${port}에 ` +
+      '연결하세요. 그때 쓴 내용은 이미지에 그대로 저장됩니다.',
+    authorIs:
+      '작성자가 쓴 내용은 이미지에 그대로 저장됩니다. 그동안 다른 사람은 연결할 수 없으니, 다 채우면 멈췄다가 --author ' +
+      '없이 다시 시작하세요.',
+    ends: '이 창을 닫거나 Ctrl+C를 누르면 공유가 끝납니다. 접속한 사람들이 쓴 내용은 다음에 시작할 때까지 보관됩니다.',
+    autostart: 'PC를 켤 때 자동으로 시작하려면',
+    autostartWindows: 'PC를 켤 때 자동으로 시작하려면: PowerShell을 "관리자 권한으로 실행"한 창에 붙여 넣으세요'
   }
 }

@@ -1,6 +1,7 @@
 /** Every sentence that a person reads outside the log, once for each language: a table that misses one is no Text. */
 export interface Text {
   readonly secret: SecretText
+  readonly banner: BannerText
 }
 
 export interface SecretText {
@@ -9,4 +10,53 @@ export interface SecretText {
   readonly clients: string
   readonly windowsAccess: string
   exists(path: string): string
+}
+
+export interface BannerText {
+  /** Names of the facts at the top. */
+  readonly facts: {
+    readonly image: string
+    readonly name: string
+    readonly address: string
+    readonly open: string
+  }
+  readonly readOnly: string
+  also(addresses: string): string
+  port(address: string, port: number): string
+  readonly noAddress: string
+  readonly onlyThisPc: string
+  // --- Who may come ---
+  readonly openToNetwork: string
+  readonly openToWorld: string
+  openTo(entries: string): string
+  readonly nearOnly: string
+  withChap(who: string, user: string): string
+  readonly promise: string
+  // --- Warnings ---
+  readonly warning: string
+  dhcp(address: string): string
+  fat(what: string, path: string, type: string): string
+  network(what: string, path: string, name: string): string
+  synced(what: string, path: string, name: string): string
+  memory(what: string, path: string): string
+  readonly image: string
+  readonly state: string
+  // --- Lines to paste ---
+  readonly windows: string
+  readonly windowsLeave: string
+  readonly linux: string
+  readonly linuxLeave: string
+  readonly qemu: string
+  readonly ipxe: string
+  readonly firewall: string
+  secretHint(secret: string): string
+  mutualHint(secret: string): string
+  qemuHint(file: string): string
+  otherTargets(names: string): string
+  // --- Afterwards ---
+  author(address: string, port: number): string
+  readonly authorIs: string
+  readonly ends: string
+  readonly autostart: string
+  readonly autostartWindows: string
 }

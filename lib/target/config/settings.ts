@@ -251,6 +251,18 @@ export const SETTINGS = {
     about: 'Folder of deltas and identities; <image>.cloudx beside the image when absent'
   }),
 
+  banner: setting({
+    kind: kinds.onOff,
+    scope: 'server',
+    group: 'Log',
+    about: 'Print at start how to connect; when absent, if standard output is a terminal'
+  }),
+  language: setting({
+    kind: kinds.oneOf('en', 'ko'),
+    scope: 'server',
+    group: 'Log',
+    about: 'Language of what is printed at start; that of the system when absent'
+  }),
   'log-level': setting({
     kind: kinds.oneOf(...LOG_LEVELS),
     scope: 'server',

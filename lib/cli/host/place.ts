@@ -1,0 +1,113 @@
+import { posix, win32 } from 'node:path'
+import { powerShell, type System } from './system.js'
+
+/** What a path lies on, as far as it matters: `name` is for people, such as "vfat" or "OneDrive". */
+export interface Place {
+  readonly kind: 'local' | 'fat' | 'network' | 'synced' | 'memory' | 'unknown'
+  readonly name: string
+}
+
+/** Folders that a program copies to a cloud, by the name of the folder in the path. */
+const SYNCED: readonly (readonly [RegExp, string])[] = [
+  [/^OneDrive( - .*)?$/i, 'OneDrive'],
+  [/^Dropbox( \(.*\))?$/i, 'Dropbox'],
+  [/^(Google ?Drive|My Drive|내 드라이브|GoogleDrive-.*)$/i, 'Google Drive'],
+  [/^(iCloud ?Drive|Mobile Documents|com~apple~CloudDocs)$/i, 'iCloud'],
+  [/^((네이버 ?)?(Naver ?)?MYBOX|Naver ?Cloud|N드라이브)( .*)?$/i, 'Naver MYBOX'],
+  [/^Nextcloud$/i, 'Nextcloud'],
+  [/^CloudStorage$/, 'CloudStorage']
+]
+/** Windows tells where OneDrive is, whatever the folder is called. */
+const ONE_DRIVE_VARIABLES = ['OneDrive', 'OneDriveConsumer', 'OneDriveCommercial'] as const
+/** Syncthing leaves this in the root of each of its folders. */
+const SYNCTHING_MARKER = '.stfolder'
+
+const KINDS: readonly (readonly [Place['kind'], RegExp])[] = [
+  ['fat', /^(vfat|msdos|fat\d*|exfat)$/i],
+  ['network', /^(nfs\d?|cifs|smb\d?|smbfs|9p|afpfs|webdav|davfs|ceph|glusterfs|fuse\.(sshfs|rclone|davfs.*|s3fs))$/i],
+  ['memory', /^(tmpfs|ramfs)$/i]
+]
+
+/** @param path - absolute and real; it exists, or its folder does */
+export async function placeOf(system: System, path: string): Promise<Place> {
+  return (await syncedPlace(system, path)) ?? (await FILE_SYSTEMS[system.platform]?.(system, path)) ?? UNKNOWN
+}
+
+const UNKNOWN: Place = { kind: 'unknown', name: '' }
+
+async function syncedPlace(system: System, path: string): Promise<Place | undefined> {
+  const { sep, dirname } = system.platform === 'win32' ? win32 : posix
+  const parts = path.split(sep)
+  for (const [pattern, name] of SYNCED) {
+    if (parts.some((part) => pattern.test(part))) return { kind: 'synced', name }
+  }
+  const roots = ONE_DRIVE_VARIABLES.flatMap((name) => system.environment[name] ?? [])
+  if (roots.some((root) => path.toLowerCase().startsWith(`${root.toLowerCase()}${sep}`))) {
+    return { kind: 'synced', name: 'OneDrive' }
+  }
+  for (let folder = dirname(path); folder !== dirname(folder); folder = dirname(folder)) {
+    if ((await system.list(folder)).includes(SYNCTHING_MARKER)) return { kind: 'synced', name: 'Syncthing' }
+  }
+  return undefined
+}
+
+const FILE_SYSTEMS: Readonly<
+  Partial<Record<NodeJS.Platform, (system: System, path: string) => Promise<Place | undefined>>>
+> = {
+  linux: onLinux,
+  win32: onWindows,
+  darwin: onMacOs
+}
+
+/** proc(5): the mount point is the fifth field, the type follows the dash. The last mount at a place hides others. */
+async function onLinux(system: System, path: string): Promise<Place | undefined> {
+  const mounts = ((await system.read('/proc/self/mountinfo')) ?? '').split('\n').flatMap((line) => {
+    const [, point, type] = /^(?:\S+ ){4}(\S+) .*? - (\S+) /.exec(line) ?? []
+    return point === undefined ? [] : [{ point: unescape(point), type: type! }]
+  })
+  return deepest(path, mounts)
+}
+
+/** `//user@server/share on /Volumes/share (smbfs, nodev, …)`. */
+async function onMacOs(system: System, path: string): Promise<Place | undefined> {
+  const outcome = await system.run('mount', [])
+  const mounts = (outcome?.output ?? '').split('\n').flatMap((line) => {
+    const [, point, type] = / on (\/.*) \((\w+)/.exec(line) ?? []
+    return point === undefined ? [] : [{ point, type: type! }]
+  })
+  return deepest(path, mounts)
+}
+
+/** .NET tells it in one word each, and in English. */
+async function onWindows(system: System, path: string): Promise<Place | undefined> {
+  if (/^\\\\(?![?.]\\)/.test(path)) return { kind: 'network', name: win32.parse(path).root }
+  const [, letter] = /^(?:\\\\\?\\)?([A-Za-z]):/.exec(path) ?? []
+  if (letter === undefined) return undefined
+  const output = await powerShell(
+    system,
+    `[IO.DriveInfo]'${letter}:' | ForEach-Object { $_.DriveType; $_.DriveFormat }`
+  )
+  const [type, format] = output?.split(/\r?\n/).map((line) => line.trim()) ?? []
+  if (type === undefined || format === undefined) return undefined
+  return type === 'Network' ? { kind: 'network', name: `${letter.toUpperCase()}:` } : placeOfType(format)
+}
+
+function deepest(
+  path: string,
+  mounts: readonly { readonly point: string; readonly type: string }[]
+): Place | undefined {
+  const holding = mounts.filter(({ point }) => path === point || path.startsWith(point === '/' ? '/' : `${point}/`))
+  const longest = Math.max(...holding.map(({ point }) => point.length))
+  const found = holding.findLast(({ point }) => point.length === longest)
+  return found && placeOfType(found.type)
+}
+
+function placeOfType(type: string): Place {
+  const [kind] = KINDS.find(([, pattern]) => pattern.test(type)) ?? ['local' as const]
+  return { kind, name: type }
+}
+
+/** The kernel writes blanks in names as `\040`. */
+function unescape(text: string): string {
+  return text.replace(/\\([0-7]{3})/g, (_match, digits: string) => String.fromCodePoint(Number.parseInt(digits, 8)))
+}
