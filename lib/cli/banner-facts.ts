@@ -60,7 +60,7 @@ function reachableAddresses(
 function advertised(text: string | undefined): { readonly host?: string; readonly port?: number } {
   if (text === undefined) return {}
   const [, host, port] = /^(\[[^\]]+\]|[^:]+)(?::(\d+))?$/.exec(text) ?? [undefined, text]
-  const plain = host!.replace(/^\[|\]$/g, '')
+  const plain = host.replace(/^\[|\]$/g, '')
   return port === undefined ? { host: plain } : { host: plain, port: Number(port) }
 }
 

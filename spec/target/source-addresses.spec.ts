@@ -37,7 +37,9 @@ describe('SourceAddresses', () => {
       Array(4).fill(undefined)
     )
     expect(logins(['a', from], ['b', from], ['c', from, 'Discovery'], ['c', from])).toEqual([
-      ...Array(3).fill(undefined),
+      undefined,
+      undefined,
+      undefined,
       NAT
     ])
   })
