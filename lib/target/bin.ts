@@ -2,6 +2,7 @@ import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { codeOf, messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import type { InitiatorKey } from './owner.js'
 import { hashOf } from './state-directory.js'
 import { readJson, writeJson } from './json-file.js'
 import type { ListeningTime } from './listening-time.js'
@@ -27,6 +28,8 @@ export interface BinnedDelta {
   /** Stored bytes, as far as known. */
   readonly bytes: number
   readonly reason: DeltaEvent
+  /** Rises with each end of an epoch in this bin, the same for all LUNs of one; 0 = rests that belong to none. */
+  readonly restore: number
   /** Wall clock, ms since 1970. */
   readonly binnedAt: number
   /** On the clock of ListeningTime. */
@@ -56,6 +59,8 @@ export class Bin {
   private readonly entries = new Map<string, BinnedDelta>()
   private readonly removals = new Serial()
   private readonly doomed = new Set<string>()
+  /** Not the time: the wall clock of a PC jumps, and which restore was the last must not hang on it. */
+  private lastRestore = 0
 
   constructor(private readonly options: BinOptions) {}
 
@@ -67,8 +72,9 @@ export class Bin {
       if (entry) found.push(entry)
       else this.remove(id)
     }
-    found.sort((left, right) => left.binnedAt - right.binnedAt)
+    found.sort((left, right) => left.restore - right.restore || left.binnedAt - right.binnedAt)
     for (const entry of found) this.add(entry)
+    this.lastRestore = Math.max(0, ...found.map(({ restore }) => restore))
   }
 
   /**
@@ -78,7 +84,8 @@ export class Bin {
   async prepare(delta: BinSource): Promise<BinPlace> {
     const binnedAt = this.options.now()
     const { targetName, initiatorName, lun, incarnation, epoch } = delta
-    const id = `${binnedAt}-${hashOf(targetName, initiatorName, String(lun), `${incarnation}.${epoch}`)}`
+    const { restore } = delta
+    const id = `${binnedAt}-${hashOf(targetName, initiatorName, String(lun), `${incarnation}.${epoch}.${restore}`)}`
     const path = join(this.options.path, id)
     await mkdir(path, { recursive: true, mode: 0o700 })
     const removeAt = this.options.listening.now() + this.retentionMs(delta.reason)
@@ -106,8 +113,48 @@ export class Bin {
     this.settle(place)
   }
 
+  /** How long a dropped delta can be undone, in listening time. */
+  get undoMs(): number {
+    return this.options.undoMs
+  }
+
   list(): readonly BinnedDelta[] {
     return [...this.entries.values()]
+  }
+
+  /** The number for the {@link BinSource}s of epochs that end together. */
+  nextRestore(): number {
+    return ++this.lastRestore
+  }
+
+  /** What the last end of epochs of this initiator put in: a delta for each LUN. Empty when its time is over. */
+  newestOf({ targetName, initiatorName }: InitiatorKey): readonly BinnedDelta[] {
+    const own = this.list().filter((entry) => entry.targetName === targetName && entry.initiatorName === initiatorName)
+    const newest = Math.max(0, ...own.map(({ restore }) => restore))
+    return newest === 0 ? [] : own.filter(({ restore }) => restore === newest)
+  }
+
+  /** An undo takes the entry: nothing removes it until {@link unclaim} or {@link finish}. */
+  claim(id: string): BinnedDelta | undefined {
+    const entry = this.entries.get(id)
+    this.entries.delete(id)
+    this.options.listening.clearDeadline(`bin ${id}`)
+    return entry
+  }
+
+  /** The undo did not take place. */
+  unclaim(entry: BinnedDelta): void {
+    this.add(entry)
+  }
+
+  /** The files of a claimed entry are with their client again; what is left of it goes. */
+  finish(id: string): void {
+    this.remove(id)
+  }
+
+  /** Where the files of an entry lie. */
+  pathOf(id: string): string {
+    return join(this.options.path, id)
   }
 
   /** Space is short: the oldest entry goes now. False when there is none. */
@@ -216,6 +263,7 @@ function parseEntry(path: string, id: string, value: unknown): BinnedDelta {
     epoch: fields.count('epoch'),
     bytes: fields.count('bytes'),
     reason: fields.string('reason') as DeltaEvent,
+    restore: fields.optionalCount('restore') ?? 0,
     binnedAt: fields.count('binnedAt'),
     removeAt: fields.count('removeAt')
   }

@@ -1,7 +1,7 @@
-import { open } from 'node:fs/promises'
 import { messageOf } from '../util/errors.js'
 import { deltaPaths } from '../volume/delta/files.js'
-import { decodeHeader, HEADER_LENGTH, type BaseFingerprint } from '../volume/delta/journal-format.js'
+import type { BaseFingerprint } from '../volume/delta/journal-format.js'
+import { readDeltaHeader } from '../volume/delta/reissue.js'
 import type { DeltaEvent } from './restore-policy.js'
 
 export interface DeltaFault {
@@ -14,14 +14,19 @@ export interface DeltaFault {
  * replayed when its client comes, since there may be many. Undefined when nothing speaks against it.
  * @param fingerprint - of the base as it is now, with the size of the unit's view
  */
-export async function checkDelta(
+export function checkDelta(
   directory: string,
   name: string,
   epoch: number,
   fingerprint: BaseFingerprint
 ): Promise<DeltaFault | undefined> {
+  return checkMap(deltaPaths(directory, name, epoch).map, fingerprint)
+}
+
+/** The same for a map file wherever it lies. */
+export async function checkMap(path: string, fingerprint: BaseFingerprint): Promise<DeltaFault | undefined> {
   try {
-    const { base } = decodeHeader(await readStart(deltaPaths(directory, name, epoch).map))
+    const { base } = await readDeltaHeader(path)
     if (FIELDS.every((field) => base[field] === fingerprint[field])) return undefined
     return { event: 'base-changed', why: 'the base was changed or exchanged since this delta was written' }
   } catch (error) {
@@ -30,14 +35,3 @@ export async function checkDelta(
 }
 
 const FIELDS = ['uuid', 'generation', 'size', 'mtimeNs', 'inode'] as const
-
-async function readStart(path: string): Promise<Buffer> {
-  const file = await open(path, 'r')
-  try {
-    const bytes = Buffer.alloc(HEADER_LENGTH)
-    const { bytesRead } = await file.read(bytes, 0, HEADER_LENGTH, 0)
-    return bytes.subarray(0, bytesRead)
-  } finally {
-    await file.close()
-  }
-}

@@ -5,6 +5,7 @@ import type { InitiatorContext } from './initiator-context.js'
 import type { InitiatorRecord, UnitRecord } from './initiator-record.js'
 import type { InitiatorState } from './initiator-state.js'
 import type { DeltaEvent } from './restore-policy.js'
+import { undoHint } from './undo-hint.js'
 
 /** An epoch that ends. */
 interface Ending {
@@ -56,9 +57,10 @@ export class EpochEnds {
     const noted = await this.saveEnded(ended, false).catch((error: unknown) => this.reportUnsaved(error))
     let bytes = 0
     const stuck: Ending[] = []
+    const restore = this.context.bin.nextRestore()
     for (const ending of ended) {
       try {
-        await this.putAside(ending, event)
+        await this.putAside(ending, event, restore)
         bytes += ending.bytes
       } catch (error) {
         this.reportStuck(ending.unit, error)
@@ -69,7 +71,8 @@ export class EpochEnds {
     const tookMs = this.context.clock.monotonic() - start
     if (bytes > 0) {
       this.context.log.info(
-        `${this.record.initiatorName} restored at ${this.record.targetName}: ${formatSize(bytes)} dropped in ${tookMs.toFixed(1)} ms`
+        `${this.record.initiatorName} restored at ${this.record.targetName}: ${formatSize(bytes)} dropped in ${tookMs.toFixed(1)} ms` +
+          this.undoHint()
       )
     }
     return stuck.length === 0 || noted
@@ -107,8 +110,9 @@ export class EpochEnds {
     for (const { unit, epoch, renewed: changes } of renewed) {
       Object.assign(unit, changes, { epoch, stored: false })
     }
+    const restore = this.context.bin.nextRestore()
     for (const ending of lost) {
-      await this.putAside(ending, event).catch((error: unknown) => this.reportStuck(ending.unit, error))
+      await this.putAside(ending, event, restore).catch((error: unknown) => this.reportStuck(ending.unit, error))
     }
   }
 
@@ -160,7 +164,7 @@ export class EpochEnds {
 
   /** What lies in the directory belongs to no epoch that counts. Throws when it cannot be put aside. */
   private async clearAway(unit: UnitRecord, reason: DeltaEvent): Promise<void> {
-    await this.putAside(await this.ending(unit), reason)
+    await this.putAside(await this.ending(unit), reason, 0)
   }
 
   /** Epochs have ended whose files are where they were: nobody shall read them, and the next login tries again. */
@@ -175,8 +179,12 @@ export class EpochEnds {
   }
 
   /** Moves the files of an epoch that has ended into the bin; a unit that is open reads as its base afterwards. */
-  private async putAside({ unit, epoch, bytes, incarnation }: Ending, reason: DeltaEvent): Promise<void> {
-    const source: BinSource = { ...this.state.names, lun: unit.lun, incarnation, epoch, bytes, reason }
+  private async putAside(
+    { unit, epoch, bytes, incarnation }: Ending,
+    reason: DeltaEvent,
+    restore: number
+  ): Promise<void> {
+    const source: BinSource = { ...this.state.names, lun: unit.lun, incarnation, epoch, bytes, reason, restore }
     const delta = this.state.deltaOf(unit)
     if (delta) {
       const place = await this.context.bin.prepare(source)
@@ -206,8 +214,15 @@ export class EpochEnds {
     return true
   }
 
-  private renewed({ incarnation }: UnitRecord): Pick<UnitRecord, 'incarnation' | 'fence'> {
+  /** What a unit is after a loss. */
+  renewed({ incarnation }: UnitRecord): Pick<UnitRecord, 'incarnation' | 'fence'> {
     return { incarnation: incarnation + 1, fence: { suspects: [...this.record.isids], accepted: [] } }
+  }
+
+  private undoHint(): string {
+    const { bin, state, clock } = this.context
+    if (bin.undoMs === 0) return ''
+    return `; ${undoHint(this.record.initiatorName, state.path, clock.now() + bin.undoMs, clock.now())}`
   }
 
   private reportUnsaved(error: unknown): false {

@@ -20,7 +20,21 @@ export interface InitiatorRecord {
   graceEnds: number | undefined
   /** The lowest incarnation of a unit that `units` does not name. */
   incarnationFloor: number
+  /** The last session ended by the client's own logout, so that it holds no cache of the disk. */
+  letGo: boolean
+  /** Deltas that are on their way back from the bin; empty when none is. */
+  undo: UndoRecord[]
   units: UnitRecord[]
+}
+
+/** A delta that comes back: noted before its files move, so that a crash in between loses none of them. */
+export interface UndoRecord {
+  readonly lun: number
+  /** Its entry of the bin. */
+  readonly id: string
+  /** Under which it is attached. */
+  readonly epoch: number
+  readonly incarnation: number
 }
 
 /** One delta: its key is (target, initiator, lun). */
@@ -56,6 +70,8 @@ export function newInitiatorRecord(targetName: string, initiatorName: string): I
     end: undefined,
     graceEnds: undefined,
     incarnationFloor: 0,
+    letGo: true,
+    undo: [],
     units: []
   }
 }
@@ -78,7 +94,19 @@ export function parseInitiatorRecord(source: string, value: unknown): InitiatorR
     end: fields.optionalString('end'),
     graceEnds: fields.optionalCount('graceEnds'),
     incarnationFloor: fields.count('incarnationFloor'),
+    // Records of versions before these two existed have neither.
+    letGo: fields.optionalBoolean('letGo') ?? true,
+    undo: fields.optionalRecords('undo', parseUndo) ?? [],
     units: fields.records('units', parseUnit)
+  }
+}
+
+function parseUndo(fields: Fields): UndoRecord {
+  return {
+    lun: fields.count('lun'),
+    id: fields.string('id'),
+    epoch: fields.count('epoch'),
+    incarnation: fields.count('incarnation')
   }
 }
 
@@ -97,6 +125,6 @@ function parseUnit(fields: Fields): UnitRecord {
 
 /** Nothing in it would be missed: the initiator has no delta, and no identity that differs from a new one. */
 export function isForgettable(record: InitiatorRecord): boolean {
-  if (record.incarnationFloor > 0) return false
+  if (record.incarnationFloor > 0 || record.undo.length > 0) return false
   return record.units.every((unit) => !unit.stored && unit.incarnation === 0)
 }

@@ -7,7 +7,7 @@ import type { SpaceBudget } from '../volume/delta/budget.js'
 import { listDelta, type DeltaListing } from '../volume/delta/files.js'
 import type { DeltaDisk } from './delta-disk.js'
 import type { InitiatorContext, InitiatorRole, UnitSource } from './initiator-context.js'
-import type { InitiatorRecord, UnitRecord } from './initiator-record.js'
+import { isForgettable, type InitiatorRecord, type UnitRecord } from './initiator-record.js'
 import { Serial } from './serial.js'
 
 export interface OpenUnit {
@@ -52,6 +52,20 @@ export class InitiatorState {
   /** Some unit has a delta: of this session or waiting for its client. */
   get hasDelta(): boolean {
     return this.record.units.some((unit) => this.storedNow(unit))
+  }
+
+  /** No record is needed. */
+  get forgettable(): boolean {
+    return isForgettable(this.record) && !this.missedByUndo
+  }
+
+  /**
+   * An undo needs the record: it is under way, or its client left without a logout and may have the disk mounted, which
+   * nobody would know without one.
+   */
+  get missedByUndo(): boolean {
+    const { undo, letGo } = this.record
+    return undo.length > 0 || (!letGo && this.context.bin.newestOf(this.names).length > 0)
   }
 
   get bytesStored(): number {

@@ -8,11 +8,12 @@ import { checkDelta } from './delta-check.js'
 import { EpochEnds, type Discarded } from './epoch-ends.js'
 import { TargetError } from './errors.js'
 import type { InitiatorContext, InitiatorRole } from './initiator-context.js'
-import { isForgettable, type InitiatorRecord, type UnitRecord } from './initiator-record.js'
+import type { InitiatorRecord, UnitRecord } from './initiator-record.js'
 import { InitiatorState, deltaName, type OpenUnit } from './initiator-state.js'
 import type { InitiatorView } from './initiator-view.js'
 import { keyOf } from './owner.js'
 import { restorePolicy, type DeltaEvent, type Grace } from './restore-policy.js'
+import { RestoreUndo, type Undone, type UndoRequest } from './restore-undo.js'
 import { Units } from './units.js'
 
 /** ISIDs that are remembered of an initiator: the last ones, and those that have looked at a new incarnation. */
@@ -32,6 +33,7 @@ export class Initiator {
   private readonly state: InitiatorState
   private readonly ends: EpochEnds
   private readonly units: Units
+  private readonly restoreUndo: RestoreUndo
   private draining = false
 
   constructor(
@@ -43,6 +45,7 @@ export class Initiator {
     this.state = new InitiatorState(context, record)
     this.ends = new EpochEnds(this.state)
     this.units = new Units(this.state, this.ends)
+    this.restoreUndo = new RestoreUndo(this.state, this.ends, this.units)
   }
 
   get key(): string {
@@ -80,12 +83,12 @@ export class Initiator {
 
   /** Nothing of it would be missed in memory; what has to be remembered is in its record. */
   get disposable(): boolean {
-    return this.retirable && !this.busy && isForgettable(this.record)
+    return this.retirable && !this.busy && this.state.forgettable
   }
 
   /** It has nothing here but, maybe, an identity that differs from a new one's. */
   get retirable(): boolean {
-    return this.state.nexuses.size === 0 && !this.state.hasDelta && !this.ends.littered
+    return this.state.nexuses.size === 0 && !this.state.hasDelta && !this.ends.littered && !this.state.missedByUndo
   }
 
   /** Wall clock, ms since 1970. */
@@ -155,6 +158,11 @@ export class Initiator {
     })
   }
 
+  /** Gives back what its last logout dropped. Throws TargetError with the reason when that may not be. */
+  undo(request: UndoRequest): Promise<Undone> {
+    return this.state.steps.run(() => this.bringBack(request))
+  }
+
   /** Makes a drained initiator take logins again. */
   undrain(): void {
     this.draining = false
@@ -203,6 +211,7 @@ export class Initiator {
     try {
       this.reserveImages(role)
       await this.ends.settleRestores()
+      await this.restoreUndo.finish()
       if (this.state.nexuses.size === 0 && !this.state.hasDelta) await this.takeOver(request.chapName)
       const units = await this.units.open(role)
       const nexus = this.makeNexus(request, units)
@@ -276,6 +285,7 @@ export class Initiator {
     record.lastAddress = request.remoteAddress
     record.end = undefined
     record.graceEnds = undefined
+    record.letGo = false
     this.see()
     // An author has no delta, so there is nothing to find again after a crash.
     if (this.state.role === 'author') return
@@ -297,6 +307,7 @@ export class Initiator {
     this.record.end = describeEnd(end)
     this.see()
     const event = eventOf(end)
+    if (this.state.nexuses.size === 0) this.record.letGo = restorePolicy(event, 0).action === 'drop'
     if (this.state.role === 'author') return this.departAuthor(event)
     const verdict = restorePolicy(event, this.state.nexuses.size)
     if (verdict.action === 'drop') await this.drop(event)
@@ -360,6 +371,25 @@ export class Initiator {
     return discarded
   }
 
+  private async bringBack(request: UndoRequest): Promise<Undone> {
+    await this.ends.settleRestores()
+    await this.restoreUndo.finish()
+    const plan = await this.restoreUndo.judge(request)
+    try {
+      if (this.state.hasDelta) await this.lose('operator')
+      await this.state.closeUnits()
+      this.holdImages()
+      this.setGrace(this.context.listening.now() + this.context.graceMs)
+      await this.restoreUndo.note(plan)
+    } catch (error) {
+      this.restoreUndo.giveUp(plan)
+      await this.settle().catch((reason: unknown) => this.state.report(reason))
+      throw error
+    }
+    await this.restoreUndo.finish()
+    return this.restoreUndo.report(plan)
+  }
+
   /** INQUIRY, or READ CAPACITY of a session that cannot be the one that was there before: it has seen the new unit. */
   private looked(nexus: Nexus, entry: NexusUnit, command: 'inquiry' | 'read-capacity'): void {
     const record = this.record.units.find(({ lun }) => lun === entry.unit.lun)
@@ -373,6 +403,7 @@ export class Initiator {
   // --- What is remembered ---
 
   private async recover(): Promise<void> {
+    await this.restoreUndo.finish()
     for (const unit of this.record.units) {
       await this.ends.compareFiles(unit)
       if (unit.stored) await this.checkBase(unit)
@@ -388,7 +419,7 @@ export class Initiator {
   /** The server has started, and the delta waits for its client. */
   private waitOn(): void {
     try {
-      for (const { image } of this.context.sources) image.hold(this.key, this)
+      this.holdImages()
     } catch (error) {
       // An author has the image reserved; what it writes makes this delta a lost one at the next start or login.
       this.state.report(error)
@@ -412,8 +443,13 @@ export class Initiator {
     this.releaseImages()
     await this.ends.sweep()
     // Without its record a file that is left would be taken for a delta.
-    if (isForgettable(this.record) && !this.ends.littered) await this.context.state.forgetInitiator(this.record)
+    if (this.state.forgettable && !this.ends.littered) await this.context.state.forgetInitiator(this.record)
     else await this.state.save()
+  }
+
+  /** Throws LoginError while an author has one of them. */
+  private holdImages(): void {
+    for (const { image } of this.context.sources) image.hold(this.key, this)
   }
 
   private releaseImages(): void {

@@ -1,16 +1,22 @@
 import { codeOf } from '../util/errors.js'
 import type { SessionView } from '../iscsi/portal-group.js'
+import { normalizeIscsiName } from '../iscsi/login/names.js'
+import { closest } from '../util/closest.js'
 import type {
-  BinnedDelta,
+  BinView,
   Control,
   Discarded,
   InitiatorFilter,
   InitiatorView,
+  ServerView,
   SpaceView,
-  TargetView
+  TargetView,
+  Undone,
+  UndoOrder
 } from './control.js'
+import { TargetError } from './errors.js'
 import type { UnitSource } from './initiator-context.js'
-import type { Owners } from './owner.js'
+import { keyOf, type Owners } from './owner.js'
 import type { DeltaEvent } from './restore-policy.js'
 import type { StateRoot } from './state-root.js'
 import type { TargetNode } from './target.js'
@@ -19,6 +25,7 @@ import type { TargetNode } from './target.js'
 export interface ControlParts {
   readonly targets: () => readonly TargetNode[]
   readonly roots: () => readonly StateRoot[]
+  readonly server: () => ServerView
   readonly sessions: () => readonly SessionView[]
   /** Asks sessions to log out and cuts those that do not. Resolves when they are gone. */
   readonly endSessions: (filter: (session: SessionView) => boolean) => Promise<void>
@@ -27,6 +34,10 @@ export interface ControlParts {
 /** {@link Control} over the parts of a running server. */
 export class OperatorControl implements Control {
   constructor(private readonly parts: ControlParts) {}
+
+  server(): Promise<ServerView> {
+    return Promise.resolve(this.parts.server())
+  }
 
   targets(): Promise<readonly TargetView[]> {
     const views = this.parts
@@ -43,15 +54,15 @@ export class OperatorControl implements Control {
     return (await Promise.all(this.parts.targets().map(({ owners }) => owners.list()))).flat()
   }
 
-  bin(): Promise<readonly BinnedDelta[]> {
-    return Promise.resolve(this.parts.roots().flatMap(({ bin }) => bin.list()))
+  bin(): Promise<readonly BinView[]> {
+    return Promise.resolve(this.parts.roots().flatMap(binViews))
   }
 
   space(): Promise<readonly SpaceView[]> {
     const views = this.parts.roots().map(({ directory, space }) => ({
       path: directory.path,
       usedBytes: space.usedBytes,
-      limitBytes: space.limitBytes
+      limitBytes: Number.isFinite(space.limitBytes) ? space.limitBytes : undefined
     }))
     return Promise.resolve(views)
   }
@@ -64,6 +75,44 @@ export class OperatorControl implements Control {
 
   restore(filter: InitiatorFilter): Promise<Discarded> {
     return this.discard(filter, 'operator')
+  }
+
+  async undo({ initiator, target, discard = false }: UndoOrder): Promise<Undone> {
+    const initiatorName = normalizeIscsiName(initiator)
+    if (initiatorName === undefined) {
+      throw new TargetError('ERR_ISCSI_NAME', `"${initiator}" is no name of an initiator (iqn.…, eui.… or naa.…)`)
+    }
+    const node = await this.targetOf(initiatorName, target)
+    const { chap } = node.access
+    return node.owners.undo(
+      { targetName: node.name, initiatorName },
+      {
+        discard,
+        // A delta that was made without CHAP may be taken over by a user who is proved.
+        mayProve: (user) => user === undefined || chap.initiatorSecret(user) !== undefined
+      }
+    )
+  }
+
+  /** The one target at which this initiator left something, or the one that is named. */
+  private async targetOf(initiatorName: string, targetName: string | undefined): Promise<TargetNode> {
+    const nodes = this.parts.targets().filter(({ name }) => targetName === undefined || name === targetName)
+    if (nodes.length === 0) throw new TargetError('ERR_ISCSI_TARGET_UNKNOWN', `there is no target ${targetName}`)
+    const entries = await this.bin()
+    const known = await this.initiators()
+    const left = nodes.filter(({ name }) =>
+      [...entries, ...known].some((one) => one.initiatorName === initiatorName && one.targetName === name)
+    )
+    const binned = left.filter(({ name }) =>
+      entries.some((one) => one.initiatorName === initiatorName && one.targetName === name)
+    )
+    const [first, second] = binned.length > 0 ? binned : left
+    if (!first) throw unknownInitiator(initiatorName, [...entries, ...known])
+    if (!second) return first
+    throw new TargetError(
+      'ERR_ISCSI_UNDO_TARGET',
+      `${initiatorName} left something at ${first.name} and at ${second.name}: say which with --target`
+    )
   }
 
   /** Ends sessions and takes deltas away, for whatever reason the policy knows. */
@@ -109,6 +158,26 @@ const DISCARD_ATTEMPTS_MAX = 3
 function isFor(filter: InitiatorFilter, of: { initiatorName: string; targetName: string | undefined }): boolean {
   if (filter.initiator !== undefined && filter.initiator !== of.initiatorName) return false
   return filter.target === undefined || filter.target === of.targetName
+}
+
+function binViews({ bin, listening }: StateRoot): BinView[] {
+  const entries = bin.list()
+  const newest = new Map<string, number>()
+  for (const entry of entries) newest.set(keyOf(entry), Math.max(entry.restore, newest.get(keyOf(entry)) ?? 1))
+  return entries.map((entry) => ({
+    ...entry,
+    leftMs: Math.max(0, entry.removeAt - listening.now()),
+    undoable: entry.reason === 'logout' && entry.restore === newest.get(keyOf(entry))
+  }))
+}
+
+function unknownInitiator(initiatorName: string, others: readonly { initiatorName: string }[]): TargetError {
+  const near = closest(initiatorName, new Set(others.map((one) => one.initiatorName)))
+  return new TargetError(
+    'ERR_ISCSI_UNDO_NOTHING',
+    `there is nothing of ${initiatorName} in the bin: it wrote nothing before its last logout, or the undo time is over` +
+      (near === undefined ? '' : `; did you mean ${near}?`)
+  )
 }
 
 function unitView({ lun, image, partition, blockSize, readOnly }: UnitSource) {

@@ -6,6 +6,7 @@ import type { Initiator } from './initiator.js'
 import type { InitiatorRole } from './initiator-context.js'
 import type { InitiatorView } from './initiator-view.js'
 import type { DeltaEvent } from './restore-policy.js'
+import type { Undone, UndoRequest } from './restore-undo.js'
 
 /** Names an initiator as one target knows it. */
 export interface InitiatorKey {
@@ -27,6 +28,8 @@ export interface Owners {
   undrain(key: InitiatorKey): Promise<void>
   /** Takes the deltas of an initiator without sessions away. */
   discard(key: InitiatorKey, event: DeltaEvent): Promise<Discarded>
+  /** Gives an initiator back what its last logout dropped; throws TargetError when that may not be. */
+  undo(key: InitiatorKey, request: UndoRequest): Promise<Undone>
   list(): Promise<InitiatorView[]>
   /** Resolves when everything that was begun has ended. */
   idle(): Promise<void>
@@ -98,6 +101,16 @@ export class LocalOwners implements Owners {
     const discarded = await initiator.discard(event)
     this.restSoon(initiator)
     return discarded
+  }
+
+  async undo(key: InitiatorKey, request: UndoRequest): Promise<Undone> {
+    if (!this.initiators.has(keyOf(key)) && this.initiators.size >= this.maxInitiators) await this.makeRoom()
+    const initiator = this.get(key)
+    try {
+      return await initiator.undo(request)
+    } finally {
+      this.restSoon(initiator)
+    }
   }
 
   list(): Promise<InitiatorView[]> {

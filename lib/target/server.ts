@@ -81,6 +81,8 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   private readonly leaving = new Map<string, RunningTarget>()
   private readonly roots = new Map<string, StateRoot>()
   private readonly portalGroup: PortalGroupPart
+  private readonly startedAt: number
+  private addresses: readonly { address: string; port: number }[] = []
   private opening: Promise<void> | undefined
   private closing: Promise<void> | undefined
 
@@ -89,6 +91,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     this.options = options
     this.log = parts.log
     this.clock = parts.clock ?? systemClock
+    this.startedAt = this.clock.now()
     this.openDelta = parts.openDelta ?? openOverlayDisk
     this.maxInitiators = parts.maxInitiators
     const storage = parts.storage ?? fileStorage(options.cacheBytes)
@@ -107,6 +110,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       events: this.sessionEvents
     })
     this.operator = new OperatorControl({
+      server: () => ({ startedAt: this.startedAt, portals: this.addresses, undoMs: this.options.undoMs }),
       sessions: () => this.portalGroup.sessions,
       targets: () => [...this.targets.values()].map(({ node }) => node),
       roots: () => [...this.roots.values()],
@@ -128,6 +132,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     if (this.closing) throw new TargetError('ERR_ISCSI_CLOSED', 'the server was closed')
     try {
       const addresses = await this.portalGroup.listen()
+      this.addresses = addresses
       for (const root of this.roots.values()) root.startListening()
       return addresses
     } catch (error) {

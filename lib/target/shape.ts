@@ -35,6 +35,10 @@ export class Fields {
     return this.missing(name) ? undefined : this.string(name)
   }
 
+  optionalBoolean(name: string): boolean | undefined {
+    return this.missing(name) ? undefined : this.boolean(name)
+  }
+
   optionalCount(name: string): number | undefined {
     return this.missing(name) ? undefined : this.count(name)
   }
@@ -49,6 +53,10 @@ export class Fields {
   /** A list of at most a few thousand records, each read by `read`. */
   records<T>(name: string, read: (fields: Fields) => T): T[] {
     return this.list(name).map((item) => read(new Fields(`${this.source}, ${name}`, item)))
+  }
+
+  optionalRecords<T>(name: string, read: (fields: Fields) => T): T[] | undefined {
+    return this.missing(name) ? undefined : this.records(name, read)
   }
 
   optionalRecord<T>(name: string, read: (fields: Fields) => T): T | undefined {

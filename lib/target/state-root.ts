@@ -29,6 +29,8 @@ export class StateRoot {
       root.forgottenIncarnation = await directory.forgottenIncarnation(options.clock.now())
       await root.bin.load()
       await root.load()
+      // An undo that a crash cut short is carried on by its initiator, so nothing may remove its files before.
+      for (const { undo } of [...root.records.values()].flat()) undo.forEach(({ id }) => root.bin.claim(id))
       return root
     } catch (error) {
       await lock.release()

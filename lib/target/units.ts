@@ -101,7 +101,8 @@ export class Units {
       if (delta.leftovers.length > 0) {
         const { lun, incarnation } = record
         const reason = 'logout'
-        const rest: BinSource = { ...this.state.names, lun, incarnation, epoch: delta.epoch - 1, bytes: 0, reason }
+        const epoch = delta.epoch - 1
+        const rest: BinSource = { ...this.state.names, lun, incarnation, epoch, bytes: 0, reason, restore: 0 }
         await this.context.bin.moveIn(rest, delta.leftovers)
       }
       return delta
@@ -154,7 +155,8 @@ export class Units {
     return { usedBytes: delta.bytesStored, limitBytes: all, thresholdBytes: Math.floor(all * SOFT_SHARE) }
   }
 
-  private unitRecord({ lun }: UnitSource): UnitRecord {
+  /** The record of a unit, made when there is none. */
+  unitRecord({ lun }: UnitSource): UnitRecord {
     const known = this.record.units.find((unit) => unit.lun === lun)
     if (known) return known
     const { incarnationFloor, isids } = this.record

@@ -48,6 +48,15 @@ export function formatDuration(ms: number): string {
   return `${trimmed(ms / 3_600_000)} h`
 }
 
+/** `14:05` in local time, with the day in front when that is another one than `now` (both ms since 1970). */
+export function formatTime(at: number, now: number): string {
+  const [time, today] = [new Date(at), new Date(now)]
+  const two = (value: number) => String(value).padStart(2, '0')
+  const clock = `${two(time.getHours())}:${two(time.getMinutes())}`
+  if (time.toDateString() === today.toDateString()) return clock
+  return `${time.getFullYear()}-${two(time.getMonth() + 1)}-${two(time.getDate())} ${clock}`
+}
+
 function whole(digits: string, unit: number): number | undefined {
   const value = Number(digits) * unit
   return Number.isSafeInteger(value) ? value : undefined

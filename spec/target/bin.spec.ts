@@ -28,7 +28,7 @@ function make(undoMs = HOUR_MS): Bin {
 
 function source(changes: Partial<BinSource> = {}): BinSource {
   const names = { targetName: 'iqn.2010-04.local.cloudx:share', initiatorName: 'iqn.1991-05.com.microsoft:pc' }
-  return { ...names, lun: 0, incarnation: 0, epoch: 1, bytes: 4096, reason: 'logout', ...changes }
+  return { ...names, lun: 0, incarnation: 0, epoch: 1, bytes: 4096, reason: 'logout', restore: 0, ...changes }
 }
 
 async function put(bin: Bin, changes: Partial<BinSource> = {}): Promise<void> {

@@ -1,0 +1,15 @@
+import { formatTime } from '../util/units.js'
+
+/**
+ * For the log line of a restore: the command that takes it back, which works in every folder.
+ * @param now - wall clock, as `until` is
+ */
+export function undoHint(initiatorName: string, stateDirectory: string, until: number, now: number): string {
+  return `undo until ${formatTime(until, now)}: cloudx delta undo ${initiatorName} --state-dir ${quoted(stateDirectory)}`
+}
+
+/** As a shell takes it for one word; cmd and PowerShell know the double quotes. */
+function quoted(path: string): string {
+  if (/^[\p{L}\p{N}_@%+:,./\\-]+$/u.test(path)) return path
+  return process.platform === 'win32' ? `"${path}"` : `'${path.replaceAll("'", "'\\''")}'`
+}
