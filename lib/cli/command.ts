@@ -21,9 +21,22 @@ export interface Command {
   /** As yargs wants it; `$0` marks the one that runs when none is named. */
   readonly usage: string | readonly string[]
   readonly about: string
+  /** For its help: command lines, each with what it does. */
+  readonly examples?: readonly (readonly [string, string])[]
+  /** Its actions; a command that has some does nothing itself. */
+  readonly subcommands?: readonly Command[]
   readonly options: (yargs: Argv) => Argv
   /** Answers the exit code. What it throws is told in sentences and ends with 1. */
   run(args: ParsedArguments, context: CliContext): Promise<number>
+}
+
+/** For commands that answer: `--json` for programs. */
+export function withJson(yargs: Argv): Argv {
+  return yargs.option('json', { type: 'boolean', describe: 'Answer with one JSON value' })
+}
+
+export function asJson(args: ParsedArguments): boolean {
+  return args.json === true
 }
 
 /** The line goes to whoever asked for an answer; the log has its own stream. */

@@ -1,4 +1,3 @@
-import { readFileSync } from 'node:fs'
 import { resolve } from 'node:path'
 import yargs from 'yargs'
 import type { Argv } from 'yargs'
@@ -10,6 +9,7 @@ import { sentencesOf } from './failure.js'
 import { ConfigError } from '../target/config.js'
 import { unknownOptions } from './options.js'
 import type { ParsedArguments } from './options.js'
+import { version } from './version.js'
 
 /** Columns of the help; a terminal that is narrower gets its own width. */
 const HELP_WIDTH_MAX = 110
@@ -74,15 +74,20 @@ function makeParser(verbs: readonly Command[], run: (command: Command, args: Par
     .epilogue(
       'Sizes: 20G, 512M, 4096. Times: 96h, 30m, 45s, 0. All options can stand in the --config file: docs/configuration.md'
     )
-  for (const command of verbs) {
-    parser.command(
-      command.usage,
-      command.about,
-      (argv) => command.options(argv.fail((message, error) => refuse(message, error, argv))),
-      (args) => run(command, args)
-    )
-  }
+  for (const command of verbs) addCommand(parser, command, run)
   return parser
+}
+
+function addCommand(parser: Argv, command: Command, run: (command: Command, args: ParsedArguments) => Promise<void>) {
+  const { usage, about, examples = [], subcommands = [] } = command
+  const build = (argv: Argv): Argv => {
+    argv.fail((message, error) => refuse(message, error, argv)).example(examples as [string, string][])
+    for (const subcommand of subcommands) addCommand(argv, subcommand, run)
+    if (subcommands.length > 0)
+      argv.demandCommand(1, `${String(usage)}: say what to do; --help shows it`).strictCommands()
+    return command.options(argv)
+  }
+  parser.command(usage, about, build, (args) => run(command, args))
 }
 
 /** Turns what yargs says about a wrong option into our words; errors of a command pass through. */
@@ -91,6 +96,8 @@ function refuse(message: string | null, error: Error | undefined, parser: Argv):
   const words = message ?? error?.message ?? ''
   const unknown = /^Unknown arguments?: (.*)$/s.exec(words)
   if (unknown) throw unknownOptions(unknown[1]!.split(', '), knownOptions(parser))
+  const verb = /^Unknown commands?: (.*)$/s.exec(words)
+  if (verb) throw new ConfigError([`There is no command "${verb[1]}"; --help lists all of them.`])
   const bare = /^Not enough arguments following: (.*)$/.exec(words)
   throw new ConfigError([bare ? `--${bare[1]}: needs a value` : words.trim().replace(/\s*\n\s*/g, ' ')])
 }
@@ -99,11 +106,6 @@ function knownOptions(parser: Argv): string[] {
   // yargs keeps its table public, though its types do not tell.
   const table = (parser as unknown as { getOptions(): { key: Record<string, unknown> } }).getOptions()
   return Object.keys(table.key)
-}
-
-function version(): string {
-  const text = readFileSync(new URL('../../package.json', import.meta.url), 'utf8')
-  return (JSON.parse(text) as { version: string }).version
 }
 
 function ofProcess(): CliContext {

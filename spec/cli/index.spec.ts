@@ -7,6 +7,7 @@ import { checkConfig } from '../../lib/cli/commands/check-config.js'
 import { serveWith } from '../../lib/cli/commands/serve.js'
 import type { Server } from '../../lib/cli/commands/serve.js'
 import { main } from '../../lib/cli/index.js'
+import type { Control } from '../../lib/target/control.js'
 import type { ServerOptions } from '../../lib/target/options.js'
 
 class Text extends Writable {
@@ -29,7 +30,7 @@ async function run(argv: string[], server: Partial<Server> = {}, environment: Re
   let options: ServerOptions | undefined
   const noting: Server = {
     open: () => Promise.resolve(),
-    control: { initiators: () => Promise.resolve([]) },
+    control: { initiators: () => Promise.resolve([]) } as unknown as Control,
     listen: () =>
       Promise.resolve([
         { address: '127.0.0.1', port: 40001 },
@@ -43,7 +44,8 @@ async function run(argv: string[], server: Partial<Server> = {}, environment: Re
       options = given
       return Promise.resolve(noting)
     },
-    () => ({ stopped: Promise.resolve('SIGTERM'), end: () => void calls.push('end') })
+    () => ({ stopped: Promise.resolve('SIGTERM'), end: () => void calls.push('end') }),
+    () => Promise.resolve({ close: () => Promise.resolve() })
   )
   const [stdout, stderr] = [new Text(), new Text()]
   const exitCode = await main(argv, { environment, directory: folder, stdout, stderr }, [serve, checkConfig])

@@ -22,6 +22,7 @@ import { thisSystem } from '../host/system.js'
 import { textOfProcess } from '../language.js'
 import { entriesOf, single, withSettings } from '../options.js'
 import type { ParsedArguments } from '../options.js'
+import { version } from '../version.js'
 import { watchSignals } from '../signals.js'
 import type { StopWatch } from '../signals.js'
 
@@ -29,7 +30,7 @@ import type { StopWatch } from '../signals.js'
 export interface Server {
   /** Opens images and deltas; nobody can log in yet. */
   open(): Promise<void>
-  readonly control: Pick<Control, 'initiators'>
+  readonly control: Control
   /** Resolves with the addresses it listens on; only then do clients get answers. */
   listen(): Promise<Listening>
   /** Asks the initiators to leave, waits for them a bounded time, keeps their deltas. */
@@ -40,12 +41,14 @@ type Listening = readonly { readonly address: string; readonly port: number }[]
 
 export type MakeServer = (options: ServerOptions, parts: { log: Logger; clock: Clock }) => Promise<Server>
 export type WatchStop = () => StopWatch
+/** Opens the control channel of a server in its state directories. */
+export type OpenAdmin = (control: Control, log: Logger) => Promise<{ close(): Promise<void> }>
 
 /** Serves until a stop signal. */
-export const serve: Command = serveWith(makeServer, () => watchSignals(exitAtOnce))
+export const serve: Command = serveWith(makeServer, () => watchSignals(exitAtOnce), openAdmin)
 
 /** The command with its server and signals put in, which is how a spec runs it. */
-export function serveWith(make: MakeServer, watch: WatchStop): Command {
+export function serveWith(make: MakeServer, watch: WatchStop, admin: OpenAdmin): Command {
   return {
     usage: ['serve [image..]', '$0'],
     about: 'Share images over iSCSI (what cloudx does when no command is named)',
@@ -85,7 +88,7 @@ export function serveWith(make: MakeServer, watch: WatchStop): Command {
           const shown = showBanner(options, listening, banner, { ...context, stdout: console.stdout })
           shown.catch((error: unknown) => log.warn(`Cannot tell how to connect: ${messageOf(error)}`))
         }
-        return await serveUntilStopped(options, log, make, watch, agree, tell)
+        return await serveUntilStopped(options, log, make, watch, admin, agree, tell)
       } finally {
         await log.close()
         await console.close()
@@ -94,14 +97,14 @@ export function serveWith(make: MakeServer, watch: WatchStop): Command {
   }
 }
 
+/** What could have been meant by a word that looks like a command. */
+export const VERBS: readonly string[] = ['serve', 'check-config', 'secret', 'status', 'sessions', 'delta', 'doctor']
+
 /** A mistyped command must not become a new image of that name. */
 function imagesOf({ image, '--': literal }: ParsedArguments): readonly string[] {
   const images = [image, literal].flatMap((list) => (Array.isArray(list) ? list.map(String) : []))
   const [first] = images
-  const near =
-    first !== undefined && /^[a-z-]+$/.test(first)
-      ? closest(first, ['serve', 'check-config', 'secret', 'doctor'])
-      : undefined
+  const near = first !== undefined && /^[a-z-]+$/.test(first) ? closest(first, VERBS) : undefined
   if (near === undefined) return images
   throw new ConfigError([`"${first}" is no command; did you mean ${near}? (An image of this name is ./${first}.)`])
 }
@@ -111,6 +114,7 @@ async function serveUntilStopped(
   log: ClosableLogger,
   make: MakeServer,
   watch: WatchStop,
+  admin: OpenAdmin,
   agree: (server: Server) => Promise<void>,
   tell: (listening: Listening) => void
 ): Promise<number> {
@@ -126,13 +130,19 @@ async function serveUntilStopped(
       await server.close()
       throw error
     })
-    const addresses = await server.listen()
+    // Before clients get in: whoever reads that the server listens can ask it.
+    const channel = await admin(server.control, log)
+    const addresses = await server.listen().catch(async (error: unknown) => {
+      await channel.close()
+      throw error
+    })
     for (const { address, port } of addresses) log.info(`Listening on ${withPort(address, port)}.`, { address, port })
     tell(addresses)
     const signal = await stop.stopped
     log.info(
       `Stopping after ${signal}: asking the clients to leave. Their deltas are kept; a second signal ends at once.`
     )
+    await channel.close()
     await server.close()
     log.info('Stopped.')
     return 0
@@ -184,6 +194,20 @@ async function sizeOf(path: string): Promise<number | undefined> {
 async function makeServer(options: ServerOptions, parts: { log: Logger; clock: Clock }): Promise<Server> {
   const { IscsiServer } = await import('../../target/server.js')
   return new IscsiServer(options, parts)
+}
+
+/** A place where no socket can be made, such as a network drive, is no reason to serve nobody. */
+async function openAdmin(control: Control, log: Logger): Promise<{ close(): Promise<void> }> {
+  const { AdminServer } = await import('../../admin/server.js')
+  const server = new AdminServer({ control, version: version(), log })
+  for (const { path } of await control.space()) {
+    await server.listen(path).catch((error: unknown) => {
+      log.warn(
+        `The commands status, sessions and delta cannot reach this server: no socket in ${path} (${messageOf(error)}).`
+      )
+    })
+  }
+  return server
 }
 
 /** A log file that cannot be written is told now; later the log swallows its own errors. */

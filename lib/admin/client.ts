@@ -1,0 +1,119 @@
+import { request } from 'node:http'
+import type { IncomingMessage } from 'node:http'
+import type { UndoOrder } from '../target/control.js'
+import { codeOf } from '../util/errors.js'
+import { withEndpoint } from './endpoint.js'
+import { AdminError } from './errors.js'
+import { ANSWER_BYTES_MAX, ANSWER_TIME_MS } from './limits.js'
+import type { DeltasAnswer, UndoAnswer } from './routes/deltas.js'
+import type { SessionsAnswer } from './routes/sessions.js'
+import type { StatusAnswer } from './routes/status.js'
+
+export type { DeltasAnswer, SessionsAnswer, StatusAnswer, UndoAnswer }
+export { AdminError } from './errors.js'
+
+/**
+ * Speaks with the server that uses a state directory. Every method throws AdminError: `ERR_ADMIN_NO_SERVER` when none
+ * runs, or the code and the sentence of the server's answer.
+ */
+export class AdminClient {
+  /** @param stateDirectory - an absolute path */
+  constructor(readonly stateDirectory: string) {}
+
+  status(): Promise<StatusAnswer> {
+    return this.ask('GET', '/v1/status')
+  }
+
+  sessions(): Promise<SessionsAnswer> {
+    return this.ask('GET', '/v1/sessions')
+  }
+
+  deltas(): Promise<DeltasAnswer> {
+    return this.ask('GET', '/v1/deltas')
+  }
+
+  undo(order: UndoOrder): Promise<UndoAnswer> {
+    return this.ask('POST', '/v1/deltas/undo', order)
+  }
+
+  private async ask<T>(method: string, path: string, order?: unknown): Promise<T> {
+    try {
+      const { status, text } = await withEndpoint(this.stateDirectory, (socketPath) =>
+        exchange(socketPath, method, path, order)
+      )
+      return judge(status, text) as T
+    } catch (error) {
+      if (error instanceof AdminError) throw error
+      throw unreached(error, this.stateDirectory)
+    }
+  }
+}
+
+interface Answer {
+  readonly status: number
+  readonly text: string
+}
+
+function exchange(socketPath: string, method: string, path: string, order: unknown): Promise<Answer> {
+  const body = order === undefined ? undefined : Buffer.from(JSON.stringify(order))
+  const headers = body && { 'content-type': 'application/json', 'content-length': body.length }
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, method, path, agent: false, ...(headers && { headers }) }, (response) => {
+      readAll(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), reject)
+    })
+    asked.setTimeout(ANSWER_TIME_MS, () =>
+      asked.destroy(new AdminError('ERR_ADMIN_TIME', 'the server does not answer'))
+    )
+    asked.on('error', reject)
+    asked.end(body)
+  })
+}
+
+async function readAll(response: IncomingMessage): Promise<string> {
+  const chunks: Buffer[] = []
+  let length = 0
+  for await (const chunk of response as AsyncIterable<Buffer>) {
+    length += chunk.length
+    if (length > ANSWER_BYTES_MAX) throw new AdminError('ERR_ADMIN_ANSWER', 'the answer of the server is too long')
+    chunks.push(chunk)
+  }
+  return Buffer.concat(chunks).toString('utf8')
+}
+
+function judge(status: number, text: string): unknown {
+  const value = parse(text)
+  if (status === 200) return value
+  const { error } = (value ?? {}) as { error?: { code?: unknown; message?: unknown } }
+  if (typeof error?.code === 'string' && typeof error.message === 'string') {
+    throw new AdminError(error.code, error.message)
+  }
+  throw new AdminError('ERR_ADMIN_ANSWER', `the server answered with HTTP status ${status}`)
+}
+
+function parse(text: string): unknown {
+  try {
+    return JSON.parse(text) as unknown
+  } catch {
+    throw new AdminError('ERR_ADMIN_ANSWER', 'what answers there is no server of Cloud-x')
+  }
+}
+
+const ABSENT: ReadonlySet<string> = new Set(['ENOENT', 'ECONNREFUSED', 'ENOTDIR', 'ENOTSOCK'])
+const FORBIDDEN: ReadonlySet<string> = new Set(['EACCES', 'EPERM'])
+
+function unreached(error: unknown, stateDirectory: string): AdminError {
+  const code = codeOf(error)
+  if (ABSENT.has(code)) {
+    return new AdminError('ERR_ADMIN_NO_SERVER', `no server runs with ${stateDirectory}`, { cause: error })
+  }
+  if (FORBIDDEN.has(code)) {
+    return new AdminError(
+      'ERR_ADMIN_FORBIDDEN',
+      `the server of ${stateDirectory} belongs to another user: ask as that user, or as administrator`,
+      { cause: error }
+    )
+  }
+  return new AdminError('ERR_ADMIN_ANSWER', `the server of ${stateDirectory} cannot be asked (${code})`, {
+    cause: error
+  })
+}

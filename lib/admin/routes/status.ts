@@ -1,0 +1,43 @@
+import type { ServerView, SpaceView, TargetView } from '../../target/control.js'
+import type { Route } from '../route.js'
+
+/** `GET /v1/status`: the server at a glance. */
+export interface StatusAnswer extends ServerView {
+  /** Of the program. */
+  readonly version: string
+  readonly pid: number
+  readonly targets: readonly TargetView[]
+  readonly space: readonly SpaceView[]
+  /** Normal sessions. */
+  readonly sessionCount: number
+  /** Initiators that have a delta, with a session or without. */
+  readonly deltaCount: number
+  readonly bin: { readonly count: number; readonly bytes: number }
+}
+
+export const status: readonly Route[] = [
+  {
+    method: 'GET',
+    path: '/v1/status',
+    async answer(_request, { control, version }): Promise<StatusAnswer> {
+      const [server, targets, space, sessions, initiators, bin] = await Promise.all([
+        control.server(),
+        control.targets(),
+        control.space(),
+        control.sessions(),
+        control.initiators(),
+        control.bin()
+      ])
+      return {
+        ...server,
+        version,
+        pid: process.pid,
+        targets,
+        space,
+        sessionCount: sessions.filter(({ type }) => type === 'Normal').length,
+        deltaCount: initiators.filter(({ units }) => units.some(({ stored }) => stored)).length,
+        bin: { count: bin.length, bytes: bin.reduce((sum, { bytes }) => sum + bytes, 0) }
+      }
+    }
+  }
+]

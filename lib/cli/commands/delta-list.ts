@@ -1,0 +1,58 @@
+import type { DeltasAnswer } from '../../admin/client.js'
+import { formatDuration, formatSize, formatTime } from '../../util/units.js'
+import { asJson, print, withJson, type Command } from '../command.js'
+import { findServer, withPlace } from '../find-server.js'
+import { table } from '../table.js'
+import { WHERE } from './status.js'
+
+/** Deltas in use, those that wait for their client, and those in the bin. */
+export const deltaList: Command = {
+  usage: 'list [where]',
+  about: 'Show the deltas of all clients, and what was dropped and can be had back',
+  examples: [
+    ['cloudx delta list', 'Of the server that runs in this folder'],
+    ['cloudx delta list ./share.img --json', 'Of the server that shares this image, for a program']
+  ],
+  options: (yargs) => withJson(withPlace(yargs.positional('where', { type: 'string', describe: WHERE }))),
+
+  async run(args, context) {
+    const { client } = await findServer(args, context)
+    const answer = await client.deltas()
+    if (asJson(args)) print(context.stdout, JSON.stringify(answer, undefined, 2))
+    else for (const line of describe(answer, Date.now())) print(context.stdout, line)
+    return 0
+  }
+}
+
+function describe({ initiators, bin }: DeltasAnswer, now: number): string[] {
+  const live = initiators.flatMap(({ initiatorName, targetName, sessions, graceLeftMs, end, units }) =>
+    units
+      .filter(({ stored }) => stored)
+      .map(({ lun, bytes }) => [
+        initiatorName,
+        targetName,
+        String(lun),
+        bytes === undefined ? '?' : formatSize(bytes),
+        sessions > 0
+          ? 'in use'
+          : `waits for its client${graceLeftMs === undefined ? '' : `, ${formatDuration(graceLeftMs)} more`} (${end ?? 'the server ended'})`
+      ])
+  )
+  const dropped = bin.map((entry) => [
+    entry.initiatorName,
+    entry.targetName,
+    String(entry.lun),
+    formatSize(entry.bytes),
+    formatTime(entry.binnedAt, now),
+    entry.reason,
+    formatDuration(entry.leftMs),
+    entry.undoable ? 'yes' : 'no'
+  ])
+  return [
+    ...(live.length === 0 ? ['No client has a delta.'] : table(['INITIATOR', 'TARGET', 'LUN', 'SIZE', 'STATE'], live)),
+    '',
+    ...(dropped.length === 0
+      ? ['The bin is empty.']
+      : table(['IN THE BIN', 'TARGET', 'LUN', 'SIZE', 'SINCE', 'WHY', 'KEPT FOR', 'UNDO'], dropped))
+  ]
+}

@@ -1,0 +1,84 @@
+import type { Control, UndoOrder } from '../../lib/target/control.js'
+import { TargetError } from '../../lib/target/errors.js'
+
+export const FAKE_TARGET = 'iqn.2010-04.local.cloudx:share'
+export const FAKE_PC = 'iqn.1991-05.com.microsoft:pc'
+const MIB = 1 << 20
+
+/** A control that answers what stands here, and notes the orders that it is given. */
+export function fakeControl(space: string, orders: UndoOrder[] = []): Control {
+  const names = { targetName: FAKE_TARGET, initiatorName: FAKE_PC }
+  const unit = { lun: 0, path: '/disks/share.img', partition: undefined, size: 20 * 1024 * MIB, blockSize: 512 }
+  return {
+    server: () =>
+      Promise.resolve({ startedAt: 1_700_000_000_000, portals: [{ address: '::1', port: 3260 }], undoMs: 3_600_000 }),
+    targets: () =>
+      Promise.resolve([
+        {
+          name: FAKE_TARGET,
+          alias: undefined,
+          units: [{ ...unit, readOnly: true, imageUuid: '00000000-0000-4000-8000-000000000000', author: undefined }]
+        }
+      ]),
+    sessions: () =>
+      Promise.resolve([
+        {
+          type: 'Normal' as const,
+          ...names,
+          isid: '400001370000',
+          tsih: 1,
+          remoteAddress: '192.0.2.7',
+          localAddress: '192.0.2.1',
+          ageMs: 90_000,
+          commands: 7,
+          dataInBytes: 1536,
+          dataOutBytes: 3 * MIB
+        }
+      ]),
+    initiators: () =>
+      Promise.resolve([
+        {
+          ...names,
+          sessions: 0,
+          lastSeen: 0,
+          lastAddress: '192.0.2.7',
+          end: 'lost: silence',
+          graceLeftMs: 7_200_000,
+          chapUser: undefined,
+          role: 'private' as const,
+          units: [
+            { lun: 0, incarnation: 0, epoch: 1, stored: true, open: false, bytes: 5 * MIB },
+            { lun: 1, incarnation: 0, epoch: 0, stored: false, open: false, bytes: undefined }
+          ]
+        }
+      ]),
+    bin: () =>
+      Promise.resolve([
+        {
+          ...names,
+          id: '1-0',
+          lun: 0,
+          incarnation: 0,
+          epoch: 1,
+          bytes: 4 * MIB,
+          reason: 'logout' as const,
+          restore: 1,
+          binnedAt: 1_700_000_000_000,
+          removeAt: 1,
+          leftMs: 1_800_000,
+          undoable: true
+        }
+      ]),
+    space: () => Promise.resolve([{ path: space, usedBytes: 9 * MIB, limitBytes: undefined }]),
+    disconnect: () => Promise.resolve(0),
+    restore: () => Promise.resolve({ bytes: 0, tookMs: 0 }),
+    undo: (order) => {
+      orders.push(order)
+      if (order.initiator !== FAKE_PC) {
+        return Promise.reject(new TargetError('ERR_ISCSI_UNDO_SESSION', `${order.initiator} is logged in`))
+      }
+      const discardedBytes = order.discard ? MIB : 0
+      return Promise.resolve({ ...names, luns: [0], bytes: 4 * MIB, discardedBytes, renewed: order.discard === true })
+    }
+  }
+}
