@@ -65,7 +65,8 @@ export class InitiatorState {
    */
   get missedByUndo(): boolean {
     const { undo, letGo } = this.record
-    return undo.length > 0 || (!letGo && this.context.bin.newestOf(this.names).length > 0)
+    if (undo.length > 0 || letGo) return undo.length > 0
+    return this.context.bin.newestOf(this.names).some(({ reason }) => reason === 'logout')
   }
 
   get bytesStored(): number {
