@@ -1,0 +1,145 @@
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { parseArgs } from 'node:util'
+import { documentOf, type Measurement } from './document.js'
+import { makeImage } from './image.js'
+import { describeMachine } from './machine.js'
+import { canMeasure, measureOnce, measureRow, type RowResult, type Timing } from './measure.js'
+import { runMicro } from './micro.js'
+import { plot } from './plot.js'
+import { judge, tableOf } from './report.js'
+import { IMAGE_BYTES, ROWS, type Row } from './rows.js'
+import { startCloudx, startTgtd, type Server } from './servers.js'
+
+const HELP = `npm run bench -- [options]: our target beside tgtd, on one machine, in pairs
+
+  --quick            1 round of 0.5 s for each row: does everything run?
+  --rows ID,ID       only these rows; --list names them
+  --rounds N         pairs of runs for each row [5]
+  --seconds N        length of a run [1.5]
+  --folder DIR       where images (2 GiB each) and deltas lie [a new one in ${tmpdir()}]
+  --json FILE        what was measured; rows that are in it already and are not measured now stay [docs/performance.json]
+  --document         writes docs/performance.md and docs/performance.svg from the JSON, also without --rows
+  --no-run           measures nothing: for --document alone
+  --micro            CPU of reader, writer, map, overlay and digests instead, without any server
+  --list, --help
+
+tgtd, tgtadm, iscsi-perf and qemu-img must be there (packages tgt, libiscsi-bin, qemu-utils). The last line says how
+many goals are reached; the exit code is 0 when everything ran, reached or not.
+`
+
+/** @returns the exit code */
+export async function main(root: string, args: readonly string[]): Promise<number> {
+  const { values } = parseArgs({
+    args: [...args],
+    options: {
+      help: { type: 'boolean' },
+      list: { type: 'boolean' },
+      quick: { type: 'boolean' },
+      micro: { type: 'boolean' },
+      document: { type: 'boolean' },
+      'no-run': { type: 'boolean' },
+      rows: { type: 'string' },
+      rounds: { type: 'string' },
+      seconds: { type: 'string' },
+      folder: { type: 'string' },
+      json: { type: 'string' }
+    }
+  })
+  if (values.help) return say(HELP)
+  if (values.list) return say(ROWS.map(({ id, title }) => `${id.padEnd(18)} ${title}\n`).join(''))
+  const json = values.json ?? join(root, 'docs/performance.json')
+  if (values.micro) {
+    const micro = await runMicro(values.quick ?? false)
+    if (!values.quick || values.json) save(json, { ...load(json), micro })
+    return 0
+  }
+  if (!values['no-run']) {
+    const timing: Timing = {
+      rounds: Number(values.rounds ?? (values.quick ? 1 : 5)),
+      warmUpMs: values.quick ? 100 : 300,
+      durationMs: 1000 * Number(values.seconds ?? (values.quick ? 0.5 : 1.5))
+    }
+    const folder = values.folder ?? mkdtempSync(join(tmpdir(), 'cloudx-bench-'))
+    try {
+      await run(root, folder, chosen(values.rows), timing, values.quick && !values.json ? undefined : json)
+    } finally {
+      if (values.folder === undefined) rmSync(folder, { recursive: true, force: true })
+    }
+  }
+  if (values.document) writeDocument(root, load(json))
+  return 0
+}
+
+async function run(
+  root: string,
+  folder: string,
+  rows: readonly Row[],
+  timing: Timing,
+  json: string | undefined
+): Promise<void> {
+  mkdirSync(folder, { recursive: true })
+  const images = { ours: join(folder, 'ours.img'), theirs: join(folder, 'tgtd.img') }
+  for (const image of Object.values(images)) makeImage(image, IMAGE_BYTES)
+  const servers: Server[] = []
+  const verdicts = []
+  try {
+    servers.push(await startCloudx(root, folder, images.ours, PORT))
+    servers.push(await startTgtd(folder, images.theirs, PORT + 1))
+    for (const row of rows.filter(canMeasure)) {
+      // Compilers that work while a program runs are done by now, and memory that the host had taken back is there.
+      for (const server of servers) await measureOnce(row, server, timing)
+      const result = await measureRow(row, servers, timing)
+      const verdict = judge(result)
+      verdicts.push(verdict)
+      process.stdout.write(`${row.id.padEnd(18)} rate ${verdict.rate.toFixed(2)} CPU ${verdict.cpu.toFixed(2)}\n`)
+      if (json !== undefined) keep(json, folder, result)
+    }
+  } finally {
+    for (const server of servers) await server.stop()
+  }
+  const judged = verdicts.filter(({ reached }) => reached !== undefined)
+  say(`\n${tableOf(verdicts)}\n\n${judged.filter(({ reached }) => reached).length} of ${judged.length} goals reached\n`)
+}
+
+function chosen(ids: string | undefined): readonly Row[] {
+  if (ids === undefined) return ROWS
+  const rows = ids.split(',').map((id) => ROWS.find((row) => row.id === id) ?? id)
+  const unknown = rows.filter((row) => typeof row === 'string')
+  if (unknown.length > 0) throw new Error(`no row is called ${unknown.join(', ')}; --list names them`)
+  return rows as Row[]
+}
+
+function keep(json: string, folder: string, result: RowResult): void {
+  const before = load(json)
+  const rows = { ...before.rows, [result.id]: result }
+  save(json, { ...before, machine: describeMachine(folder), date: new Date().toISOString().slice(0, 10), rows })
+}
+
+function load(json: string): Measurement {
+  if (!existsSync(json)) return { rows: {} }
+  return JSON.parse(readFileSync(json, 'utf8')) as Measurement
+}
+
+function save(json: string, measurement: Measurement): void {
+  writeFileSync(json, `${JSON.stringify(measurement, rounded, 1)}\n`)
+}
+
+/** Four digits say more than the measurement knows. */
+function rounded(_key: string, value: unknown): unknown {
+  return typeof value === 'number' ? Number(value.toPrecision(4)) : value
+}
+
+function writeDocument(root: string, measurement: Measurement): void {
+  const verdicts = ROWS.flatMap(({ id }) => (measurement.rows[id] ? [judge(measurement.rows[id])] : []))
+  writeFileSync(join(root, 'docs/performance.md'), documentOf(measurement, verdicts))
+  writeFileSync(join(root, 'docs/performance.svg'), plot(verdicts))
+}
+
+function say(text: string): number {
+  process.stdout.write(text)
+  return 0
+}
+
+const PORT = 14260
