@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { assert } from '../../util/assert.js'
-import { IscsiError } from '../../util/errors.js'
+import { IscsiError, codeOf } from '../../util/errors.js'
 import { bootId } from './boot-id.js'
 import { SpaceBudget, type DeltaBudget } from './budget.js'
 import { writeCompacted } from './compaction.js'
@@ -10,7 +10,7 @@ import { BASE, DeltaMap, LEAF_BYTES, ZERO } from './delta-map.js'
 import type { DeltaOptions, DeltaReport, RetiredDelta } from './delta-options.js'
 import { FILE_MODE, findPair, makePair, type FilePair } from './file-pair.js'
 import { deltaPaths, listDelta, moveIntoBin, syncDirectory, undefinedIfMissing, type DeltaPaths } from './files.js'
-import { RECORD, chunkCountOf, isChunkSize, type JournalHeader } from './journal-format.js'
+import { RECORD, SESSION, chunkCountOf, isChunkSize, type JournalHeader, type SessionMark } from './journal-format.js'
 import type { SlotFile } from './slot-file.js'
 import { Slots } from './slots.js'
 import { UndoList } from './undo-list.js'
@@ -34,6 +34,9 @@ export class DeltaFile {
   private creating: Promise<void> | undefined
   private closed = false
   private directorySynced = false
+  /** What the journal says of sessions; undefined while it says what it said when it was found. */
+  private session: SessionMark | undefined
+  private incarnation: number
   private readonly undo = new UndoList()
   /** A commit that the delta made for itself failed and took changes of others with it; they hear of it next time. */
   private failedCommit: Error | undefined
@@ -54,7 +57,9 @@ export class DeltaFile {
     readonly report: DeltaReport,
     readonly map: DeltaMap,
     readonly slots = new Slots()
-  ) {}
+  ) {
+    this.incarnation = options.incarnation
+  }
 
   /**
    * Finds the delta in its directory, or prepares a new one.
@@ -101,6 +106,7 @@ export class DeltaFile {
   following(): DeltaFile {
     const header = {
       ...this.header,
+      incarnation: this.incarnation,
       epoch: this.epoch + 1,
       salt: randomBytes(4).readUInt32BE(),
       snapshotRecords: 0,
@@ -158,6 +164,7 @@ export class DeltaFile {
   private async announceAndMake(): Promise<void> {
     await this.options.beforeCreate?.()
     this.files = await makePair(this.paths, this.header, this.options)
+    this.session = SESSION.live
   }
 
   /**
@@ -172,6 +179,22 @@ export class DeltaFile {
       if (!this.budget.take(bytes)) throw new IscsiError('ENOSPC', 'the delta has reached its limit')
     }
     this.charged += bytes
+  }
+
+  /** Whether what failed for want of room may succeed behind a flush, which brings back slots that hold nothing. */
+  mayReclaim(error: unknown): boolean {
+    return codeOf(error) === 'ENOSPC' && this.slots.awaitsBarrier && !this.flushError
+  }
+
+  /** {@link charge}, after a flush when that may help. The room is to be used in the turn in which this resolves. */
+  async chargeReclaiming(newChunks: number, newLeaves: number): Promise<void> {
+    try {
+      this.charge(newChunks, newLeaves)
+    } catch (error) {
+      if (!this.mayReclaim(error)) throw error
+      await this.flush()
+      this.charge(newChunks, newLeaves)
+    }
   }
 
   /** Gives back what was charged and is not needed, or not any more. A charge becomes slots in the turn that asks. */
@@ -310,27 +333,94 @@ export class DeltaFile {
     return this.nextFlush
   }
 
-  private async flushNow(): Promise<void> {
+  /** Something was written that no flush covers yet. */
+  get dirty(): boolean {
+    const { files } = this
+    return files !== undefined && (files.slots.dirty || files.journal.uncommitted || files.journal.uncovered)
+  }
+
+  /** Why every flush fails until the delta is opened again; undefined as long as they succeed. */
+  get failure(): Error | undefined {
+    return this.flushError
+  }
+
+  /** @param always - write a barrier even if nothing is new */
+  private async flushNow(always = false): Promise<void> {
     if (this.flushError) throw new IscsiError('EIO', 'an earlier flush of the delta failed', { cause: this.flushError })
     const files = this.files!
     this.commitOwn(true)
+    if (!always && !this.dirty && this.directorySynced) return
     const covered = files.journal.committedSequence
+    files.slots.dirty = false
+    this.slots.seal()
+    let done = false
     try {
-      await files.slots.handle.datasync()
+      await this.sync(files.slots.handle.datasync())
+      files.journal.appendBarrier(covered)
+      this.commitOwn(true)
+      await this.syncMap(files)
+      done = true
+    } finally {
+      if (!done) files.slots.dirty = true
+      this.slots.unseal(done)
+      this.settle()
+    }
+  }
+
+  private async syncMap({ map, journal }: FilePair): Promise<void> {
+    const written = journal.committedSequence
+    await this.sync(map.datasync())
+    if (!this.directorySynced) await this.sync(syncDirectory(dirname(this.paths.map)))
+    this.directorySynced = true
+    journal.syncedSequence = written
+  }
+
+  /** After a failed sync the kernel has forgotten what it could not write, and the next one would succeed without it. */
+  private async sync(syncing: Promise<void>): Promise<void> {
+    try {
+      await syncing
     } catch (error) {
       this.flushError = error as Error
+      this.noteFailure()
       throw error
     }
-    files.journal.appendBarrier(covered)
+  }
+
+  /** Whoever opens the delta next must not trust what no barrier covers. */
+  private noteFailure(): void {
+    try {
+      this.files!.journal.appendSession(SESSION.failed)
+      this.commitOwn(true)
+    } catch {
+      // The medium takes nothing any more; a reader in another boot trusts no more than the barriers anyway.
+    }
+  }
+
+  /**
+   * A session begins. What is written from now on may be lost in a power cut, and a reader has to know.
+   * @param incarnation - what files that are made from now on carry
+   */
+  wake(incarnation: number): Promise<void> {
+    this.incarnation = incarnation
+    return this.exclusively(() => this.mark(SESSION.live))
+  }
+
+  /** All sessions have ended: flushes, and notes that everything is on the medium. */
+  rest(): Promise<void> {
+    return this.exclusively(async () => {
+      if (!this.files) return
+      await this.flushNow()
+      // One whose client has yet to be told of lost writes stays marked as such.
+      if (this.session === SESSION.live) await this.mark(SESSION.ended)
+    })
+  }
+
+  private async mark(session: SessionMark): Promise<void> {
+    if (!this.files || this.session === session) return
+    this.files.journal.appendSession(session)
     this.commitOwn(true)
-    try {
-      await files.map.datasync()
-      if (!this.directorySynced) await syncDirectory(dirname(this.paths.map))
-      this.directorySynced = true
-    } catch (error) {
-      this.flushError = error as Error
-      throw error
-    }
+    await this.syncMap(this.files)
+    this.session = session
   }
 
   /** Flush, the end of a compaction, close and retire happen one behind the other. */
@@ -372,7 +462,7 @@ export class DeltaFile {
         stopped: () => this.closed
       })
       await this.exclusively(async () => {
-        await this.flushNow()
+        await this.flushNow(true)
         await draft.copyTail()
         await handle.datasync()
         // Nothing else runs from here on: what was committed meanwhile is copied, then the files change places. A map
@@ -404,7 +494,7 @@ export class DeltaFile {
   async close(): Promise<void> {
     await this.creating?.catch(() => undefined)
     try {
-      if (!this.closed && this.files && !this.flushError) await this.flush()
+      if (!this.closed && !this.flushError) await this.rest()
     } finally {
       await this.release()
     }

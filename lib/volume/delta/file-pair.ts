@@ -8,6 +8,7 @@ import { DeltaError } from './errors.js'
 import type { DeltaPaths } from './files.js'
 import {
   HEADER_LENGTH,
+  SESSION,
   chunkCountOf,
   decodeHeader,
   encodeHeader,
@@ -50,8 +51,10 @@ export async function makePair(paths: DeltaPaths, header: JournalHeader, options
       await map.write(encodeHeader(header), 0, HEADER_LENGTH, 0)
       const journal = new Journal(map.fd, HEADER_LENGTH, header.salt, header.firstSequence, 0)
       journal.appendBoot(Date.now(), options.bootId ?? bootId())
+      journal.appendSession(SESSION.live)
       journal.commit()
       await map.datasync()
+      journal.syncedSequence = journal.committedSequence
       await rename(made, paths.map)
       return { slots: slotFile, map, journal }
     } catch (error) {
@@ -104,6 +107,8 @@ async function readPair(
   const allocated = new Slots()
   const slotFileSize = (await slots.stat()).size
   claimSlots(table, header.chunkSize, header.base.size, slotFileSize, (slot, count) => allocated.claim(slot, count))
+  // What this map has let go, the map of the last barrier may still have.
+  if (!replay.untrusted) allocated.keepHoles(Math.ceil(slotFileSize / header.chunkSize))
   await mend(map, journal, replay, id)
   return { files, header, map: table, allocated, replay }
 }
@@ -111,11 +116,16 @@ async function readPair(
 /** Cuts off what does not count and says in which boot the records that follow are written. */
 async function mend(map: FileHandle, journal: Journal, replay: Replay, id: Buffer): Promise<void> {
   if ((await map.stat()).size > replay.end) await map.truncate(replay.end)
-  // What survived the power cut is on the medium. Its barrier may have been behind what was cut off.
-  if (replay.otherBoot) journal.appendBarrier(journal.committedSequence)
+  // Marks and barriers say what is on the medium, so it has to be there, and what was cut off must not come back.
+  if (replay.untrusted || replay.suspect) await map.datasync()
+  // The barrier that covered what is left may have been behind what was cut off.
+  if (replay.untrusted) journal.appendBarrier(journal.committedSequence)
   journal.appendBoot(Date.now(), id)
+  // Another crash must not make anybody forget that its client has to be told.
+  if (replay.suspect) journal.appendSession(SESSION.suspect)
   journal.commit()
-  if (replay.otherBoot) await map.datasync()
+  await map.datasync()
+  journal.syncedSequence = journal.committedSequence
 }
 
 async function readHeader(map: FileHandle): Promise<JournalHeader> {

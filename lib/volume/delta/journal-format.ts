@@ -155,13 +155,28 @@ export const RECORD = {
   base: 3,
   /** The argument is the time in ms; boot id (16). Written when the journal is made and each time it is opened. */
   boot: 4,
-  /** All data that records up to the sequence number (4) name were on the medium; 0 (4). */
+  /**
+   * All data that records up to the sequence number (4) name were on the medium, and so were all records up to the
+   * other one (4): if one of those is damaged now, that was no power cut.
+   */
   barrier: 5,
-  /** Kept for the mark that a session is live (1) or was ended after a flush (0). */
+  /** The argument is a {@link SESSION}; 0 (4), records up to this sequence number (4) were on the medium. */
   session: 6,
   /** Kept for checksums of slots. */
   checksum: 0x81
 } as const
+/** Whether somebody may have been writing when the journal ended. */
+export const SESSION = {
+  /** All sessions have ended and everything was flushed behind them. */
+  ended: 0,
+  /** A session may write. */
+  live: 1,
+  /** A sync failed: what no barrier covers may be lost, although this boot wrote it. */
+  failed: 2,
+  /** Unflushed writes may have been lost, and the client has not been told yet. */
+  suspect: 3
+} as const
+export type SessionMark = (typeof SESSION)[keyof typeof SESSION]
 /** A reader steps over a type that it does not know from here on, and refuses the journal for one below. */
 export const FIRST_ADVISORY_TYPE = 0x80
 
@@ -213,6 +228,7 @@ export class RecordView {
   sequence = 0
   /** Chunks, or the sequence number that a barrier covers. */
   count = 0
+  /** The first slot; of a barrier or a session mark, the last sequence number that was on the medium. */
   slot = 0
   private bytes: Buffer = MAGIC
   private at = 0
@@ -223,7 +239,7 @@ export class RecordView {
     const length = bytes[at + 1]! * WORD
     if (length < RECORD_LENGTH_MIN || length > end - at) return false
     const type = bytes[at]!
-    if (type === 0 || (type < RECORD.session && length !== lengthOf(type))) return false
+    if (type === 0 || (type <= RECORD.session && length !== lengthOf(type))) return false
     if (crc32c(bytes, at, at + length - 4, salt) !== getU32(bytes, at + length - 4)) return false
     this.bytes = bytes
     this.at = at
@@ -252,7 +268,8 @@ export function unreadable(why: string, cause?: unknown): DeltaError {
   return new DeltaError('ERR_ISCSI_DELTA_UNREADABLE', `the delta cannot be read: ${why}`, { cause })
 }
 
-function lengthOf(type: number): number {
+/** Bytes of a record of a type that this version writes. */
+export function lengthOf(type: number): number {
   return type === RECORD.boot ? BOOT_RECORD_LENGTH : RECORD_LENGTH
 }
 

@@ -8,7 +8,8 @@ import {
   putBootRecord,
   putRecord,
   sealRecord,
-  setRecordCount
+  setRecordCount,
+  type SessionMark
 } from './journal-format.js'
 
 /**
@@ -29,6 +30,10 @@ export class Journal {
   private lastCount = 0
   private pendingCount = 0
   private broken: Error | undefined
+  /** Everything up to this sequence number is on the medium; whoever syncs the file moves it. */
+  syncedSequence: number
+  /** The last barrier. */
+  private barrierSequence = NONE
 
   /** @param end - bytes in the file; what is committed goes there */
   constructor(
@@ -40,10 +45,16 @@ export class Journal {
   ) {
     this.nextSequence = nextSequence
     this.recordCount = recordCount
+    this.syncedSequence = (nextSequence - 1) >>> 0
   }
 
   get uncommitted(): boolean {
     return this.pendingEnd > 0
+  }
+
+  /** The last record that was committed is no barrier. */
+  get uncovered(): boolean {
+    return this.committedSequence !== this.barrierSequence
   }
 
   /** Sequence number of the last record that was committed. */
@@ -80,7 +91,14 @@ export class Journal {
   /** @param covered - everything up to this sequence number is on the medium */
   appendBarrier(covered: number): void {
     const at = this.make(RECORD_LENGTH)
-    putRecord(this.pending, at, RECORD.barrier, 0, this.number(), covered, 0)
+    this.barrierSequence = this.nextSequence
+    putRecord(this.pending, at, RECORD.barrier, 0, this.number(), covered, this.syncedSequence)
+    this.lastAt = NONE
+  }
+
+  appendSession(mark: SessionMark): void {
+    const at = this.make(RECORD_LENGTH)
+    putRecord(this.pending, at, RECORD.session, mark, this.number(), 0, this.syncedSequence)
     this.lastAt = NONE
   }
 

@@ -3,12 +3,15 @@ import { sameBoot } from './boot-id.js'
 import { BASE, SLOT_COUNT_MAX, ZERO, type DeltaMap } from './delta-map.js'
 import { DeltaError } from './errors.js'
 import {
+  BOOT_RECORD_LENGTH,
   FIRST_ADVISORY_TYPE,
   HEADER_LENGTH,
   RECORD,
   RECORD_LENGTH_MAX,
   RecordView,
+  SESSION,
   WORD,
+  lengthOf,
   unreadable,
   type JournalHeader
 } from './journal-format.js'
@@ -16,12 +19,14 @@ import {
 /**
  * Reads a journal back.
  *
- * In the boot that wrote it every intact record counts: the kernel had it, and the data before it. In another boot
- * only what the last barrier covers does; a later record may name a slot whose data never reached the medium.
+ * In the boot that wrote it every intact record counts: the kernel had it, and the data before it. In another boot, or
+ * after a sync that failed, only what the last barrier covers does; a later record may name a slot whose data never
+ * reached the medium.
  *
- * Where a record is damaged the journal ends, if nothing behind it can have been promised to anybody: the write of it
- * was cut short. If an intact record follows (for another boot: a barrier) it is damage in the middle, and all of the
- * delta is unreadable: to go on with half of it would show the base where the client had written.
+ * Where a record is damaged the journal ends, if nothing there can have been promised to anybody: in the same boot only
+ * where the file ends inside of it, in another one unless a record behind says that it had been on the medium. Else it
+ * is damage, and all of the delta is unreadable: to go on with half of it would show the base where the client had
+ * written.
  */
 export interface Replay {
   /** Bytes of the file that count; the rest is to be cut off. */
@@ -30,6 +35,10 @@ export interface Replay {
   readonly recordCount: number
   /** The machine was booted since this journal was written last. */
   readonly otherBoot: boolean
+  /** Only what a barrier covers counted: another boot, or a sync that failed. */
+  readonly untrusted: boolean
+  /** Writes that were answered may be missing: somebody was writing at a power cut, or a sync failed. */
+  readonly suspect: boolean
   /** Intact records of the map that no barrier covered before the machine went down; they do not count. */
   readonly recordsDropped: number
   /** Bytes behind the last intact record. */
@@ -47,13 +56,17 @@ export async function replayJournal(
   let map = makeMap()
   const seen = await scan(file, size, header, map, Infinity)
   const otherBoot = seen.bootId === undefined || !sameBoot(seen.bootId, bootIdNow)
-  await refuseDamage(file, size, header, seen, otherBoot)
+  const untrusted = otherBoot || seen.session === SESSION.failed
+  const suspect = seen.session === SESSION.suspect || (untrusted && seen.session !== SESSION.ended)
+  await refuseDamage(file, size, header, seen, untrusted)
   const tornBytes = size - seen.end
-  const covered = otherBoot ? seen.coveredCount : seen.count
-  if (covered === seen.count) return { map, replay: result(seen, header, otherBoot, 0, tornBytes) }
+  const covered = untrusted ? seen.coveredCount : seen.count
+  if (covered === seen.count)
+    return { map, replay: { ...result(seen, header, 0, tornBytes), otherBoot, untrusted, suspect } }
   map = makeMap()
   const kept = await scan(file, size, header, map, covered)
-  return { map, replay: result(kept, header, otherBoot, seen.changes - kept.changes, tornBytes) }
+  const dropped = seen.changes - kept.changes
+  return { map, replay: { ...result(kept, header, dropped, tornBytes), otherBoot, untrusted, suspect } }
 }
 
 interface Scan {
@@ -64,14 +77,15 @@ interface Scan {
   /** Records from the start that the last barrier covers. */
   coveredCount: number
   bootId: Buffer | undefined
+  /** The last mark; a journal without one was being written. */
+  session: number
 }
 
-function result(scan: Scan, header: JournalHeader, otherBoot: boolean, dropped: number, tornBytes: number): Replay {
+function result(scan: Scan, header: JournalHeader, dropped: number, tornBytes: number) {
   return {
     end: scan.end,
     nextSequence: sequenceOf(header, scan.count),
     recordCount: scan.count,
-    otherBoot,
     recordsDropped: dropped,
     tornBytes
   }
@@ -86,7 +100,14 @@ async function scan(
   limit: number
 ): Promise<Scan> {
   const view = new RecordView()
-  const seen: Scan = { end: HEADER_LENGTH, count: 0, changes: 0, coveredCount: 0, bootId: undefined }
+  const seen: Scan = {
+    end: HEADER_LENGTH,
+    count: 0,
+    changes: 0,
+    coveredCount: 0,
+    bootId: undefined,
+    session: SESSION.live
+  }
   const block = Buffer.allocUnsafe(Math.min(BLOCK_BYTES, Math.max(size - HEADER_LENGTH, WORD)))
   while (seen.end < size && seen.count < limit) {
     const filled = await readAt(file, block, Math.min(block.length, size - seen.end), seen.end)
@@ -118,6 +139,9 @@ function apply(view: RecordView, map: DeltaMap, header: JournalHeader, seen: Sca
     case RECORD.barrier:
       seen.coveredCount = coveredCount(view, header, seen)
       return
+    case RECORD.session:
+      seen.session = view.argument
+      return
     default:
       if (view.type < FIRST_ADVISORY_TYPE) throw unknownType(view.type)
   }
@@ -148,31 +172,65 @@ async function refuseDamage(
   size: number,
   header: JournalHeader,
   seen: Scan,
-  otherBoot: boolean
+  untrusted: boolean
 ): Promise<void> {
   // The first record was on the medium before the file had its name.
   if (seen.count === 0 || seen.count < header.snapshotRecords) throw unreadable(`its map ends at byte ${seen.end}`)
-  if (otherBoot && header.snapshotRecords > seen.coveredCount) throw unreadable('its compacted map was never completed')
+  if (untrusted && header.snapshotRecords > seen.coveredCount) throw unreadable('its compacted map was never completed')
   if (seen.end === size) return
-  if (await intactBehind(file, size, header, seen.end, otherBoot)) {
-    throw unreadable(`a record at byte ${seen.end} of its map is damaged, and others follow it`)
-  }
+  const refuted = untrusted
+    ? await claimedBehind(file, size, header, seen)
+    : !(await isCutShort(file, size, seen.end)) || (await anyBehind(file, size, header, seen.end, isAny))
+  if (refuted) throw unreadable(`a record at byte ${seen.end} of its map is damaged`)
 }
 
-/** Whether an intact record (or barrier) lies anywhere behind `from`; they begin at multiples of a word. */
-async function intactBehind(
+/**
+ * Whether what lies there can be the beginning of a record whose write was cut short by the death of the process. Then
+ * the file ends inside it: the kernel makes a file longer by no more than what it has taken over.
+ */
+async function isCutShort(file: FileHandle, size: number, from: number): Promise<boolean> {
+  const length = size - from
+  if (length >= BOOT_RECORD_LENGTH) return false
+  const bytes = Buffer.alloc(BOOT_RECORD_LENGTH)
+  await readAt(file, bytes, length, from)
+  const type = bytes[0]!
+  const wanted = type < FIRST_ADVISORY_TYPE ? lengthOf(type) : bytes[1]! * WORD
+  if (type === 0 || (type > RECORD.session && type < FIRST_ADVISORY_TYPE)) return false
+  return length === 1 || (bytes[1]! * WORD === wanted && length < wanted)
+}
+
+/**
+ * After a power cut any of the bytes that were not synced may be missing, also before others that are there. So a
+ * record is damaged only if one behind it says that it had been on the medium.
+ */
+function claimedBehind(file: FileHandle, size: number, header: JournalHeader, seen: Scan): Promise<boolean> {
+  const damaged = sequenceOf(header, seen.count)
+  return anyBehind(file, size, header, seen.end, (view) => {
+    if (view.type !== RECORD.barrier && view.type !== RECORD.session) return false
+    const apart = (view.slot - damaged) >>> 0
+    // One that lies behind the damaged record is numbered higher, and one before it cannot claim it.
+    return (view.sequence - damaged) >>> 0 < HALF && apart < HALF
+  })
+}
+
+function isAny(): boolean {
+  return true
+}
+
+/** Whether an intact record of that kind lies anywhere behind `from`; they begin at multiples of a word. */
+async function anyBehind(
   file: FileHandle,
   size: number,
   header: JournalHeader,
   from: number,
-  barrier: boolean
+  wanted: (view: RecordView) => boolean
 ): Promise<boolean> {
   const view = new RecordView()
   const block = Buffer.allocUnsafe(BLOCK_BYTES)
   for (let at = from; at < size; at += BLOCK_BYTES - RECORD_LENGTH_MAX) {
     const filled = await readAt(file, block, Math.min(BLOCK_BYTES, size - at), at)
     for (let i = 0; i < filled; i += WORD) {
-      if (view.read(block, i, filled, header.salt) && (!barrier || view.type === RECORD.barrier)) return true
+      if (view.read(block, i, filled, header.salt) && wanted(view)) return true
     }
   }
   return false
@@ -223,3 +281,5 @@ async function readAt(file: FileHandle, buffer: Buffer, length: number, position
 }
 
 const BLOCK_BYTES = 1 << 20
+/** Sequence numbers are compared modulo 2^32. */
+const HALF = 0x80000000

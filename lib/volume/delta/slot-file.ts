@@ -11,6 +11,8 @@ export class SlotFile {
   private readonly reading: Adaptive
   private readonly writing: Adaptive
   private readonly fd: number
+  /** Something was written since a flush last began. */
+  dirty = false
 
   /** @param makeAdaptive - what decides which access may be synchronous; asked once for each direction */
   constructor(
@@ -37,6 +39,7 @@ export class SlotFile {
   }
 
   writeNow(buffer: Buffer, start: number, length: number, position: number): void {
+    this.dirty = true
     writeFully(this.fd, buffer, start, length, position)
   }
 
@@ -50,7 +53,10 @@ export class SlotFile {
   }
 
   write(buffer: Buffer, start: number, length: number, position: number): Promise<void> {
-    return this.pass(this.writing, (transfer) => transfer.write(this.fd, buffer, start, length, position))
+    this.dirty = true
+    const written = this.pass(this.writing, (transfer) => transfer.write(this.fd, buffer, start, length, position))
+    // A flush that began meanwhile may have missed the rest of it.
+    return written.finally(() => (this.dirty = true))
   }
 
   private pass(adaptive: Adaptive, start: (transfer: Transfer) => void): Promise<void> {

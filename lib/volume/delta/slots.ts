@@ -8,11 +8,14 @@ import { SLOT_COUNT_MAX } from './delta-map.js'
  * A slot that is given back is not free at once. Somebody may still read it, and a journal that ends before its unmap
  * record still says that it holds the old chunk. So it waits in three stations:
  *
- *   freed ──commit()──▶ committed ──no older station waits──▶ waiting ──reads begun before have ended──▶ free
+ *   freed ─commit()─▶ committed ─seal()─▶ sealed ─unseal(true)─▶ settled ─no older station waits─▶ waiting ─reads
+ *   begun before have ended─▶ free
  *
- * Reads are counted in two generations. When `committed` moves on to `waiting` the generation turns: reads that begin
- * from then on cannot know the slots in it, and those of the generation before are the ones it waits for. (A reader
- * that must survive power cuts as well puts one more station between the first two: behind a barrier.)
+ * `seal` and `unseal` stand around the sync of a flush. Before its barrier is on the medium a power cut brings back the
+ * map of the barrier before, in which the slot has its old content.
+ *
+ * Reads are counted in two generations. When `settled` moves on to `waiting` the generation turns: reads that begin
+ * from then on cannot know the slots in it, and those of the generation before are the ones it waits for.
  */
 export class Slots {
   /** After {@link take}: how many slots it gave. */
@@ -30,9 +33,13 @@ export class Slots {
 
   private freed = new RunList()
   private committed = new RunList()
+  private sealed = new RunList()
+  private settled = new RunList()
   private waiting = new RunList()
   private readonly readers: [number, number] = [0, 0]
   private generation: 0 | 1 = 0
+  /** Holes are not used before the next barrier. */
+  private holesKept = false
 
   /**
    * Takes at most `count` slots that follow each other and says in {@link granted} how many there are. Free ones are
@@ -41,7 +48,7 @@ export class Slots {
    * @returns the first of them, or -1 if there is none left
    */
   take(count: number): number {
-    if (this.usedCount < this.highWater && this.find(count)) {
+    if (this.usedCount < this.highWater && !this.holesKept && this.find(count)) {
       if (this.foundCount === count || !this.mayGrow(count)) return this.grant(this.foundSlot, this.foundCount)
     }
     if (this.highWater + count > SLOT_COUNT_MAX) return this.foundAnywhere(count)
@@ -80,7 +87,37 @@ export class Slots {
   commit(): void {
     if (this.freed.length === 0) return
     this.committed.takeAll(this.freed)
+  }
+
+  /** A flush begins: a barrier will cover everything that is committed now. */
+  seal(): void {
+    this.sealed.takeAll(this.committed)
+  }
+
+  /** @param covered - the barrier is on the medium; else what was sealed waits for the next one */
+  unseal(covered: boolean): void {
+    if (!covered) {
+      this.committed.takeAll(this.sealed)
+      return
+    }
+    this.holesKept = false
+    this.settled.takeAll(this.sealed)
     this.advance()
+  }
+
+  /** A flush would bring slots back. */
+  get awaitsBarrier(): boolean {
+    return this.holesKept || this.committed.length > 0 || this.sealed.length > 0
+  }
+
+  /**
+   * A journal was read back in the boot that wrote it: which of the free slots the last barrier names is not known.
+   * @param slotCount - slots that the file has room for
+   */
+  keepHoles(slotCount: number): void {
+    this.holesKept = true
+    this.highWater = Math.max(this.highWater, slotCount)
+    this.makeRoom(this.highWater)
   }
 
   /** What was freed since the last commit is mapped again. */
@@ -90,7 +127,7 @@ export class Slots {
 
   /** Slots whose mapping was undone: no journal knows them, but a reader may. */
   discard(slot: number, count: number): void {
-    this.committed.push(slot, count)
+    this.settled.push(slot, count)
   }
 
   /** Lets discarded slots go on their way, once none of them is named by anything that still happens in this turn. */
@@ -117,8 +154,8 @@ export class Slots {
       if (this.readers[older] > 0) return
       this.waiting.each(this.clearRun)
       this.waiting.clear()
-      if (this.committed.length === 0) return
-      this.waiting.takeAll(this.committed)
+      if (this.settled.length === 0) return
+      this.waiting.takeAll(this.settled)
       this.generation = older
     }
   }
@@ -131,6 +168,8 @@ export class Slots {
   }
 
   private foundAnywhere(count: number): number {
+    this.granted = 0
+    if (this.holesKept) return -1
     for (let i = 0; i < this.used.length; i += SEARCH_WORDS_MAX) {
       if (this.find(count)) return this.grant(this.foundSlot, this.foundCount)
     }

@@ -129,6 +129,26 @@ export class Overlay extends Volume {
     this.opened()
   }
 
+  /** A session begins to write; see `DeltaFile.wake`. */
+  wake(incarnation: number): Promise<void> {
+    return this.ready().wake(incarnation)
+  }
+
+  /** No session writes any more: flushes, and notes that a power cut can take nothing away. */
+  rest(): Promise<void> {
+    return this.ready().rest()
+  }
+
+  /** Something was written that no flush covers yet. */
+  get dirty(): boolean {
+    return this.delta !== undefined && this.delta.dirty
+  }
+
+  /** Why every flush fails until the overlay is opened again. */
+  get failure(): Error | undefined {
+    return this.delta?.failure
+  }
+
   /** Waits for requests under way, flushes and keeps the delta. */
   close(): Promise<void> {
     this.closing ??= this.closeNow()
@@ -261,7 +281,12 @@ export class Overlay extends Volume {
     if (!delta.slotFile.allowsWrite(before, length)) return false
     this.edges.set(delta, this.size, offset, length)
     if (!this.tryCopyUp(this.edges)) return false
-    this.writeNow(delta, this.edges, buffer, start, length, offset)
+    try {
+      this.writeNow(delta, this.edges, buffer, start, length, offset)
+    } catch (error) {
+      if (delta.mayReclaim(error)) return false
+      throw error
+    }
     delta.slotFile.wrote(performance.now() - before, length)
     this.countWrite(length)
     return true
@@ -279,8 +304,13 @@ export class Overlay extends Volume {
     edges.set(delta, this.size, offset, length)
     if (edges.inPart && !delta.slotFile.allowsWrite(performance.now(), 2 * this.chunkSize)) return false
     if (!this.tryCopyUp(edges)) return false
-    edges.eachPart(delta, (at, bytes) => this.writeNow(delta, edges, ZEROES, 0, bytes, at))
-    if (edges.wholeCount > 0) delta.putZeroes(edges.wholeFirst, edges.wholeCount)
+    try {
+      edges.eachPart(delta, (at, bytes) => this.writeNow(delta, edges, ZEROES, 0, bytes, at))
+      if (edges.wholeCount > 0) delta.putZeroes(edges.wholeFirst, edges.wholeCount)
+    } catch (error) {
+      if (delta.mayReclaim(error)) return false
+      throw error
+    }
     this.countWrite(length)
     return true
   }
@@ -469,8 +499,16 @@ export class Overlay extends Volume {
     // A whole disk at once would hold up everybody for as long as its map takes to walk.
     for (let done = 0; done < edges.wholeCount; done += ZERO_CHUNKS_MAX) {
       if (done > 0) await nextTurn()
+      const first = edges.wholeFirst + done
+      const count = Math.min(ZERO_CHUNKS_MAX, edges.wholeCount - done)
       const others = delta.uncommitted
-      delta.putZeroes(edges.wholeFirst + done, Math.min(ZERO_CHUNKS_MAX, edges.wholeCount - done))
+      try {
+        delta.putZeroes(first, count)
+      } catch (error) {
+        if (!delta.mayReclaim(error)) throw error
+        await delta.flush()
+        delta.putZeroes(first, count)
+      }
       delta.commitOwn(others)
     }
     this.countWrite(io.length)
@@ -522,7 +560,7 @@ export class Overlay extends Volume {
     count: number
   ): Promise<void> {
     for (let done = 0; done < count;) {
-      delta.charge(count - done, delta.map.missingLeaves(chunk + done, count - done, 1))
+      await delta.chargeReclaiming(count - done, delta.map.missingLeaves(chunk + done, count - done, 1))
       const slot = delta.takeSlots(count - done)
       const granted = delta.slots.granted
       try {

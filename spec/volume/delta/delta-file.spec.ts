@@ -78,7 +78,9 @@ describe('DeltaFile', () => {
     expect(bytes.subarray(0, 4096).equals(golden)).toBe(true)
     expect(bytes.subarray(4096, 4098).toString('hex')).toBe('0404')
     expect(bytes.subarray(4108, 4124)).toEqual(BOOT_ID)
-    expect(bytes).toHaveLength(4096 + 32)
+    // Type 6: a session is live.
+    expect(bytes.subarray(4128, 4148).toString('hex')).toBe('0603000000000001' + '00000001' + '00000000' + 'ffffffff')
+    expect(bytes).toHaveLength(4096 + 32 + 24)
   })
 
   it('reads files that the format describes', async () => {
@@ -91,7 +93,9 @@ describe('DeltaFile', () => {
     expect([found.epoch, found.chunkSize, found.report.incarnation]).toEqual([5, 4096, 4])
     expect([found.map.get(7), found.map.get(8), found.map.get(100), found.map.get(9)]).toEqual([2, 3, ZERO, BASE])
     expect(found.bytesStored).toBe(2 * 4096)
-    // Slot 0 is nobody's.
+    // Slot 0 is nobody's, but what no barrier covers may have it.
+    expect(found.takeSlots(1)).toBe(3)
+    await found.flush()
     expect(found.takeSlots(1)).toBe(0)
   })
 
@@ -252,9 +256,9 @@ describe('DeltaFile', () => {
     put(made, 1, 1)
     made.commit()
     await made.flush()
-    const barrier = fs.readFileSync(join(directory, 'd-1.map')).subarray(4096 + 32 + 24)
-    // Type 5, number 2, covers number 1.
-    expect(barrier.subarray(0, 20).toString('hex')).toBe('0503000000000000' + '00000002' + '00000001' + '00000000')
+    const barrier = fs.readFileSync(join(directory, 'd-1.map')).subarray(4096 + 32 + 24 + 24)
+    // Type 5, number 3, covers number 2; the medium has the journal up to number 1.
+    expect(barrier.subarray(0, 20).toString('hex')).toBe('0503000000000000' + '00000003' + '00000002' + '00000001')
   })
 
   it('does not cover with the barrier what is committed while the data are being synced', async () => {

@@ -89,8 +89,13 @@ export function bootRecord(sequence: number, bootId = BOOT_ID): Buffer {
   return record(`0404 019000000001 ${hex(sequence, 4)} ${bootId.toString('hex')}`)
 }
 
-export function barrierRecord(sequence: number, covered: number): Buffer {
-  return record(`0503 000000000000 ${hex(sequence, 4)} ${hex(covered, 4)} 00000000`)
+export function barrierRecord(sequence: number, covered: number, synced = 0): Buffer {
+  return record(`0503 000000000000 ${hex(sequence, 4)} ${hex(covered, 4)} ${hex(synced, 4)}`)
+}
+
+/** @param mark - 0 ended, 1 live, 2 failed, 3 suspect */
+export function sessionRecord(sequence: number, mark: number, synced = 0): Buffer {
+  return record(`0603 ${hex(mark, 6)} ${hex(sequence, 4)} 00000000 ${hex(synced, 4)}`)
 }
 
 function hex(value: number, lengthBytes: number): string {

@@ -72,7 +72,7 @@ describe('Journal', () => {
     journal.append(SLOTS, 12, 1, 2)
     journal.commit()
     expect(written()).toBe(
-      hexOf(slotsRecord(7, 10, 1, 0), slotsRecord(8, 11, 1, 1), barrierRecord(9, 7), slotsRecord(10, 12, 1, 2))
+      hexOf(slotsRecord(7, 10, 1, 0), slotsRecord(8, 11, 1, 1), barrierRecord(9, 7, 6), slotsRecord(10, 12, 1, 2))
     )
   })
 

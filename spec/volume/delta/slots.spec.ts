@@ -3,6 +3,12 @@ import { describe, expect, it } from '@jest/globals'
 import { Slots } from '../../../lib/volume/delta/slots.js'
 import { Random, seedOf, steps } from '../../support/random.js'
 
+/** A barrier that covers everything that is committed. */
+function flush(slots: Slots): void {
+  slots.seal()
+  slots.unseal(true)
+}
+
 describe('Slots', () => {
   it('gives fresh slots one behind the other', () => {
     const slots = new Slots()
@@ -10,13 +16,15 @@ describe('Slots', () => {
     expect([slots.highWater, slots.usedCount]).toEqual([7, 7])
   })
 
-  it('gives a freed slot again after the commit, not before', () => {
+  it('gives a freed slot again when a barrier behind the commit is on the medium, not before', () => {
     const slots = new Slots()
     slots.take(4)
     slots.free(2, 1)
     expect(slots.take(1)).toBe(4)
     slots.commit()
-    expect(slots.take(1)).toBe(2)
+    expect([slots.awaitsBarrier, slots.take(1)]).toEqual([true, 5])
+    flush(slots)
+    expect([slots.awaitsBarrier, slots.take(1)]).toEqual([false, 2])
   })
 
   it('keeps a slot that a rollback has mapped again', () => {
@@ -25,6 +33,7 @@ describe('Slots', () => {
     slots.free(2, 1)
     slots.rollback()
     slots.commit()
+    flush(slots)
     expect(slots.take(1)).toBe(4)
     expect(slots.usedCount).toBe(5)
   })
@@ -35,6 +44,7 @@ describe('Slots', () => {
     const before = slots.beginRead()
     slots.free(2, 1)
     slots.commit()
+    flush(slots)
     const behind = slots.beginRead()
     expect(slots.take(1)).toBe(4)
     slots.endRead(before)
@@ -48,9 +58,11 @@ describe('Slots', () => {
     const first = slots.beginRead()
     slots.free(0, 1)
     slots.commit()
+    flush(slots)
     const second = slots.beginRead()
     slots.free(1, 1)
     slots.commit()
+    flush(slots)
     slots.endRead(first)
     expect(slots.take(1)).toBe(0)
     expect(slots.take(1)).toBe(4)
@@ -74,6 +86,7 @@ describe('Slots', () => {
     slots.take(64)
     for (let slot = 0; slot < 64; slot += 2) slots.free(slot, 1)
     slots.commit()
+    flush(slots)
     expect([slots.take(8), slots.granted]).toEqual([64, 8])
     expect([slots.take(1), slots.granted]).toEqual([0, 1])
   })
@@ -83,6 +96,7 @@ describe('Slots', () => {
     slots.take(100)
     slots.free(31, 40)
     slots.commit()
+    flush(slots)
     expect([slots.take(40), slots.granted]).toEqual([31, 40])
   })
 
@@ -91,6 +105,7 @@ describe('Slots', () => {
     slots.take(16384)
     for (let slot = 0; slot < 16384; slot += 2) slots.free(slot, 1)
     slots.commit()
+    flush(slots)
     let taken = 0
     while (taken < 8192) {
       slots.take(8192 - taken)
@@ -116,22 +131,59 @@ describe('Slots', () => {
     expect(() => slots.endRead(0)).toThrow(/twice/)
   })
 
+  it('keeps what was sealed when the barrier did not come about', () => {
+    const slots = new Slots()
+    slots.take(2)
+    slots.free(0, 1)
+    slots.commit()
+    slots.seal()
+    slots.unseal(false)
+    expect([slots.awaitsBarrier, slots.take(1)]).toEqual([true, 2])
+    flush(slots)
+    expect(slots.take(1)).toBe(0)
+  })
+
+  it('does not give before the next barrier what is committed while one is written', () => {
+    const slots = new Slots()
+    slots.take(2)
+    slots.seal()
+    slots.free(0, 1)
+    slots.commit()
+    slots.unseal(true)
+    expect(slots.take(1)).toBe(2)
+    flush(slots)
+    expect(slots.take(1)).toBe(0)
+  })
+
+  it('leaves the holes of a map that was read back alone until the first barrier', () => {
+    const slots = new Slots()
+    slots.claim(5, 1)
+    // The file is longer than what the map names: what it unmapped last was at the end.
+    slots.keepHoles(8)
+    expect([slots.awaitsBarrier, slots.take(1)]).toEqual([true, 8])
+    flush(slots)
+    expect([slots.awaitsBarrier, slots.take(1)]).toEqual([false, 0])
+  })
+
   for (const seed of [1, 2].map(seedOf)) {
     it(`never gives a slot that is in use, waits, or may be read (seed ${seed})`, () => {
       const random = new Random(seed)
       const slots = new Slots()
       const mapped: number[] = []
       const freed: number[] = []
+      const committed: number[] = []
+      const sealed: number[] = []
       /** Slots that no longer may be given, by the reads that know them. */
       let waiting: { slot: number; readers: Set<symbol> }[] = []
       const reads = new Map<symbol, 0 | 1>()
       for (let step = 0; step < steps(5000); step++) {
-        const dice = random.int(6)
+        const dice = random.int(7)
         if (dice < 2) {
           const slot = slots.take(1 + random.int(9))
           for (let i = slot; i < slot + slots.granted; i++) {
             const inUse =
-              mapped.includes(i) || freed.includes(i) || waiting.some((w) => w.slot === i && w.readers.size > 0)
+              [mapped, freed, committed].some((list) => list.includes(i)) ||
+              waiting.some((w) => w.slot === i && w.readers.size > 0)
             assert(!inUse, `slot ${i} in step ${step}`)
             mapped.push(i)
           }
@@ -143,8 +195,17 @@ describe('Slots', () => {
           }
         } else if (dice === 3) {
           slots.commit()
-          for (const slot of freed.splice(0)) waiting.push({ slot, readers: new Set(reads.keys()) })
-        } else if (dice === 4 && reads.size < 6) reads.set(Symbol('read'), slots.beginRead())
+          committed.push(...freed.splice(0))
+        } else if (dice === 4) {
+          slots.seal()
+          slots.commit()
+          sealed.push(...committed.splice(0))
+          committed.push(...freed.splice(0))
+          const covered = random.chance(0.7)
+          slots.unseal(covered)
+          if (covered) for (const slot of sealed.splice(0)) waiting.push({ slot, readers: new Set(reads.keys()) })
+          else committed.push(...sealed.splice(0))
+        } else if (dice === 5 && reads.size < 6) reads.set(Symbol('read'), slots.beginRead())
         else if (reads.size > 0) {
           const read = random.pick([...reads.keys()])
           slots.endRead(reads.get(read)!)
@@ -155,6 +216,7 @@ describe('Slots', () => {
       }
       for (const generation of reads.values()) slots.endRead(generation)
       slots.commit()
+      flush(slots)
       expect(slots.usedCount).toBe(mapped.length)
     })
   }

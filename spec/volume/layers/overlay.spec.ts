@@ -289,10 +289,11 @@ describe('an overlay', () => {
     expectBytes(await readBack(700, 7 * CHUNK), wanted.subarray(700, 700 + 7 * CHUNK))
   })
 
-  it('gives the space of unmapped chunks to the next writes', async () => {
+  it('gives the space of unmapped chunks to the next writes, behind a flush', async () => {
     await writeVolume(overlay, Buffer.alloc(20 * CHUNK, 1), 0)
     await zeroVolume(overlay, 0, 20 * CHUNK, true)
     expect(overlay.stats.bytesStored).toBe(0)
+    await flushVolume(overlay)
     await writeVolume(overlay, Buffer.alloc(20 * CHUNK, 2), 30 * CHUNK)
     expect(fs.statSync(join(directory, 'lun0-1.slots')).size).toBe(20 * CHUNK)
     expectBytes(await readBack(0, 20 * CHUNK), Buffer.alloc(20 * CHUNK))
@@ -305,6 +306,7 @@ describe('an overlay', () => {
     const found = Buffer.alloc(2 * CHUNK)
     const reading = settle((io) => overlay.read(io.set(found, 0, 2 * CHUNK, 0)))
     await zeroVolume(overlay, CHUNK, CHUNK, true)
+    await flushVolume(overlay)
     await writeVolume(overlay, Buffer.alloc(CHUNK, 2), 9 * CHUNK)
     expect(fs.statSync(join(directory, 'lun0-1.slots')).size).toBe(2 * CHUNK)
     base.holding = false
@@ -423,7 +425,7 @@ describe('an overlay', () => {
       expectBytes(await readBack(20 * CHUNK, CHUNK), content.subarray(20 * CHUNK, 21 * CHUNK))
     })
 
-    it('takes new chunks again when others were unmapped', async () => {
+    it('takes new chunks again when others were unmapped, by a flush of its own', async () => {
       await zeroVolume(overlay, 0, 3 * CHUNK, true)
       await writeVolume(overlay, Buffer.alloc(3 * CHUNK, 3), 40 * CHUNK)
       expect(codeOf(thrown(() => overlay.tryWrite(Buffer.alloc(CHUNK), 0, CHUNK, 20 * CHUNK)))).toBe('ENOSPC')
