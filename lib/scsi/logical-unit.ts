@@ -58,6 +58,8 @@ export interface LogicalUnitOptions {
   readonly readOnly: boolean
   /** UNMAP works and the capacity is thin. */
   readonly thin: boolean
+  /** Every write is durable before its status, and MODE SELECT cannot change that; default false. */
+  readonly writeThrough?: boolean
   /** Bytes in which a thin unit stores and frees space, at least a block; default 4096. Said in VPD page B0h. */
   readonly allocationBytes?: number
   /** Called at most once a second with errors of the volume, for the log. */
@@ -77,6 +79,8 @@ export class LogicalUnit implements Modes {
   readonly readOnly: boolean
   readonly thin: boolean
   readonly allocationBytes: number
+  /** What {@link reset} goes back to. */
+  readonly defaultModes: Readonly<Modes>
   identity: UnitIdentity
   readonly taskSet = new TaskSet()
   /**
@@ -90,7 +94,7 @@ export class LogicalUnit implements Modes {
   /** Flushes that SYNCHRONIZE CACHE with IMMED has answered already. */
   readonly backgroundFlush: BackgroundFlush
   /** Mode page 08h, WCE: false makes every write durable before its status (the commands see to it). */
-  writeCacheEnabled = DEFAULT_MODES.writeCacheEnabled
+  writeCacheEnabled: boolean
   /** Mode page 0Ah, D_SENSE. */
   descriptorSense = DEFAULT_MODES.descriptorSense
   /** Mode page 0Ah, SWP: set by MODE SELECT. */
@@ -111,6 +115,8 @@ export class LogicalUnit implements Modes {
     this.readOnly = options.readOnly
     this.thin = options.thin
     this.allocationBytes = Math.max(options.allocationBytes ?? DEFAULT_ALLOCATION_BYTES, options.blockSize)
+    this.defaultModes = { ...DEFAULT_MODES, writeCacheEnabled: options.writeThrough !== true }
+    this.writeCacheEnabled = this.defaultModes.writeCacheEnabled
     this.provisioning = options.provisioning
     this.onVolumeError = options.onVolumeError
     this.onStartStop = options.onStartStop
@@ -140,7 +146,7 @@ export class LogicalUnit implements Modes {
   /** Logical unit reset (SAM-5 §6.3.3), apart from its tasks: SPC-2 reservations fall, mode pages as at the start. */
   reset(): void {
     this.reservations.reset()
-    Object.assign(this, DEFAULT_MODES)
+    Object.assign(this, this.defaultModes)
   }
 
   /** True when [lba, lba + blocks) lies on the medium. Inexact 64-bit numbers are beyond it anyway. */

@@ -132,6 +132,7 @@ class ConfigurationReader {
       deltaLimitBytes: this.value(layers, 'delta-limit'),
       deltaTotalBytes: this.value(layers, 'delta-total'),
       chunkBytes: this.preset(layers, 'chunk-size'),
+      flushIntervalMs: this.preset(layers, 'flush-interval'),
       multipath: this.preset(layers, 'multipath'),
       targets: await this.targets()
     }
@@ -241,7 +242,8 @@ class ConfigurationReader {
       partition: this.value([unit], 'partition'),
       readOnly: this.preset(own, 'read-only'),
       blockSize: this.preset(own, 'block-size'),
-      createBytes: this.preset(own, 'size')
+      createBytes: this.preset(own, 'size'),
+      writeThrough: this.preset(own, 'write-through')
     }
     if (options.createBytes % options.blockSize !== 0) {
       const place = this.entries(own, 'size')[0]?.where ?? entry.where

@@ -19,6 +19,8 @@ export interface DeltaDiskOptions {
   readonly epochAfter: number
   readonly chunkBytes: number
   readonly budget: DeltaBudget
+  /** 16 bytes that name the boot of this machine; its own when absent. */
+  readonly bootId: Buffer | undefined
   /** Awaited before the first write of an epoch makes the files. */
   readonly beforeCreate?: () => Promise<void>
   /** Reached the soft threshold; called once, and again after the use had fallen below it. */
@@ -39,6 +41,21 @@ export interface DeltaDisk {
   readonly leftovers: readonly string[]
   /** Bytes stored for this unit now. */
   readonly bytesStored: number
+  /** What was written last may have been lost, in a power cut or in a sync that failed; until {@link wake}. */
+  readonly suspect: boolean
+  /** Something was written that no flush covers. */
+  readonly dirty: boolean
+  /** Why no flush will succeed any more until it is opened again. */
+  readonly failure: Error | undefined
+  /**
+   * A session begins. It survives a power cut when this resolves that one may be writing.
+   * @param incarnation - of the unit, which epochs to come carry
+   */
+  wake(incarnation: number): Promise<void>
+  /** No session writes any more: flushes, and notes that a power cut takes nothing away from now on. */
+  rest(): Promise<void>
+  /** Makes what was written survive a power cut. */
+  flush(): Promise<void>
   /**
    * Ends the epoch: its files are in `directory` when this resolves, and the disk reads as its base. Waits for requests
    * under way. It begins a new epoch.

@@ -108,7 +108,7 @@ export class EpochEnds {
     const renewed = lost.map((ending) => ({ ...ending, renewed: this.renewed(ending.unit) }))
     await this.saveEnded(renewed, true)
     for (const { unit, epoch, renewed: changes } of renewed) {
-      Object.assign(unit, changes, { epoch, stored: false })
+      Object.assign(unit, changes, afterEnd(epoch))
     }
     const restore = this.context.bin.nextRestore()
     for (const ending of lost) {
@@ -138,6 +138,20 @@ export class EpochEnds {
     this.context.log.error(
       `${this.record.initiatorName} lost its delta of LUN ${unit.lun} at ${this.record.targetName} ` +
         `(${LOSSES[event] ?? event}): ${why}; what is left lies in ${this.context.state.binPath}`
+    )
+  }
+
+  /**
+   * The newest writes of a delta may be missing, and no file system on it can know. So its content is kept, and its
+   * client is treated as after a loss: it must not write on from its cache.
+   */
+  async keepSuspect(unit: UnitRecord, contentIncarnation: number): Promise<void> {
+    Object.assign(unit, this.renewed(unit), { contentIncarnation })
+    await this.state.save()
+    this.context.log.warn(
+      `${this.record.initiatorName}: the delta of LUN ${unit.lun} at ${this.record.targetName} has been through a power ` +
+        'cut or a failed flush during a session: all that was flushed is there, newer writes may be missing; the content ' +
+        'is kept and the disk gets a new identity, so that the client looks at it anew'
     )
   }
 
@@ -172,8 +186,7 @@ export class EpochEnds {
     await this.state.closeUnits()
     for (const { unit, epoch } of stuck) {
       this.state.wake(unit)
-      unit.epoch = epoch
-      unit.stored = false
+      Object.assign(unit, afterEnd(epoch))
     }
     this.littered = true
   }
@@ -199,8 +212,7 @@ export class EpochEnds {
     }
     this.state.wake(unit)
     this.state.arising.delete(unit.lun)
-    unit.epoch = epoch
-    unit.stored = false
+    Object.assign(unit, afterEnd(epoch))
   }
 
   /** Writes the record as it is when these epochs have ended. */
@@ -208,7 +220,7 @@ export class EpochEnds {
     const units = this.record.units.map((unit) => {
       const ending = ended.find((one) => one.unit === unit)
       if (!ending) return { ...unit, stored: this.state.storedNow(unit) }
-      return { ...unit, ...ending.renewed, epoch: ending.epoch, stored: false }
+      return { ...unit, ...ending.renewed, ...afterEnd(ending.epoch) }
     })
     await this.context.state.saveInitiator({ ...this.record, units }, durable)
     return true
@@ -234,6 +246,11 @@ export class EpochEnds {
     const what = `the files of LUN ${lun}, whose delta has ended, could not be put into the bin`
     this.state.report(new Error(`${what}: ${messageOf(error)}; its next login tries again`, { cause: error }))
   }
+}
+
+/** What a record says of a unit whose epoch of that number has ended. */
+function afterEnd(epoch: number): Pick<UnitRecord, 'epoch' | 'stored' | 'contentIncarnation'> {
+  return { epoch, stored: false, contentIncarnation: undefined }
 }
 
 const LOSSES: Readonly<Partial<Record<DeltaEvent, string>>> = {

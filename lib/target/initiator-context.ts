@@ -1,5 +1,6 @@
 import type { Clock } from '../util/clock.js'
 import type { Logger } from '../util/log.js'
+import type { BackgroundFlusher } from './background-flusher.js'
 import type { Bin } from './bin.js'
 import type { OpenDeltaDisk } from './delta-disk.js'
 import type { Image } from './images.js'
@@ -14,6 +15,8 @@ export interface UnitSource {
   readonly partition: number | undefined
   readonly readOnly: boolean
   readonly blockSize: number
+  /** Each write is on the medium before it is answered. */
+  readonly writeThrough: boolean
 }
 
 /** What an initiator needs of the place that it lives in. */
@@ -31,6 +34,9 @@ export interface InitiatorContext {
   readonly graceClosedMs: number
   readonly deltaLimitBytes: number | undefined
   readonly chunkBytes: number
+  readonly flusher: BackgroundFlusher
+  /** Names the boot of this machine; undefined = what the system says. */
+  readonly bootId: Buffer | undefined
 }
 
 /** Whose writes go where: into a private delta, or (an author's) into the image. */

@@ -44,6 +44,11 @@ export interface UnitRecord {
   incarnation: number
   /** The last epoch that has ended; the delta's files carry a higher one. */
   epoch: number
+  /**
+   * What the delta's files carry, when it is not {@link incarnation}: they were kept although their client had to be
+   * shown another disk, because a power cut had taken its last writes.
+   */
+  contentIncarnation?: number | undefined
   /** Files of this epoch exist: if they are missing, the delta was removed. */
   stored: boolean
   fence: FenceRecord | undefined
@@ -114,6 +119,7 @@ function parseUnit(fields: Fields): UnitRecord {
   return {
     lun: fields.count('lun'),
     incarnation: fields.count('incarnation'),
+    contentIncarnation: fields.optionalCount('contentIncarnation'),
     epoch: fields.count('epoch'),
     stored: fields.boolean('stored'),
     fence: fields.optionalRecord('fence', (fence) => ({

@@ -107,11 +107,29 @@ export class InitiatorState {
     this.arising.clear()
     for (const { record, delta } of open) {
       if (!delta) continue
+      this.context.flusher.remove(delta)
       record.stored = delta.stored
       const bytes = delta.bytesStored
       await delta.close().catch((error: unknown) => this.report(error))
       if (record.stored) this.rest(record, bytes)
     }
+  }
+
+  /** A session begins to write: from here on a power cut makes the deltas suspect. */
+  async wakeDeltas(): Promise<void> {
+    for (const { record, delta } of this.open ?? []) await delta?.wake(record.incarnation)
+  }
+
+  /** Nobody writes any more: from here on a power cut does the deltas no harm. */
+  async restDeltas(): Promise<void> {
+    for (const { delta } of this.open ?? []) {
+      await delta?.rest().catch((error: unknown) => this.report(error))
+    }
+  }
+
+  /** Some delta has to be opened again before a flush of it can succeed. */
+  get hasFailed(): boolean {
+    return this.open?.some(({ delta }) => delta?.failure !== undefined) ?? false
   }
 
   /** The delta is not open and counts against the limits with so many bytes until {@link wake}. */

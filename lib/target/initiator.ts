@@ -214,6 +214,7 @@ export class Initiator {
       await this.restoreUndo.finish()
       if (this.state.nexuses.size === 0 && !this.state.hasDelta) await this.takeOver(request.chapName)
       const units = await this.units.open(role)
+      await this.state.wakeDeltas()
       const nexus = this.makeNexus(request, units)
       await this.noteLogin(request, nexus)
       return nexus
@@ -330,6 +331,12 @@ export class Initiator {
         `(${this.record.end ?? 'no logout'})`
     )
     await this.state.save()
+    // Behind the answer, and behind a login that waits already: a flush may take its time.
+    this.later(() => this.restIfAbsent())
+  }
+
+  private async restIfAbsent(): Promise<void> {
+    if (this.state.nexuses.size === 0) await this.state.restDeltas()
   }
 
   private setGrace(ends: number): void {

@@ -27,6 +27,8 @@ export interface ServerOptions {
   readonly deltaTotalBytes: number | undefined
   /** Chunk of new deltas: a power of two from 4 KiB to 1 MiB. */
   readonly chunkBytes: number
+  /** How often what was written is flushed without being asked; 0 = never. */
+  readonly flushIntervalMs: number
   /** Lets one initiator have sessions from several addresses at once. */
   readonly multipath: boolean
   readonly targets: readonly TargetOptions[]
@@ -60,6 +62,8 @@ export interface UnitOptions {
   readonly blockSize: number
   /** Size of a file that does not exist yet. */
   readonly createBytes: number
+  /** Each write is on the medium before it is answered (mode page 08h: WCE is 0). */
+  readonly writeThrough: boolean
 }
 
 export interface AccessOptions {

@@ -1,4 +1,5 @@
 import { Overlay } from '../volume/layers/overlay.js'
+import { flushVolume } from '../volume/promises.js'
 import type { DeltaDisk, DeltaDiskOptions, DroppedEpoch, OpenDeltaDisk } from './delta-disk.js'
 
 /** Delta disks as the volume layer makes them: an overlay whose delta lies in files. */
@@ -16,7 +17,8 @@ export const openOverlayDisk: OpenDeltaDisk = async (options) => {
       epochAfter: options.epochAfter,
       chunkSize: options.chunkBytes,
       budget: options.budget,
-      beforeCreate: options.beforeCreate
+      beforeCreate: options.beforeCreate,
+      ...(options.bootId && { bootId: options.bootId })
     }
   })
   await overlay.open()
@@ -24,7 +26,11 @@ export const openOverlayDisk: OpenDeltaDisk = async (options) => {
 }
 
 class OverlayDisk implements DeltaDisk {
-  constructor(readonly volume: Overlay) {}
+  suspect: boolean
+
+  constructor(readonly volume: Overlay) {
+    this.suspect = volume.report.replay?.suspect ?? false
+  }
 
   get stored(): boolean {
     return this.volume.stats.journalBytes > 0
@@ -44,6 +50,27 @@ class OverlayDisk implements DeltaDisk {
 
   get leftovers(): readonly string[] {
     return this.volume.report.leftovers
+  }
+
+  get dirty(): boolean {
+    return this.volume.dirty
+  }
+
+  get failure(): Error | undefined {
+    return this.volume.failure
+  }
+
+  async wake(incarnation: number): Promise<void> {
+    await this.volume.wake(incarnation)
+    this.suspect = false
+  }
+
+  rest(): Promise<void> {
+    return this.volume.rest()
+  }
+
+  flush(): Promise<void> {
+    return flushVolume(this.volume)
   }
 
   async restore(directory: string): Promise<DroppedEpoch> {

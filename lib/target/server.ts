@@ -14,6 +14,7 @@ import type { Logger } from '../util/log.js'
 import { formatAddress } from './addresses.js'
 import type { Control } from './control.js'
 import type { OpenDeltaDisk } from './delta-disk.js'
+import { BackgroundFlusher } from './background-flusher.js'
 import { TargetError } from './errors.js'
 import { fileStorage, type ImageStorage } from './image-storage.js'
 import { Images } from './images.js'
@@ -42,6 +43,8 @@ export interface ServerParts {
   readonly openDelta?: OpenDeltaDisk
   /** How many initiators a target remembers; MAX_INITIATORS when left out. */
   readonly maxInitiators?: number
+  /** 16 bytes that name the boot of this machine, when not the system's own. */
+  readonly bootId?: Buffer
   readonly makePortalGroup?: (options: PortalGroupOptions) => PortalGroupPart
 }
 
@@ -75,6 +78,8 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   private readonly clock: Clock
   private readonly openDelta: OpenDeltaDisk
   private readonly maxInitiators: number | undefined
+  private readonly flusher: BackgroundFlusher
+  private readonly bootId: Buffer | undefined
   private readonly images: Images
   private readonly targets = new Map<string, RunningTarget>()
   /** Targets that are being removed: nobody gets in any more, and their sessions still have to end. */
@@ -94,6 +99,8 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     this.startedAt = this.clock.now()
     this.openDelta = parts.openDelta ?? openOverlayDisk
     this.maxInitiators = parts.maxInitiators
+    this.flusher = new BackgroundFlusher(this.clock, options.flushIntervalMs)
+    this.bootId = parts.bootId
     const storage = parts.storage ?? fileStorage(options.cacheBytes)
     this.images = new Images({ storage, clock: this.clock, log: this.log })
     this.portalGroup = (parts.makePortalGroup ?? makePortalGroup)({
@@ -340,14 +347,15 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
           `${image.path} has ${size} bytes, not a multiple of the block size ${unit.blockSize}`
         )
       }
-      const { lun, partition, readOnly, blockSize } = unit
-      sources.push({ lun, image, partition, readOnly, blockSize })
+      const { lun, partition, readOnly, blockSize, writeThrough } = unit
+      sources.push({ lun, image, partition, readOnly, blockSize, writeThrough })
     }
     return sources
   }
 
   private contextOf(sources: readonly UnitSource[], root: StateRoot): InitiatorContext {
     const { graceMs, graceClosedMs, deltaLimitBytes, chunkBytes } = this.options
+    const { flusher, bootId } = this
     return {
       sources,
       targetPortalGroupTag: TARGET_PORTAL_GROUP_TAG,
@@ -361,7 +369,9 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       graceMs,
       graceClosedMs,
       deltaLimitBytes,
-      chunkBytes
+      chunkBytes,
+      flusher,
+      bootId
     }
   }
 

@@ -29,7 +29,7 @@ export class Units {
   }
 
   async open(role: InitiatorRole): Promise<readonly OpenUnit[]> {
-    if (this.state.open && this.state.role === role) return this.state.open
+    if (this.state.open && this.state.role === role && !this.state.hasFailed) return this.state.open
     await this.state.closeUnits()
     this.state.role = role
     const open: OpenUnit[] = []
@@ -93,6 +93,7 @@ export class Units {
       epochAfter: record.epoch,
       chunkBytes: this.context.chunkBytes,
       budget: this.state.budget,
+      bootId: this.context.bootId,
       beforeCreate: () => this.noteDelta(source.lun),
       nearlyFull: () => this.warnNearlyFull(source.lun)
     })
@@ -105,6 +106,8 @@ export class Units {
         const rest: BinSource = { ...this.state.names, lun, incarnation, epoch, bytes: 0, reason, restore: 0 }
         await this.context.bin.moveIn(rest, delta.leftovers)
       }
+      if (delta.suspect) await this.ends.keepSuspect(record, delta.incarnation)
+      this.context.flusher.add(delta, (error) => this.reportFailedFlush(source.lun, error))
       return delta
     } catch (error) {
       await delta.close().catch((reason: unknown) => this.state.report(reason))
@@ -114,7 +117,7 @@ export class Units {
 
   /** A delta of a lost incarnation came back (a backup, a disk that was not mounted): its client has another disk now. */
   private compareIncarnation(record: UnitRecord, delta: DeltaDisk): void {
-    if (!delta.stored || delta.incarnation === record.incarnation) return
+    if (!delta.stored || delta.incarnation === (record.contentIncarnation ?? record.incarnation)) return
     // The record was damaged and its incarnation is a guess: then the delta knows better.
     if (record.epoch === 0 && record.incarnation === this.record.incarnationFloor) {
       record.incarnation = delta.incarnation
@@ -131,6 +134,7 @@ export class Units {
       physicalBlockSize: PHYSICAL_BLOCK_SIZE,
       identity: this.identityOf(source, record),
       readOnly: source.readOnly,
+      writeThrough: source.writeThrough,
       // Without a delta as well: an author's UNMAP gives space of the image back, a read-only unit refuses it properly.
       thin: true,
       onVolumeError: (error) => this.warnVolume(source.lun, error),
@@ -185,6 +189,16 @@ export class Units {
     const limit = Math.min(this.state.budget.limitBytes, this.context.space.limitBytes)
     this.context.log.warn(
       `${this.record.initiatorName}: LUN ${lun} reached 80 % of its space (${formatSize(this.state.bytesStored)} of ${formatSize(limit)})`
+    )
+  }
+
+  private reportFailedFlush(lun: number, error: unknown): void {
+    this.state.report(
+      new Error(
+        `LUN ${lun} could not be flushed: ${messageOf(error)}; its flushes fail until it logs in again, and then it ` +
+          'gets a new disk identity, because what it wrote last may be lost',
+        { cause: error }
+      )
     )
   }
 

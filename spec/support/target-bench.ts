@@ -53,7 +53,14 @@ export class TargetBench {
   }
 
   unit(changes: Partial<UnitOptions> = {}): UnitOptions {
-    const plain = { lun: 0, path: this.image, partition: undefined, readOnly: false, blockSize: 512 }
+    const plain = {
+      lun: 0,
+      path: this.image,
+      partition: undefined,
+      readOnly: false,
+      blockSize: 512,
+      writeThrough: false
+    }
     return { ...plain, createBytes: IMAGE_BYTES, ...changes }
   }
 
@@ -79,6 +86,7 @@ export class TargetBench {
       deltaLimitBytes: undefined,
       deltaTotalBytes: undefined,
       chunkBytes: 4096,
+      flushIntervalMs: 1000,
       multipath: false,
       targets: [this.target()],
       ...this.changes
@@ -121,6 +129,11 @@ export class TargetBench {
 
   end(nexus: Nexus, end: SessionEnd): Promise<void> {
     return this.group!.end(nexus, end)
+  }
+
+  /** Of all sessions that are there. */
+  get nexuses(): Nexus[] {
+    return this.group!.nexuses
   }
 
   get directoryService() {
@@ -167,6 +180,10 @@ class FakePortalGroup implements PortalGroupPart {
 
   get sessions(): SessionView[] {
     return [...this.open.values()]
+  }
+
+  get nexuses(): Nexus[] {
+    return [...this.open.keys()]
   }
 
   async login(request: NexusRequest): Promise<Nexus> {

@@ -71,6 +71,7 @@ describe('readConfiguration', () => {
       deltaLimitBytes: undefined,
       deltaTotalBytes: undefined,
       chunkBytes: 4096,
+      flushIntervalMs: 1000,
       multipath: false,
       targets: [
         {
@@ -83,7 +84,8 @@ describe('readConfiguration', () => {
               partition: undefined,
               readOnly: false,
               blockSize: 512,
-              createBytes: 8589934592
+              createBytes: 8589934592,
+              writeThrough: false
             }
           ],
           access: { allow: [], chap: undefined, mutual: undefined },
@@ -129,6 +131,8 @@ describe('readConfiguration', () => {
       'delta-limit': '4G',
       'delta-total': '40G',
       'chunk-size': '64K',
+      'flush-interval': '5s',
+      'write-through': 'true',
       'state-dir': 'state',
       'log-level': 'debug',
       'log-format': 'json',
@@ -153,6 +157,7 @@ describe('readConfiguration', () => {
       deltaLimitBytes: 4294967296,
       deltaTotalBytes: 42949672960,
       chunkBytes: 65536,
+      flushIntervalMs: 5000,
       multipath: true,
       targets: [
         {
@@ -165,7 +170,8 @@ describe('readConfiguration', () => {
               partition: undefined,
               readOnly: true,
               blockSize: 4096,
-              createBytes: 21474836480
+              createBytes: 21474836480,
+              writeThrough: true
             },
             {
               lun: 1,
@@ -173,7 +179,8 @@ describe('readConfiguration', () => {
               partition: undefined,
               readOnly: true,
               blockSize: 4096,
-              createBytes: 21474836480
+              createBytes: 21474836480,
+              writeThrough: true
             }
           ],
           access: {

@@ -34,6 +34,7 @@ beforeEach(async () => {
     incarnation: 3,
     epochAfter: 6,
     chunkBytes: 4096,
+    bootId: undefined,
     budget: new SpaceBudget(),
     nearlyFull: () => undefined
   })

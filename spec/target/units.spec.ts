@@ -1,8 +1,9 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
-import { readdir, rm, utimes, writeFile } from 'node:fs/promises'
+import { cp, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { ServerOptions } from '../../lib/target/options.js'
-import { ALICE, BASE_BYTE, BOB, SILENCE, TargetBench } from '../support/target-bench.js'
+import { flushVolume } from '../../lib/volume/promises.js'
+import { ALICE, BASE_BYTE, BOB, LOGOUT, SILENCE, TargetBench } from '../support/target-bench.js'
 
 let bench: TargetBench
 afterEach(() => bench.remove())
@@ -104,5 +105,98 @@ describe('the units of an initiator', () => {
     expect(bench.log.with('warn:', ALICE, '80 %')).toHaveLength(1)
     expect(nexus.units.get(0)!.attention).toMatchObject({ asc: 0x38, ascq: 0x07 })
     expect(bob.units.get(0)!.attention).toBeUndefined()
+  })
+
+  describe('after a power cut', () => {
+    const THIS_BOOT = Buffer.alloc(16, 1)
+    const NEXT_BOOT = Buffer.alloc(16, 2)
+
+    /** What lies on the disk while the server runs, as the one that the next server starts from. */
+    async function cutPower(): Promise<void> {
+      const copy = join(bench.directory, 'copy')
+      await cp(bench.state, copy, { recursive: true })
+      await bench.stop()
+      await rm(bench.state, { recursive: true })
+      await rename(copy, bench.state)
+    }
+
+    async function startedInThisBoot(): Promise<void> {
+      bench = await TargetBench.make()
+      await bench.start({}, { bootId: THIS_BOOT })
+    }
+
+    it('gives a client that was there its flushed bytes under a new identity, fences it and names it', async () => {
+      await startedInThisBoot()
+      const nexus = await bench.login()
+      const { serial } = nexus.units.get(0)!.unit.identity
+      await bench.write(nexus, 0, 0xaa)
+      await flushVolume(nexus.units.get(0)!.unit.volume)
+      await bench.write(nexus, 8192, 0xbb)
+      await cutPower()
+      await bench.start({}, { bootId: NEXT_BOOT })
+      const again = await bench.login()
+      expect(await bench.read(again, 0)).toBe(0xaa)
+      expect(await bench.read(again, 8192)).toBe(BASE_BYTE)
+      expect(again.units.get(0)!.fenced).toBe(true)
+      const renewed = again.units.get(0)!.unit.identity.serial
+      expect(renewed).not.toBe(serial)
+      expect(bench.log.with('warn:', ALICE, 'LUN 0', 'power cut', 'new identity')).toHaveLength(1)
+      // It keeps that identity and content over another restart, and is told once.
+      await bench.end(again, SILENCE)
+      await bench.settled()
+      await bench.start({}, { bootId: NEXT_BOOT })
+      const third = await bench.login()
+      expect(await bench.read(third, 0)).toBe(0xaa)
+      expect(third.units.get(0)!.unit.identity.serial).toBe(renewed)
+      expect(bench.log.with('warn:', ALICE, 'power cut')).toHaveLength(1)
+      // And over a restore: what comes behind it belongs to the new disk.
+      await bench.end(third, LOGOUT)
+      await bench.visit(0xcc, SILENCE)
+      await bench.start({}, { bootId: NEXT_BOOT })
+      const fourth = await bench.login()
+      expect(await bench.read(fourth, 0)).toBe(0xcc)
+      expect(fourth.units.get(0)!.unit.identity.serial).toBe(renewed)
+    })
+
+    it('gives a client that was absent, and whose delta had been flushed, the same disk with exactly its bytes', async () => {
+      await startedInThisBoot()
+      const { serial } = (await bench.login()).units.get(0)!.unit.identity
+      await bench.visit(0xaa, SILENCE, { isid: '400001370002' })
+      for (const nexus of bench.nexuses) await bench.end(nexus, SILENCE)
+      await bench.settled()
+      await cutPower()
+      await bench.start({}, { bootId: NEXT_BOOT })
+      const again = await bench.login()
+      expect(await bench.read(again, 0)).toBe(0xaa)
+      expect(again.units.get(0)!.fenced).toBe(false)
+      expect(again.units.get(0)!.unit.identity.serial).toBe(serial)
+      expect(bench.log.with('power cut')).toEqual([])
+    })
+
+    it('suspects nobody when only the process died', async () => {
+      await startedInThisBoot()
+      const nexus = await bench.login()
+      await bench.write(nexus, 0, 0xaa)
+      await cutPower()
+      await bench.start({}, { bootId: THIS_BOOT })
+      const again = await bench.login()
+      expect(await bench.read(again, 0)).toBe(0xaa)
+      expect(again.units.get(0)!.fenced).toBe(false)
+      expect(bench.log.with('power cut')).toEqual([])
+    })
+
+    it('bounds what a client without flushes loses by the flush interval', async () => {
+      await startedInThisBoot()
+      const nexus = await bench.login()
+      await bench.write(nexus, 0, 0xaa)
+      bench.clock.advance(1000)
+      const { volume } = nexus.units.get(0)!.unit as unknown as { volume: { dirty: boolean } }
+      // A flush that finds nothing to do waits for the one under way, and makes none itself.
+      while (volume.dirty) await new Promise((resolve) => setImmediate(resolve))
+      await bench.settled()
+      await cutPower()
+      await bench.start({}, { bootId: NEXT_BOOT })
+      expect(await bench.read(await bench.login(), 0)).toBe(0xaa)
+    })
   })
 })

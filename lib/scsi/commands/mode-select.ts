@@ -132,7 +132,7 @@ function applyPages(task: Task, unit: LogicalUnit, list: Buffer, first: number):
     if (length !== current.length) return invalidParameter(task, at + headerLength - 1)
     if (at + length > list.length) return task.check(PARAMETER_LIST_LENGTH_ERROR)
     const wanted = list.subarray(at, at + length)
-    const fixed = firstFixedChange(page, current, wanted)
+    const fixed = firstFixedChange(page.changeable?.(unit), current, wanted)
     if (fixed >= 0) return invalidParameter(task, at + fixed)
     page.apply?.(wanted, modes)
     at += length
@@ -150,6 +150,6 @@ function findPage(unit: LogicalUnit, list: Buffer, at: number): ModePage | undef
 }
 
 /** The first byte that would change a bit which cannot be changed, or -1. PS is reserved here, so it must be 0. */
-function firstFixedChange(page: ModePage, current: Buffer, wanted: Buffer): number {
-  return wanted.findIndex((byte, index) => ((byte ^ current[index]!) & ~(page.changeable?.[index] ?? 0)) !== 0)
+function firstFixedChange(changeable: Buffer | undefined, current: Buffer, wanted: Buffer): number {
+  return wanted.findIndex((byte, index) => ((byte ^ current[index]!) & ~(changeable?.[index] ?? 0)) !== 0)
 }

@@ -1,7 +1,7 @@
 import { bytes, defineLayout, u16, u8 } from '../../layout/layout.js'
 import { defineCommand } from '../command.js'
 import { invalidCdbField } from '../invalid-field.js'
-import { DEFAULT_MODES, type LogicalUnit } from '../logical-unit.js'
+import type { LogicalUnit } from '../logical-unit.js'
 import { selectModePages } from '../mode/index.js'
 import type { ModePage } from '../mode/page.js'
 import { SAVING_NOT_SUPPORTED } from '../sense.js'
@@ -123,10 +123,10 @@ function readPages(task: Task, unit: LogicalUnit, pageByte: number, subpage: num
 }
 
 function pageBytes(page: ModePage, unit: LogicalUnit, pageControl: number): Buffer {
-  const bytes = page.build(unit, pageControl === DEFAULT ? DEFAULT_MODES : unit)
+  const bytes = page.build(unit, pageControl === DEFAULT ? unit.defaultModes : unit)
   if (pageControl !== CHANGEABLE) return bytes
   const headerLength = page.subpage === 0 ? 2 : 4
-  const mask = Buffer.from(page.changeable ?? Buffer.alloc(bytes.length))
+  const mask = Buffer.from(page.changeable?.(unit) ?? Buffer.alloc(bytes.length))
   bytes.copy(mask, 0, 0, headerLength)
   return mask
 }

@@ -24,7 +24,7 @@ const FLAG_WCE = 0x04
 export const caching: ModePage = {
   code: 0x08,
   subpage: 0x00,
-  changeable: layout.make({ flags: FLAG_WCE }),
+  changeable: ({ defaultModes }) => layout.make({ flags: defaultModes.writeCacheEnabled ? FLAG_WCE : 0 }),
   build: (_unit, modes) => layout.make({ code: 0x08, length: 0x12, flags: modes.writeCacheEnabled ? FLAG_WCE : 0 }),
   apply(page, modes) {
     modes.writeCacheEnabled = (page[layout.offsets.flags]! & FLAG_WCE) !== 0

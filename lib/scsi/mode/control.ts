@@ -25,7 +25,7 @@ const FLAG_SWP = 0x08
 export const control: ModePage = {
   code: 0x0a,
   subpage: 0x00,
-  changeable: layout.make({ senseFlags: FLAG_D_SENSE, protectFlags: FLAG_SWP }),
+  changeable: () => layout.make({ senseFlags: FLAG_D_SENSE, protectFlags: FLAG_SWP }),
   build: (_unit, modes) =>
     layout.make({
       code: 0x0a,

@@ -8,7 +8,7 @@ export interface ModePage {
   /** The whole page, header included, for these modes of this unit. */
   build(unit: LogicalUnit, modes: Readonly<Modes>): Buffer
   /** A mask of the page's length, header zero; without it nothing can be changed. */
-  readonly changeable?: Buffer
+  changeable?(unit: LogicalUnit): Buffer
   /** Takes over what a page from MODE SELECT says; only changeable bits can differ in it. */
   apply?(page: Buffer, modes: Modes): void
   /** Without it every unit has the page. */

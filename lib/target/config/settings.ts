@@ -243,6 +243,20 @@ export const SETTINGS = {
     about: 'Unit that new deltas are made of',
     preset: '4K'
   }),
+  'flush-interval': setting({
+    kind: kinds.duration,
+    scope: 'server',
+    group: 'Delta',
+    about: 'How often unflushed writes are brought to the medium, for clients that do not ask for it; 0 = never',
+    preset: '1s'
+  }),
+  'write-through': setting({
+    kind: kinds.onOff,
+    scope: 'unit',
+    group: 'Delta',
+    about: 'Bring every write to the medium before it is answered (no write cache, WCE=0)',
+    preset: 'false'
+  }),
 
   'state-dir': setting({
     kind: kinds.path,

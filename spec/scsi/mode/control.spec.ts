@@ -12,7 +12,7 @@ describe('mode page 0Ah', () => {
   })
 
   it('lets D_SENSE and SWP be changed, and takes them over', () => {
-    expect(control.changeable!.toString('hex')).toBe(hex('00 00 04 00 08 00000000000000'))
+    expect(control.changeable!(makeUnit()).toString('hex')).toBe(hex('00 00 04 00 08 00000000000000'))
     const modes = { ...DEFAULT_MODES }
     control.apply!(control.build(makeUnit(), CHANGED), modes)
     expect(modes).toEqual({ ...CHANGED, writeCacheEnabled: true })

@@ -18,7 +18,7 @@ describe('the list of mode pages', () => {
       expect(bytes[0]).toBe(code | (subpage === 0 ? 0 : 0x40))
       if (subpage === 0) expect(bytes[1]).toBe(bytes.length - 2)
       else expect([bytes[1], bytes.readUInt16BE(2)]).toEqual([subpage, bytes.length - 4])
-      expect(page.changeable?.length ?? bytes.length).toBe(bytes.length)
+      expect(page.changeable?.(makeUnit()).length ?? bytes.length).toBe(bytes.length)
     }
   )
 
