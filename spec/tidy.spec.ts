@@ -9,10 +9,11 @@ const MAY_IMPORT: Readonly<Record<string, readonly string[]>> = {
   util: [],
   layout: ['util'],
   pdu: ['layout', 'util'],
+  filesystem: ['layout', 'util'],
   volume: ['util'],
   scsi: ['volume', 'layout', 'util'],
   iscsi: ['pdu', 'scsi', 'util'],
-  target: ['iscsi', 'scsi', 'volume', 'util'],
+  target: ['iscsi', 'scsi', 'volume', 'filesystem', 'util'],
   admin: ['target', 'util'],
   cli: ['admin', 'target', 'util'],
   index: ['target', 'iscsi', 'scsi', 'pdu', 'volume', 'util']

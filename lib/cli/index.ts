@@ -21,6 +21,7 @@ const EXAMPLES: readonly (readonly [string, string])[] = [
   ['cloudx ./share.img --allow 192.168.1.0/24', 'Only for this network'],
   ['cloudx ./share.img --chap-user pc --chap-secret-file secret.txt', 'Only for those who know the secret'],
   ['cloudx ./share.img --author local', 'Fill the image from this PC'],
+  ['cloudx image create share.img --from ./folder', 'Make an image with what is in a folder'],
   ['cloudx --config cloudx.yaml', 'Several targets']
 ]
 

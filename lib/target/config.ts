@@ -243,7 +243,8 @@ class ConfigurationReader {
       readOnly: this.preset(own, 'read-only'),
       blockSize: this.preset(own, 'block-size'),
       createBytes: this.preset(own, 'size'),
-      writeThrough: this.preset(own, 'write-through')
+      writeThrough: this.preset(own, 'write-through'),
+      createBlank: this.preset(own, 'blank')
     }
     if (options.createBytes % options.blockSize !== 0) {
       const place = this.entries(own, 'size')[0]?.where ?? entry.where

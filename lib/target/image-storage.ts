@@ -1,10 +1,11 @@
-import { realpath, stat } from 'node:fs/promises'
+import { access, realpath, stat } from 'node:fs/promises'
 import { codeOf, IscsiError } from '../util/errors.js'
 import { openDriver, type Driver } from '../volume/drivers/index.js'
 import { BlockDeviceVolume } from '../volume/drivers/block-device.js'
-import { createImage, FileVolume } from '../volume/drivers/file.js'
+import { FileVolume } from '../volume/drivers/file.js'
 import { SharedCache } from '../volume/layers/cache.js'
 import { acquireLock, type Lock } from '../volume/lock.js'
+import { createBlankImage, createWelcomeImage, type ImageShape } from './creation/create-image.js'
 import { buildBase, type BaseOptions } from '../volume/stack.js'
 import type { Volume } from '../volume/volume.js'
 import type { LocatedImage } from './images.js'
@@ -14,9 +15,19 @@ export const DEFAULT_CACHE_BYTES = 256 * 2 ** 20
 
 /** Where images come from: the drivers, or what a spec puts in their place. */
 export interface ImageStorage {
-  /** Finds an image, or makes the file if there is none. */
-  locate(spec: string, createBytes: number): Promise<LocatedImage>
+  /** The path of an image file that does not exist; undefined when it does, or when it is no file. */
+  missing(spec: string): Promise<string | undefined>
+  /** Makes an image file; false when somebody else has made it meanwhile. */
+  create(path: string, options: CreateOptions): Promise<boolean>
+  locate(spec: string): Promise<LocatedImage>
   open(located: LocatedImage, options: OpenImageOptions): Promise<StoredImage>
+}
+
+export interface CreateOptions extends ImageShape {
+  /** Zeroes alone, instead of a drive. */
+  readonly blank: boolean
+  /** For the times of the files on a drive; milliseconds since 1970 UTC. */
+  readonly nowMs: number
 }
 
 export interface OpenImageOptions {
@@ -46,7 +57,9 @@ export function fileStorage(cacheBytes: number | undefined, drivers: readonly Dr
   let lastLayerId = 0
   const cache = () => shared && { shared, layerId: ++lastLayerId }
   return {
-    locate: (spec, createBytes) => locate(spec, createBytes, drivers),
+    missing: (spec) => missing(spec, drivers),
+    create,
+    locate: (spec) => locate(spec, drivers),
     open: async (located, options) => {
       const stored = new DriverImage(located, options, (extra) => ({ ...extra, cache: cache(), useCache, drivers }))
       await stored.open()
@@ -55,27 +68,42 @@ export function fileStorage(cacheBytes: number | undefined, drivers: readonly Dr
   }
 }
 
-async function locate(spec: string, createBytes: number, drivers: readonly Driver[]): Promise<LocatedImage> {
+async function locate(spec: string, drivers: readonly Driver[]): Promise<LocatedImage> {
   const volume = openDriver(spec, { readOnly: true }, drivers)
-  if (!(volume instanceof FileVolume)) return { key: spec, spec, path: spec, kind: 'other', created: false }
+  if (!(volume instanceof FileVolume)) return { key: spec, spec, path: spec, kind: 'other' }
   if (volume instanceof BlockDeviceVolume) {
     const path = await realpath(volume.path)
-    return { key: path, spec, path, kind: 'device', created: false }
+    return { key: path, spec, path, kind: 'device' }
   }
-  const created = await createIfMissing(volume.path, createBytes)
-  const path = await realpath(volume.path)
+  const path = await realpath(volume.path).catch((error: unknown) => {
+    // The driver explains better than this what is wrong with a path.
+    if (codeOf(error) !== 'ENOENT') return volume.path
+    throw new IscsiError('ERR_ISCSI_IMAGE_MISSING', `${volume.path} does not exist`, { cause: error })
+  })
   const { dev, ino } = await stat(path, { bigint: true })
-  return { key: `${dev}:${ino}`, spec, path, kind: 'file', created }
+  return { key: `${dev}:${ino}`, spec, path, kind: 'file' }
 }
 
-async function createIfMissing(path: string, createBytes: number): Promise<boolean> {
+/** Devices are never made, nor is what the network has. */
+async function missing(spec: string, drivers: readonly Driver[]): Promise<string | undefined> {
+  const volume = openDriver(spec, { readOnly: true }, drivers)
+  if (!(volume instanceof FileVolume) || volume instanceof BlockDeviceVolume) return undefined
   try {
-    await stat(path)
-    return false
+    await access(volume.path)
+    return undefined
   } catch (error) {
-    if (codeOf(error) !== 'ENOENT') return false
-    await createImage(path, createBytes)
+    return codeOf(error) === 'ENOENT' ? volume.path : undefined
+  }
+}
+
+async function create(path: string, { blank, nowMs, ...shape }: CreateOptions): Promise<boolean> {
+  try {
+    await (blank ? createBlankImage(path, shape) : createWelcomeImage(path, shape, nowMs))
     return true
+  } catch (error) {
+    // Two targets can name one new image.
+    if (codeOf(error) === 'ERR_ISCSI_IMAGE_EXISTS' && (await missing(path, [])) === undefined) return false
+    throw error
   }
 }
 

@@ -7,8 +7,10 @@ import type { Logger } from '../util/log.js'
 import { formatSize } from '../util/units.js'
 import type { Volume } from '../volume/volume.js'
 import { saveEnds } from './author-backup.js'
+import { refuseDoubtful } from './creation/missing-image.js'
 import type { BaseFingerprint } from './delta-disk.js'
 import { TargetError } from './errors.js'
+import type { UnitOptions } from './options.js'
 import { keyOf, type InitiatorKey } from './owner.js'
 import { Serial } from './serial.js'
 import type { StateDirectory } from './state-directory.js'
@@ -26,13 +28,36 @@ export class Images {
 
   constructor(private readonly options: ImagesOptions) {}
 
-  /** Opens an image, or gives the one that is open already; a missing file is created. */
-  async open({ path, createBytes, partition }: ImageRequest, state: StateDirectory): Promise<Image> {
-    const { storage, log } = this.options
-    const located = await storage.locate(path, createBytes)
-    if (located.created) {
-      log.info(`${located.path} did not exist: created with ${formatSize(createBytes)}, sparse, without a file system`)
+  /**
+   * Makes the files that do not exist, as soon as none of them looks like a mistake.
+   * @param statePath - where their state will be
+   * @param others - images of this server, which are no mistakes
+   * @throws TargetError `ERR_ISCSI_IMAGE_MISSING` when one does
+   */
+  async createMissing(
+    requests: readonly NewImageRequest[],
+    statePath: string,
+    others: readonly string[]
+  ): Promise<void> {
+    const { storage, clock, log } = this.options
+    const missing = []
+    for (const request of requests) {
+      const path = await storage.missing(request.path)
+      if (path === undefined) continue
+      await refuseDoubtful({ path, statePath, others })
+      missing.push({ path, request })
     }
+    for (const { path, request } of missing) {
+      const { createBytes: sizeBytes, createBlank: blank, blockSize } = request
+      if (!(await storage.create(path, { sizeBytes, blank, blockSize, nowMs: clock.now() }))) continue
+      const what = blank ? 'of zeroes, without a file system' : 'a drive (GPT, exFAT) with a text that explains it'
+      log.info(`${path} did not exist: created with ${formatSize(sizeBytes)}, sparse, ${what}`)
+    }
+  }
+
+  /** Opens an image, or gives the one that is open already. */
+  async open({ path, partition }: ImageRequest, state: StateDirectory): Promise<Image> {
+    const located = await this.options.storage.locate(path)
     const known = this.images.get(located.key)
     if (known) return known
     const uuid = await state.imageUuid(located.kind === 'file' ? relative(state.path, located.path) : located.path)
@@ -58,11 +83,12 @@ export interface ImagesOptions {
 export interface ImageRequest {
   /** A path, or `SCHEME:LOCATION` of a driver. */
   readonly path: string
-  /** Size of a file that does not exist. */
-  readonly createBytes: number
   /** The one partition that will be used, so that others of the same disk may be mounted on this PC. */
   readonly partition: number | undefined
 }
+
+/** What becomes of a file that does not exist. */
+export type NewImageRequest = Pick<UnitOptions, 'path' | 'createBytes' | 'createBlank' | 'blockSize'>
 
 /** An image as it was found. */
 export interface LocatedImage {
@@ -73,7 +99,6 @@ export interface LocatedImage {
   readonly path: string
   /** A file has a time and an inode that show whether it is still the same; both kinds of path can be locked. */
   readonly kind: 'file' | 'device' | 'other'
-  readonly created: boolean
 }
 
 interface ImageOptions extends ImagesOptions {

@@ -64,6 +64,8 @@ export interface UnitOptions {
   readonly createBytes: number
   /** Each write is on the medium before it is answered (mode page 08h: WCE is 0). */
   readonly writeThrough: boolean
+  /** Such a file is made of zeroes; otherwise it is a drive with a file system. */
+  readonly createBlank: boolean
 }
 
 export interface AccessOptions {

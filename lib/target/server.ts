@@ -1,8 +1,7 @@
 import { EventEmitter } from 'node:events'
 import { statSync } from 'node:fs'
 import { isIP } from 'node:net'
-import { realpath } from 'node:fs/promises'
-import { basename, dirname, join, resolve } from 'node:path'
+import { resolve } from 'node:path'
 import type { AccessRequest, ChapPolicy, Directory, NexusRequest, SessionEnd } from '../iscsi/directory.js'
 import { LoginError, LoginStatus } from '../iscsi/errors.js'
 import { DEFAULT_OFFER } from '../iscsi/parameters.js'
@@ -13,6 +12,7 @@ import { messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { formatAddress } from './addresses.js'
 import type { Control } from './control.js'
+import { stateBeside } from './creation/missing-image.js'
 import type { OpenDeltaDisk } from './delta-disk.js'
 import { BackgroundFlusher } from './background-flusher.js'
 import { TargetError } from './errors.js'
@@ -25,6 +25,7 @@ import type { ServerOptions, TargetOptions } from './options.js'
 import { openOverlayDisk } from './overlay-disk.js'
 import { LocalOwners, type InitiatorKey } from './owner.js'
 import { OperatorControl } from './operator-control.js'
+import { realPlace } from './real-place.js'
 import { SourceAddresses } from './source-addresses.js'
 import { describeEnded, describeLogin, describeRefusal } from './session-log.js'
 import { StateRoot } from './state-root.js'
@@ -171,6 +172,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     if (this.targets.has(options.name) || this.leaving.has(options.name)) {
       throw new TargetError('ERR_ISCSI_TARGET_EXISTS', `there is a target ${options.name} already`)
     }
+    await this.images.createMissing(options.units, this.statePath(options), this.servedPaths)
     const root = await this.openRoot(options)
     const sources = await this.openSources(options, root)
     const context = this.contextOf(sources, root)
@@ -315,6 +317,11 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     return root
   }
 
+  /** Images that are named on purpose, however similar their names are. */
+  private get servedPaths(): string[] {
+    return this.options.targets.flatMap(({ units }) => units.map(({ path }) => path))
+  }
+
   private statePath({ units, name }: TargetOptions): string {
     if (this.options.stateDirectory !== undefined) return resolve(this.options.stateDirectory)
     const first = units[0]
@@ -325,7 +332,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
         `${first.path} is a device, and beside it is no place for deltas; name a folder with --state-dir`
       )
     }
-    return `${resolve(first.path)}.cloudx`
+    return stateBeside(resolve(first.path))
   }
 
   private async openSources({ units, name }: TargetOptions, root: StateRoot): Promise<UnitSource[]> {
@@ -406,16 +413,6 @@ function isDevice(path: string): boolean {
   const found = statSync(path, { throwIfNoEntry: false })
   // A file system can lie below /dev too: /dev/shm.
   return found ? !found.isFile() && !found.isDirectory() : DEVICES.test(path)
-}
-
-/** The path without links as far as it exists: two targets that reach one folder by two ways share it. */
-async function realPlace(path: string): Promise<string> {
-  try {
-    return await realpath(path)
-  } catch {
-    const parent = await realpath(dirname(path)).catch(() => dirname(path))
-    return join(parent, basename(path))
-  }
 }
 
 async function quietly(log: Logger, work: Promise<unknown>): Promise<void> {

@@ -56,6 +56,9 @@ const ENTRY_COUNT = 128
 const UNIQUE_GUID_AT = 16
 const FIRST_LBA_AT = 32
 const LAST_LBA_AT = 40
+const NAME_AT = 56
+/** EBD0A0A2-B9E5-4433-87C0-68B6B72699C7. */
+const BASIC_DATA_GUID = Buffer.from('a2a0d0ebe5b9334487c068b6b72699c7', 'hex')
 /** Largest array of entries that is read, in bytes; the usual one has 16 KiB. */
 const ENTRIES_BYTES_MAX = 1 << 20
 
@@ -285,17 +288,31 @@ export function generateDisk(
 }
 
 function generateGpt(partition: Partition, blockSize: number, identity: string): GeneratedDisk {
-  const array = Buffer.alloc(ENTRY_COUNT * ENTRY_LENGTH)
-  const tailLength = array.length + blockSize
-  const size = alignUp(ALIGNMENT + partition.lengthBytes + tailLength)
-  const lastBlock = size / blockSize - 1
-  const arrayBlocks = array.length / blockSize
-
-  const entry = array.subarray(0, ENTRY_LENGTH)
-  partition.entry!.copy(entry)
-  writeU64(entry, ALIGNMENT / blockSize, FIRST_LBA_AT)
-  writeU64(entry, (ALIGNMENT + partition.lengthBytes) / blockSize - 1, LAST_LBA_AT)
+  const entry = Buffer.from(partition.entry!)
   const uniqueGuid = entry.subarray(UNIQUE_GUID_AT, UNIQUE_GUID_AT + 16).toString('hex')
+  const size = alignUp(ALIGNMENT + partition.lengthBytes + tailBytes(blockSize))
+  return gptAround(
+    { size, blockSize, diskGuid: derivedGuid(`${identity} ${uniqueGuid}`) },
+    entry,
+    partition.lengthBytes
+  )
+}
+
+interface GptDisk {
+  /** Bytes of the whole disk. */
+  readonly size: number
+  readonly blockSize: number
+  readonly diskGuid: Buffer
+}
+
+/** Both copies of a table whose one partition begins at {@link ALIGNMENT}. The entry gets its place written in. */
+function gptAround({ size, blockSize, diskGuid }: GptDisk, entry: Buffer, lengthBytes: number): GeneratedDisk {
+  const lastBlock = size / blockSize - 1
+  const array = Buffer.alloc(ENTRY_COUNT * ENTRY_LENGTH)
+  const arrayBlocks = array.length / blockSize
+  entry.copy(array)
+  writeU64(array, ALIGNMENT / blockSize, FIRST_LBA_AT)
+  writeU64(array, (ALIGNMENT + lengthBytes) / blockSize - 1, LAST_LBA_AT)
 
   const header = Buffer.alloc(blockSize)
   GPT_SIGNATURE.copy(header)
@@ -303,7 +320,7 @@ function generateGpt(partition: Partition, blockSize: number, identity: string):
   header.writeUInt32LE(GPT_HEADER_LENGTH, HEADER_LENGTH_AT)
   writeU64(header, 2 + arrayBlocks, FIRST_USABLE_AT)
   writeU64(header, lastBlock - 1 - arrayBlocks, LAST_USABLE_AT)
-  derivedGuid(`${identity} ${uniqueGuid}`).copy(header, DISK_GUID_AT)
+  diskGuid.copy(header, DISK_GUID_AT)
   header.writeUInt32LE(ENTRY_COUNT, ENTRY_COUNT_AT)
   header.writeUInt32LE(ENTRY_LENGTH, ENTRY_LENGTH_AT)
   header.writeUInt32LE(crc32(array), ENTRIES_CRC_AT)
@@ -315,6 +332,11 @@ function generateGpt(partition: Partition, blockSize: number, identity: string):
   return { size, head: Buffer.concat([protective, primary, array]), tail: Buffer.concat([array, backup]) }
 }
 
+/** The backup of a GPT: its array and its header. */
+function tailBytes(blockSize: number): number {
+  return ENTRY_COUNT * ENTRY_LENGTH + blockSize
+}
+
 function placedHeader(template: Buffer, lba: number, alternateLba: number, entriesLba: number): Buffer {
   const header = Buffer.from(template)
   writeU64(header, lba, MY_LBA_AT)
@@ -322,6 +344,37 @@ function placedHeader(template: Buffer, lba: number, alternateLba: number, entri
   writeU64(header, entriesLba, ENTRIES_LBA_AT)
   header.writeUInt32LE(crc32(header.subarray(0, GPT_HEADER_LENGTH)), HEADER_CRC_AT)
   return header
+}
+
+/** A disk with one partition for a new file system. */
+export interface BasicDisk extends GeneratedDisk {
+  readonly partition: Pick<Partition, 'offset' | 'lengthBytes'>
+}
+
+export interface BasicDiskOptions {
+  /** Bytes of the whole disk, a multiple of the block size. */
+  readonly size: number
+  readonly blockSize: number
+  /** Name of the partition, at most 36 UTF-16 units. */
+  readonly name: string
+  /** 16 random bytes each. */
+  readonly diskGuid: Buffer
+  readonly partitionGuid: Buffer
+}
+
+/**
+ * A GPT with one basic data partition, which is where Windows, Linux and macOS look for NTFS, exFAT and FAT. It begins
+ * and ends at whole MiB; undefined where the disk has no room for one.
+ */
+export function basicDisk({ size, blockSize, name, diskGuid, partitionGuid }: BasicDiskOptions): BasicDisk | undefined {
+  const lengthBytes = alignDown(size - tailBytes(blockSize)) - ALIGNMENT
+  if (lengthBytes <= 0) return undefined
+  const entry = Buffer.alloc(ENTRY_LENGTH)
+  BASIC_DATA_GUID.copy(entry)
+  markedGuid(partitionGuid, 4).copy(entry, UNIQUE_GUID_AT)
+  entry.write(name, NAME_AT, 'utf16le')
+  const disk = gptAround({ size, blockSize, diskGuid: markedGuid(diskGuid, 4) }, entry, lengthBytes)
+  return { ...disk, partition: { offset: ALIGNMENT, lengthBytes } }
 }
 
 function generateMbr(partition: Partition, blockSize: number, identity: string): GeneratedDisk {
@@ -348,15 +401,23 @@ function writeSlot(sector: Buffer, status: number, type: number, firstBlock: num
   sector.writeUInt16LE(0xaa55, MBR_SIGNATURE_AT)
 }
 
-/** 16 bytes from a hash, marked as a UUID of version 8 (RFC 9562 §5.8) in the byte order of a GPT. */
+/** 16 bytes from a hash, as a UUID of version 8 (RFC 9562 §5.8). */
 function derivedGuid(text: string): Buffer {
-  const guid = createHash('sha256').update(text).digest().subarray(0, 16)
-  // The third field is little-endian on the disk, so the version stands in its second byte.
-  guid[7] = (guid[7]! & 0x0f) | 0x80
+  return markedGuid(createHash('sha256').update(text).digest().subarray(0, 16), 8)
+}
+
+/** A UUID of this version (RFC 9562 §4.1, §4.2) in the byte order of a GPT: its first three fields are little-endian. */
+function markedGuid(bytes: Buffer, version: number): Buffer {
+  const guid = Buffer.from(bytes)
+  guid[7] = (guid[7]! & 0x0f) | (version << 4)
   guid[8] = (guid[8]! & 0x3f) | 0x80
   return guid
 }
 
 function alignUp(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT
+}
+
+function alignDown(bytes: number): number {
+  return Math.floor(bytes / ALIGNMENT) * ALIGNMENT
 }

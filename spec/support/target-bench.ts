@@ -61,7 +61,7 @@ export class TargetBench {
       blockSize: 512,
       writeThrough: false
     }
-    return { ...plain, createBytes: IMAGE_BYTES, ...changes }
+    return { ...plain, createBytes: IMAGE_BYTES, createBlank: true, ...changes }
   }
 
   target(changes: Partial<TargetOptions> = {}): TargetOptions {

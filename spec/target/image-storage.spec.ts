@@ -1,4 +1,4 @@
-import { mkdtemp, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdtemp, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
@@ -20,18 +20,33 @@ afterEach(() => rm(root, { recursive: true }))
 describe('fileStorage', () => {
   it('makes a missing file, sparse, and only then', async () => {
     const storage = fileStorage(undefined)
-    const made = await storage.locate(join(root, 'new.img'), 2 ** 30)
-    expect(made).toMatchObject({ kind: 'file', created: true })
-    const { size, blocks } = await stat(made.path)
-    expect(size).toBe(2 ** 30)
-    expect(blocks * 512).toBeLessThan(2 ** 20)
-    expect(await storage.locate(path, 2 ** 30)).toMatchObject({ created: false })
-    expect((await stat(path)).size).toBe(65536)
+    const place = join(root, 'new.img')
+    expect(await storage.missing(path)).toBeUndefined()
+    expect(await storage.missing(place)).toBe(place)
+    const shape = { sizeBytes: 2 ** 30, blockSize: 512, nowMs: 0 }
+    expect(await storage.create(place, { ...shape, blank: true })).toBe(true)
+    expect(await storage.missing(place)).toBeUndefined()
+    expect(await storage.locate(place)).toMatchObject({ kind: 'file' })
+    expect(await stat(place)).toMatchObject({ size: 2 ** 30, blocks: 0 })
+    expect(await storage.create(place, { ...shape, sizeBytes: 2 ** 20, blank: false })).toBe(false)
+    expect((await stat(place)).size).toBe(2 ** 30)
+  })
+
+  it('makes no file where a link leads to nothing, and none for what is no file', async () => {
+    const storage = fileStorage(undefined)
+    await symlink(join(root, 'gone.img'), join(root, 'link.img'))
+    const shape = { sizeBytes: 2 ** 30, blockSize: 512, nowMs: 0, blank: true }
+    await expect(storage.create(join(root, 'link.img'), shape)).rejects.toThrow(
+      /link\.img is a link that leads to nothing/
+    )
+    expect(await storage.missing('zero:1M')).toBeUndefined()
+    expect(await storage.missing('device:/dev/does-not-exist')).toBeUndefined()
+    await expect(storage.locate(join(root, 'gone.img'))).rejects.toMatchObject({ code: 'ERR_ISCSI_IMAGE_MISSING' })
   })
 
   it('locks shared for reading and exclusively for writing', async () => {
     const storage = fileStorage(undefined)
-    const located = await storage.locate(path, 0)
+    const located = await storage.locate(path)
     const [one, two] = [await storage.open(located, OPTIONS), await storage.open(located, OPTIONS)]
     const writable = { ...OPTIONS, readOnly: false }
     await expect(storage.open(located, writable)).rejects.toMatchObject({ code: 'ERR_ISCSI_LOCKED' })
@@ -43,7 +58,7 @@ describe('fileStorage', () => {
   })
 
   it('puts a cache before a local file only when a size is given, and never before a writable one', async () => {
-    const located = await fileStorage(0).locate(path, 0)
+    const located = await fileStorage(0).locate(path)
     for (const [cacheBytes, readOnly, cached] of [
       [undefined, true, false],
       [0, true, false],
@@ -58,7 +73,7 @@ describe('fileStorage', () => {
 
   it('refuses a partition of an image that has none', async () => {
     const storage = fileStorage(undefined)
-    const image = await storage.open(await storage.locate(path, 0), { ...OPTIONS, partition: 1 })
+    const image = await storage.open(await storage.locate(path), { ...OPTIONS, partition: 1 })
     await expect(image.view(1, 512)).rejects.toThrow(/partition/)
     expect(image.openView(1, 512)).toBeUndefined()
     await image.close()

@@ -51,14 +51,14 @@ export const SETTINGS = {
     kind: kinds.size(MIB, IMAGE_BYTES_MAX, 'a size from 1M such as 20G or 512M'),
     scope: 'unit',
     group: 'Image',
-    about: 'Size of an image that does not exist yet; it is made sparse',
+    about: 'Size of an image that does not exist yet; it is made as a drive, sparse',
     preset: '8G'
   }),
   blank: setting({
     kind: kinds.onOff,
     scope: 'unit',
     group: 'Image',
-    about: 'A new image holds zeroes alone; so far every new image does',
+    about: 'A new image holds zeroes alone, not a drive (GPT, exFAT) with texts that explain it',
     preset: 'false'
   }),
   'block-size': setting({

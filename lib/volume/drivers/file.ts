@@ -1,5 +1,5 @@
 import fs, { type Stats } from 'node:fs'
-import { open, stat, unlink, type FileHandle } from 'node:fs/promises'
+import { open, stat, type FileHandle } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { assert } from '../../util/assert.js'
@@ -293,26 +293,6 @@ export const fileDriver = defineDriver({
   title: 'PATH, a raw disk image',
   open: (location, options) => new FileVolume({ path: pathOf(location), readOnly: options.readOnly })
 })
-
-/** Makes a sparse image; it must not exist yet. */
-export async function createImage(path: string, sizeBytes: number): Promise<void> {
-  const handle = await open(path, 'wx').catch((error: unknown) => {
-    throw openError(path, error)
-  })
-  try {
-    await nativeExtensions()
-      ?.sparse(handle.fd)
-      .catch(() => undefined)
-    await handle.truncate(sizeBytes)
-  } catch (error) {
-    await handle.close()
-    await unlink(path)
-    throw new IscsiError(codeOf(error), `${path} cannot be made ${sizeBytes} bytes long: ${messageOf(error)}`, {
-      cause: error
-    })
-  }
-  await handle.close()
-}
 
 /** @throws IscsiError `ERR_ISCSI_IMAGE_MOUNTED` */
 export async function refuseMounted(path: string, partition: number | undefined): Promise<void> {

@@ -5,7 +5,7 @@ import { mkdir, mkdtemp, open, readFile, rm, stat, truncate, writeFile } from 'n
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import type { BlockIo } from '../../../lib/volume/block-io.js'
-import { FileVolume, createImage } from '../../../lib/volume/drivers/file.js'
+import { FileVolume } from '../../../lib/volume/drivers/file.js'
 import { nativeExtensions } from '../../../lib/volume/drivers/native.js'
 import { flushVolume, readVolume, writeVolume, zeroVolume } from '../../../lib/volume/promises.js'
 import { codeOf } from '../../../lib/util/errors.js'
@@ -302,27 +302,5 @@ describe('closing an image file', () => {
     expect(codeOf(thrown(() => volume.tryRead(buffer, 0, 512, 0)))).toBe('EBADF')
     expect(codeOf(thrown(() => volume.tryWrite(buffer, 0, 512, 0)))).toBe('EBADF')
     expect(codeOf(thrown(() => volume.tryZero(0, 512, false)))).toBe('EBADF')
-  })
-})
-
-describe('making an image file', () => {
-  it('takes no space', async () => {
-    const made = join(directory, 'new.img')
-    await createImage(made, 2 ** 40)
-    const stats = await stat(made)
-    expect(stats.size).toBe(2 ** 40)
-    expect(stats.blocks * 512).toBeLessThan(MIB)
-  })
-
-  it('refuses to touch one that exists, or a directory that does not', async () => {
-    await expect(createImage(path, 512)).rejects.toMatchObject({ code: 'ERR_ISCSI_IMAGE_EXISTS' })
-    expect((await readFile(path)).equals(content)).toBe(true)
-    await expect(createImage(join(directory, 'x/y'), 512)).rejects.toMatchObject({ code: 'ERR_ISCSI_IMAGE_MISSING' })
-  })
-
-  it('leaves nothing behind when the size is too much for the file system', async () => {
-    const made = join(directory, 'new.img')
-    await expect(createImage(made, 2 ** 53 - 512)).rejects.toThrow(made)
-    await expect(stat(made)).rejects.toMatchObject({ code: 'ENOENT' })
   })
 })
