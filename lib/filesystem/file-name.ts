@@ -57,7 +57,7 @@ export function labelProblem(label: string): string | undefined {
 }
 
 function forbiddenIn(name: string): string | undefined {
-  return [...name].find((character) => character < ' ' || FORBIDDEN.has(character))
+  return name.split('').find((character) => character < ' ' || FORBIDDEN.has(character))
 }
 
 function describe(character: string): string {

@@ -43,12 +43,12 @@ describe('an image that does not exist', () => {
     ['what is asked for, also in odd sectors', ['--size', '1049088'], 1049088]
   ])('is made with %s, takes no space, and the log says so', async (_title, args, length) => {
     const image = join(work.path, 'new.img')
-    await start('--lun', image, ...args)
+    await start('--lun', image, '--blank', ...args)
     const { size, blocks, mode } = statSync(image)
     expect(size).toBe(length)
     expect(blocks).toBe(0)
     expect(mode & 0o777).toBe(0o666 & ~process.umask())
-    expect(await server!.logged(/created/)).toMatch(/new\.img did not exist: created with .*, sparse/)
+    expect(await server!.logged(/created/)).toMatch(/new\.img did not exist: created with .*, sparse, of zeroes/)
     expect(await server!.stop()).toBe(0)
     // What exists is left as it is, whatever --size says.
     await start('--lun', image, '--size', '64M')
@@ -57,7 +57,7 @@ describe('an image that does not exist', () => {
   })
 
   it('has a name that the target gets too when none is given', async () => {
-    server = await ServerProcess.start(['--lun', join(work.path, 'Win 11.IMG'), '--size', '1M'])
+    server = await ServerProcess.start(['--lun', join(work.path, 'Win 11.IMG'), '--size', '1M', '--blank'])
     const discovery = await ScriptedInitiator.login(server.port)
     expect(await discovery.sendTargets()).toEqual([
       ['TargetName', 'iqn.2010-04.local.cloudx:win-11'],

@@ -77,6 +77,18 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], "a Linux kernel's initiator i
     expect(await sha256(image)).toBe(original)
   })
 
+  it('mounts the drive that a new image is, and finds it as it was after its logout', async () => {
+    await server.stop()
+    const fresh = join(work.path, 'fresh.img')
+    server = await ServerProcess.start(['--lun', fresh, '--target-name', TARGET])
+    const made = await sha256(fresh)
+    const { code, output } = await guest('drive.sh')
+    expect(output).toContain('ALL-PASS')
+    expect(code).toBe(0)
+    expect(await server.stop()).toBe(0)
+    expect(await sha256(fresh)).toBe(made)
+  })
+
   it('proves itself, wants to be proved to, and checks digests', async () => {
     await server.stop()
     const secrets = { CLOUDX_CHAP_SECRET: 'open sesame 1', CLOUDX_CHAP_MUTUAL_SECRET: 'who goes there' }

@@ -19,8 +19,10 @@ export async function run(program: string, args: readonly string[], options: Run
     env: { ...process.env, ...options.environment }
   })
   let output = ''
-  child.stdout.on('data', (chunk: Buffer) => (output += chunk.toString()))
-  child.stderr.on('data', (chunk: Buffer) => (output += chunk.toString()))
+  for (const stream of [child.stdout, child.stderr]) {
+    // A character of several bytes can be cut in two by the pipe.
+    stream.setEncoding('utf8').on('data', (chunk: string) => (output += chunk))
+  }
   const [code] = (await once(child, 'close')) as [number | null]
   return { code, output }
 }

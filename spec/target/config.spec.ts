@@ -85,7 +85,8 @@ describe('readConfiguration', () => {
               readOnly: false,
               blockSize: 512,
               createBytes: 8589934592,
-              writeThrough: false
+              writeThrough: false,
+              createBlank: false
             }
           ],
           access: { allow: [], chap: undefined, mutual: undefined },
@@ -171,7 +172,8 @@ describe('readConfiguration', () => {
               readOnly: true,
               blockSize: 4096,
               createBytes: 21474836480,
-              writeThrough: true
+              writeThrough: true,
+              createBlank: true
             },
             {
               lun: 1,
@@ -180,7 +182,8 @@ describe('readConfiguration', () => {
               readOnly: true,
               blockSize: 4096,
               createBytes: 21474836480,
-              writeThrough: true
+              writeThrough: true,
+              createBlank: true
             }
           ],
           access: {

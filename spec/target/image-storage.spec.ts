@@ -28,7 +28,7 @@ describe('fileStorage', () => {
     expect(await storage.missing(place)).toBeUndefined()
     expect(await storage.locate(place)).toMatchObject({ kind: 'file' })
     expect(await stat(place)).toMatchObject({ size: 2 ** 30, blocks: 0 })
-    expect(await storage.create(place, { ...shape, sizeBytes: 2 ** 20, blank: false })).toBe(false)
+    expect(await storage.create(place, { ...shape, sizeBytes: 2 ** 22, blank: false })).toBe(false)
     expect((await stat(place)).size).toBe(2 ** 30)
   })
 

@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { readdir, rm, stat, truncate, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, describe, expect, it } from '@jest/globals'
@@ -181,6 +181,32 @@ describe('IscsiServer', () => {
     } finally {
       rmSync(folder, { recursive: true, force: true })
     }
+  })
+
+  it('makes the images that are missing, all or none, before it makes a state directory', async () => {
+    bench = await TargetBench.make()
+    const unit = (lun: number, name: string) =>
+      bench.unit({ lun, path: join(bench.directory, name), createBlank: false })
+    const doubtful = [unit(0, 'new1.img'), unit(1, 'shrae.img')]
+    await expect(bench.start({ targets: [bench.target({ units: doubtful })] })).rejects.toThrow(
+      /did you mean share\.img/
+    )
+    bench.server = undefined
+    expect(readdirSync(bench.directory)).toEqual(['share.img'])
+    await bench.start({ targets: [bench.target({ units: [unit(0, 'new1.img'), unit(1, 'new2.img')] })] })
+    expect(readdirSync(bench.directory).sort()).toEqual(['new1.img', 'new1.img.cloudx', 'new2.img', 'share.img'])
+    expect(bench.log.lines.join('\n')).toMatch(
+      /new2\.img did not exist: created with 4 MiB, sparse, a drive \(GPT, exFAT\)/
+    )
+  })
+
+  it('makes no new image in the place of one that is gone', async () => {
+    await started()
+    await bench.stop()
+    rmSync(bench.image)
+    await expect(bench.start()).rejects.toThrow(/share\.img does not exist, but .*share\.img\.cloudx does/)
+    bench.server = undefined
+    expect(existsSync(bench.image)).toBe(false)
   })
 
   it('opens nothing any more when it is closed while it opens', async () => {

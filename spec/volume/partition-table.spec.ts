@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { MemoryVolume } from '../../lib/volume/drivers/memory.js'
-import { generateDisk, partitionNumbered, readPartitionTable } from '../../lib/volume/partition-table.js'
+import { basicDisk, generateDisk, partitionNumbered, readPartitionTable } from '../../lib/volume/partition-table.js'
 import { codeOf } from '../../lib/util/errors.js'
 import { crc32OfBits, gptDisk, mbrDisk, setU64 } from '../support/disks.js'
 
@@ -292,5 +292,44 @@ describe('the disk around one partition of an MBR', () => {
       generateDisk('mbr', partitionNumbered(table, number, 16 * MIB), 512, uuid).head.readUInt32LE(440)
     expect(signature(1, 'a')).toBe(signature(1, 'a'))
     expect(new Set([signature(1, 'a'), signature(5, 'a'), signature(1, 'b')]).size).toBe(3)
+  })
+})
+
+describe('a new disk with one partition', () => {
+  const options = { name: 'CLOUD-X', diskGuid: Buffer.alloc(16, 0x55), partitionGuid: Buffer.alloc(16, 0xff) }
+
+  it.each([512, 4096])(
+    'has a basic data partition of whole MiB and both copies of its table, in blocks of %i',
+    async (blockSize) => {
+      const size = 5 * MIB + 4096
+      const { head, tail, partition } = basicDisk({ ...options, size, blockSize })!
+      expect(partition).toEqual({ offset: MIB, lengthBytes: 3 * MIB })
+      const bytes = Buffer.alloc(size)
+      for (const [part, at] of [
+        [head, 0],
+        [tail, size - tail.length]
+      ] as const)
+        part.copy(bytes, at)
+      for (const damaged of [false, true]) {
+        if (damaged) bytes.fill(0, blockSize, 2 * blockSize)
+        const table = await tableOf(bytes)
+        expect(table).toMatchObject({ kind: 'gpt', blockSize, fromBackup: damaged })
+        expect(table.partitions).toMatchObject([{ number: 1, ...partition }])
+        const entry = table.partitions[0]!.entry!
+        // EBD0A0A2-B9E5-4433-87C0-68B6B72699C7, its first three fields little-endian.
+        expect(entry.subarray(0, 16).toString('hex')).toBe('a2a0d0ebe5b9334487c068b6b72699c7')
+        // Random, so version 4 and variant 10b.
+        expect(entry.subarray(16, 32).toString('hex')).toBe('ffffffffffffff4fbfffffffffffffff')
+        expect(entry.subarray(56).toString('utf16le').replace(/\0+$/, '')).toBe('CLOUD-X')
+      }
+    }
+  )
+
+  it.each([MIB, 2 * MIB, 2 * MIB + 33 * 512 - 512])('is none where %i bytes have no room for it', (size) => {
+    expect(basicDisk({ ...options, size, blockSize: 512 })).toBeUndefined()
+  })
+
+  it('needs 33 blocks behind the partition', () => {
+    expect(basicDisk({ ...options, size: 2 * MIB + 33 * 512, blockSize: 512 })!.partition.lengthBytes).toBe(MIB)
   })
 })

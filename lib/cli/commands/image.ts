@@ -136,7 +136,7 @@ async function create(order: Order, signal: AbortSignal, { stdout, stderr }: Cli
       ...{ path, folder, label, blockSize, signal, sizeBytes: order.sizeBytes },
       found: ({ fileCount, directoryCount, contentBytes, leftOut }, sizeBytes) => {
         for (const sentence of leftOut) print(stderr, `Left out: ${sentence}.`)
-        const counts = `${fileCount} files and ${directoryCount} folders with ${formatSize(contentBytes)}`
+        const counts = `${counted(fileCount, 'file')} and ${counted(directoryCount, 'folder')}, ${formatSize(contentBytes)} in all`
         summary = `${path}: a drive ${label} of ${formatSize(sizeBytes)}, sparse, with ${counts}.`
       },
       progress: (done, total) => progress.update(done, total)
@@ -145,4 +145,8 @@ async function create(order: Order, signal: AbortSignal, { stdout, stderr }: Cli
     progress.end()
   }
   print(stdout, summary)
+}
+
+function counted(count: number, noun: string): string {
+  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }

@@ -98,7 +98,16 @@ export function serveWith(make: MakeServer, watch: WatchStop, admin: OpenAdmin):
 }
 
 /** What could have been meant by a word that looks like a command. */
-export const VERBS: readonly string[] = ['serve', 'check-config', 'secret', 'status', 'sessions', 'delta', 'doctor']
+export const VERBS: readonly string[] = [
+  'serve',
+  'check-config',
+  'secret',
+  'image',
+  'status',
+  'sessions',
+  'delta',
+  'doctor'
+]
 
 /** A mistyped command must not become a new image of that name. */
 function imagesOf({ image, '--': literal }: ParsedArguments): readonly string[] {

@@ -3,6 +3,7 @@ import { planVolume, volumeBytesFor, type ExfatVolume, type Piece } from '../../
 import { VOLUME_BYTES_MIN } from '../../filesystem/geometry.js'
 import type { TreeNode } from '../../filesystem/tree.js'
 import { ALIGNMENT, basicDisk } from '../../volume/partition-table.js'
+import { formatSize } from '../../util/units.js'
 import { TargetError } from '../errors.js'
 
 /** A disk that an operating system shows as a drive: a GPT with one partition, and exFAT in it. */
@@ -63,7 +64,7 @@ function moved<T extends { readonly offset: number }>(placed: T, by: number): T 
 function tooSmall(sizeBytes: number): TargetError {
   return new TargetError(
     'ERR_ISCSI_FILE_SYSTEM_SIZE',
-    `${sizeBytes} bytes are too few for a drive with a file system: take --size ${DRIVE_BYTES_MIN / ALIGNMENT}M or ` +
+    `${formatSize(sizeBytes)} is too small for a drive with a file system: take --size ${DRIVE_BYTES_MIN / ALIGNMENT}M or ` +
       'more, or --blank for a disk of zeroes'
   )
 }

@@ -103,7 +103,7 @@ class FolderReader {
       return []
     })
     const taken = new Map<string, string>()
-    for (const found of names.sort()) {
+    for (const found of names.sort(byCodeUnits)) {
       this.options.signal?.throwIfAborted()
       const path = join(directory.path, found)
       if (this.isExcepted(directory, found, path)) continue
@@ -186,6 +186,11 @@ class FolderReader {
 export function shortened(sentences: readonly string[]): string[] {
   const more = sentences.length - PROBLEMS_MAX
   return more > 0 ? [...sentences.slice(0, PROBLEMS_MAX), `… and ${more} more`] : [...sentences]
+}
+
+/** An order that hangs on no language, so that a folder gives the same drive everywhere. */
+function byCodeUnits(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0
 }
 
 /** Some file systems do not know when a file was made. */

@@ -56,8 +56,7 @@ export async function refuseDoubtful({ path, statePath, others }: MissingImage):
 /** @throws TargetError `ERR_ISCSI_IMAGE_MISSING` when there is a state directory without its image */
 export async function refuseOrphanedState(path: string): Promise<void> {
   const beside = stateBeside(path)
-  const found = await lstat(beside).catch(() => undefined)
-  if (!found) return
+  if (!(await exists(beside)) || (await exists(path))) return
   throw missing(
     `${path} does not exist, but ${beside} does, with what clients wrote over it: the image was moved, renamed or ` +
       `deleted. Put it back; or, to begin anew without those changes, remove ${quoted(beside)}`
@@ -77,7 +76,7 @@ function isOnDeviceFileSystem(path: string): boolean {
 async function isRemembered(path: string, statePath: string): Promise<boolean> {
   const [state, image] = await Promise.all([realPlace(statePath), realPlace(path)])
   const record = join(state, 'images', `${hashOf(relative(state, image))}.json`)
-  return (await lstat(record).catch(() => undefined)) !== undefined
+  return exists(record)
 }
 
 async function similarImage(path: string, others: readonly string[]): Promise<string | undefined> {
@@ -100,6 +99,10 @@ export function isSimilar(wanted: string, found: string): boolean {
   if (withoutDigits(a) === withoutDigits(b) || Math.min(stemA.length, stemB.length) < STEM_LENGTH_MIN) return false
   const errorsMax = Math.min(TYPING_ERRORS_MAX, Math.max(1, Math.floor(stemA.length / 3)))
   return editDistance(a, b) <= errorsMax
+}
+
+async function exists(path: string): Promise<boolean> {
+  return (await lstat(path).catch(() => undefined)) !== undefined
 }
 
 function folded(name: string): string {
