@@ -6,6 +6,7 @@ import type * as OverlayModule from '../../../lib/volume/layers/overlay.js'
 import type { Overlay } from '../../../lib/volume/layers/overlay.js'
 import type * as PromisesModule from '../../../lib/volume/promises.js'
 import type { Volume } from '../../../lib/volume/volume.js'
+import { codeOf } from '../../../lib/util/errors.js'
 import { Random, seedOf, steps } from '../../support/random.js'
 import { Medium, SimulatedDisk, type Survival } from '../../support/simulated-disk.js'
 import { HEADER } from './golden.js'
@@ -172,6 +173,54 @@ class History {
     await this.disk.closeAll()
   }
 
+  /**
+   * The same with requests that fail. What was refused may have been done in part; everything else must be there, in
+   * the view and when the process is started again.
+   * @returns what is wrong, undefined when nothing is
+   */
+  async runFailing(length: number, failAt: number, code: string): Promise<string | undefined> {
+    this.disk.use()
+    this.overlay = await open(this.directory, THIS_BOOT)
+    await this.overlay.wake(1)
+    Object.assign(this.disk, { failAt, failCode: code })
+    for (let step = 0; step < length; step++) {
+      const dice = this.random.int(40)
+      await this.tried(() => {
+        if (dice < 21) return this.write()
+        if (dice < 30) return this.unmap()
+        return dice < 35 ? this.flush() : this.rest()
+      })
+    }
+    const live = await this.look()
+    const unlike = this.ledger.judge(live, this.now, 'all')
+    if (unlike !== undefined) return `the view: ${unlike}`
+    const failed = this.overlay.failure !== undefined
+    await this.disk.closeAll()
+    // A login that the disk refuses is tried again.
+    const opened = () => open(this.directory, THIS_BOOT)
+    this.overlay = await opened().catch(opened)
+    const suspect = this.overlay.report.replay?.suspect ?? false
+    // After a sync that failed only what was flushed before can be relied on, and the client must be told.
+    if (failed && !suspect) return 'a failed sync was forgotten'
+    const wrong = this.ledger.judge(await this.look(), this.now, suspect ? 'synced' : 'all')
+    await this.disk.closeAll()
+    return wrong
+  }
+
+  private async tried(act: () => Promise<void>): Promise<void> {
+    try {
+      await act()
+    } catch (error) {
+      if (!['EIO', 'ENOSPC'].includes(codeOf(error))) throw error
+    }
+  }
+
+  private async look(): Promise<number[]> {
+    const bytes = Buffer.alloc(SIZE)
+    await lib.readVolume(this.overlay, bytes, 0)
+    return stampsOf(bytes)
+  }
+
   private range(): [number, number] {
     const first = this.random.int(BLOCKS)
     const most = this.random.chance(0.2) ? 64 : 12
@@ -258,6 +307,8 @@ const SURVIVALS: readonly Survival[] = ['any', 'synced', 'any', 'all']
 /** The full campaign has 30 times as many. */
 const HISTORIES = 7
 const LENGTH = 60
+/** A short run takes some of the moments and requests, the full campaign each. */
+const STRIDE = steps(1) > 1 ? 1 : 5
 const CAMPAIGN_LIMIT_MS = 3_600_000
 
 describe('a power cut at any moment', () => {
@@ -274,8 +325,8 @@ describe('a power cut at any moment', () => {
           // Laying out and reading back is not to be recorded.
           new SimulatedDisk(join(ROOT, 'nowhere')).use()
           const medium = new Medium(history.disk.events)
-          for (let moment = 0; moment <= history.disk.events.length; moment++) {
-            const survival = SURVIVALS[(moment + n) % SURVIVALS.length]!
+          for (let moment = n % STRIDE; moment <= history.disk.events.length; moment += STRIDE) {
+            const survival = SURVIVALS[cuts % SURVIVALS.length]!
             await judgeCut(history, medium, moment, survival).catch((error: unknown) => {
               throw new Error(`the history of seed ${seed + n}`, { cause: error })
             })
@@ -283,7 +334,32 @@ describe('a power cut at any moment', () => {
           }
         })
       }
-      expect(cuts).toBeGreaterThan(steps(HISTORIES) * LENGTH)
+      expect(cuts).toBeGreaterThan((steps(HISTORIES) * LENGTH) / STRIDE)
+    },
+    CAMPAIGN_LIMIT_MS
+  )
+})
+
+describe('a request of the disk that fails', () => {
+  const seed = seedOf(701)
+  it.each(['EIO', 'ENOSPC'])(
+    `with %s, whichever it is, leaves all earlier data and the base intact (seed ${seed})`,
+    async (code) => {
+      const whole = Buffer.alloc(SIZE)
+      for (let n = 0; n < steps(1); n++) {
+        const again = (failAt: number) =>
+          inDirectory(async (directory) => {
+            const history = new History(new Random(seed + n), directory)
+            const wrong = await history.runFailing(30, failAt, code)
+            if (wrong !== undefined) throw new Error(`history ${seed + n}, request ${failAt}: ${wrong}`)
+            return history.disk.requests
+          })
+        const requests = await again(Infinity)
+        expect(requests).toBeGreaterThan(30)
+        for (let failAt = n % STRIDE; failAt < requests; failAt += STRIDE) await again(failAt)
+      }
+      await lib.readVolume(base, whole, 0)
+      expect(stampsOf(whole).every((stamp) => stamp === BASE_STAMP)).toBe(true)
     },
     CAMPAIGN_LIMIT_MS
   )
