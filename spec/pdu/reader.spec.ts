@@ -123,6 +123,17 @@ describe('a PduReader', () => {
     expect(transcript.calls).toHaveLength(1)
   })
 
+  it('takes all three bytes of DataSegmentLength', () => {
+    const data = Buffer.alloc(0x010203, 0x5a)
+    const pdu = build.dataOut({ itt: 1, data })
+    expect(pdu.toString('hex', 4, 8)).toBe('00010203')
+    const lengths: number[] = []
+    const sink = sinkOf((_ring, _bhsOffset, _ahsLength, _dataOffset, dataLength) => lengths.push(dataLength) > 0)
+    const reader = new PduReader({ ...PLAIN, maxDataSegmentLength: 1 << 17 })
+    expect(reader.parse(pdu, 0, pdu.length, sink)).toBe(48 + 0x010204)
+    expect(lengths).toEqual([0x010203])
+  })
+
   it('knows the longest PDU: 255 words of AHS, both digests, padding', () => {
     expect(pduLengthMax(8192)).toBe(48 + 1020 + 4 + 8192 + 4)
     expect(pduLengthMax(8193)).toBe(48 + 1020 + 4 + 8196 + 4)

@@ -35,6 +35,19 @@ describe('DeltaMap', () => {
     expect(map.run(2 * LEAF + 2, 100)).toBe(1)
   })
 
+  it('parts two chunks of different kinds', () => {
+    const map = new DeltaMap(LEAF)
+    map.assign(1, 1, 5)
+    expect([map.run(0, 2), map.run(1, 2), map.run(2, 2)]).toEqual([1, 1, 2])
+  })
+
+  it('adds no leaf for zeroes up to the end of a disk whose last leaf is a short one', () => {
+    const map = new DeltaMap(LEAF + 10)
+    expect(map.missingLeaves(0, LEAF + 10, ZERO)).toBe(0)
+    map.assign(0, LEAF + 10, ZERO)
+    expect(map.leafCount).toBe(0)
+  })
+
   it('joins base and zeroes over leaves that are there, markers, and none', () => {
     const map = new DeltaMap(8 * LEAF)
     map.assign(10, 4 * LEAF, ZERO)
