@@ -5,4 +5,12 @@
  *
  * @type {{ title: string, file: string, args: string[], soak?: string[], needs: string[] }[]}
  */
-export const SUITES = []
+export const SUITES = [
+  {
+    title: 'fuzzing',
+    file: 'scripts/fuzz.mjs',
+    args: ['--seconds', '60'],
+    soak: ['--pdus', '10m', '--report', 'docs/fuzz.json'],
+    needs: []
+  }
+]

@@ -1,0 +1,182 @@
+import { MemoryVolume } from '../../lib/volume/drivers/memory.js'
+import { FaultPlan, FaultVolume } from '../../lib/volume/layers/fault.js'
+import { OPEN_ISCSI } from '../../spec/support/login-presets.js'
+import type { Random } from '../../spec/support/random.js'
+import { BLOCK } from '../../spec/support/raw-commands.js'
+import { ScriptedInitiator, type CommandOutcome } from '../../spec/support/scripted-initiator.js'
+import { NOTHING, TARGET_NAME, TestTarget } from '../../spec/support/test-target.js'
+import { demand, demandEqual, type Fuzzer, type FuzzerRun } from './fuzzer.js'
+import { randomCdb, randomParameterList } from './grammar.js'
+
+/** Commands under way at a time; each has a range of the disk to itself. */
+const LANES = 6
+const LANE_BLOCKS = 96
+const COMMANDS_EACH_LANE = 24
+/** Disks are kept for so many names, so that memory stays what it is. */
+const NAMES = 4
+const DISK_BYTES = 1 << 20
+const STATUSES: readonly number[] = [0x00, 0x02, 0x04, 0x08, 0x18, 0x28, 0x40]
+
+/**
+ * Commands by an initiator that keeps to RFC 7143 and breaks SCSI alone: any CDB with any parameter list on LUN 1,
+ * while reads and writes in every length and burst on LUN 0 are compared with a plain array.
+ */
+export const commands: Fuzzer = {
+  name: 'commands',
+  about: 'CDBs and parameter lists of all sorts, and Data-Out sequences against a model of the disk',
+  share: 2,
+  open: () => CommandRun.open()
+}
+
+class CommandRun implements FuzzerRun {
+  private rounds = 0
+
+  private constructor(
+    private readonly target: TestTarget,
+    private readonly plan: { random: Random | undefined }
+  ) {}
+
+  static async open(): Promise<CommandRun> {
+    const plan: { random: Random | undefined } = { random: undefined }
+    const faults = new FaultPlan(() => plan.random?.next() ?? 1)
+    for (const verb of ['read', 'write'] as const) faults.add({ verb, probability: 0.2, effect: { kind: 'block' } })
+    const disk = () => new FaultVolume(new MemoryVolume(DISK_BYTES), faults)
+    const target = await TestTarget.start({
+      privateVolumes: () => [disk(), disk()],
+      stagingBytes: 512 * 1024,
+      offer: { maxRecvDataSegmentLength: 8192, firstBurstLength: 16384, maxBurstLength: 32768 }
+    })
+    return new CommandRun(target, plan)
+  }
+
+  async round(random: Random): Promise<number> {
+    this.plan.random = random
+    const yesNo = () => random.pick(['Yes', 'No'])
+    const initiator = await ScriptedInitiator.login(this.target.port, {
+      targetName: TARGET_NAME,
+      preset: OPEN_ISCSI,
+      initiatorName: `iqn.2010-04.org.example:fuzz-${this.rounds++ % NAMES}`,
+      override: {
+        InitialR2T: yesNo(),
+        ImmediateData: yesNo(),
+        FirstBurstLength: random.pick(['512', '4096', '16384']),
+        MaxBurstLength: random.pick(['16384', '32768']),
+        MaxRecvDataSegmentLength: random.pick(['512', '4096', '65536']),
+        HeaderDigest: random.pick(['None', 'CRC32C']),
+        DataDigest: random.pick(['None', 'CRC32C'])
+      }
+    })
+    let pdus = 0
+    const send = initiator.send.bind(initiator)
+    initiator.send = (bytes) => {
+      pdus++
+      return send(bytes)
+    }
+    const lanes = Array.from({ length: LANES }, (_unused, lane) => new Lane(initiator, random, lane))
+    await Promise.all([...lanes.map((lane) => lane.run()), ...lanes.map(() => anyCommands(initiator, random))])
+    await initiator.nop()
+    const { inbox } = initiator as unknown as { inbox: unknown[] }
+    demandEqual('PDUs that nobody waits for', inbox.length, 0)
+    await initiator.leave()
+    await this.target.until(() => this.target.tasksOut === 0)
+    this.target.sessions.length = 0
+    demandEqual('mistakes of the server', this.target.failures.map(String).join('\n'), '')
+    return pdus
+  }
+
+  async close(): Promise<void> {
+    demandEqual('what is left', JSON.stringify(await this.target.stop()), JSON.stringify(NOTHING))
+  }
+}
+
+/** Reads and writes in a range of its own, one after the other, so that a plain array says what must be there. */
+class Lane {
+  private readonly model = Buffer.alloc(LANE_BLOCKS * BLOCK)
+
+  constructor(
+    private readonly initiator: ScriptedInitiator,
+    private readonly random: Random,
+    private readonly lane: number
+  ) {}
+
+  async run(): Promise<void> {
+    await this.write(0, LANE_BLOCKS)
+    for (let count = 0; count < COMMANDS_EACH_LANE; count++) {
+      const first = this.random.int(LANE_BLOCKS)
+      const blocks = this.random.int(LANE_BLOCKS - first + 1)
+      if (this.random.chance(0.5)) await this.read(first, blocks)
+      else if (this.random.chance(0.8)) await this.write(first, blocks)
+      else await this.zero(first, blocks)
+    }
+    await this.read(0, LANE_BLOCKS)
+  }
+
+  private async read(first: number, blocks: number): Promise<void> {
+    const expected = this.model.subarray(first * BLOCK, (first + blocks) * BLOCK)
+    const cdb = this.cdb(this.random.pick([0x28, 0x88, 0xa8]), first, blocks)
+    const outcome = await this.initiator.command(cdb, { read: expected.length })
+    demandEqual(`the status of a read, ${outcome.senseText},`, outcome.status, 0)
+    demand(outcome.data.equals(expected), () => `block ${this.lba(first)}+${blocks} is not what was written last`)
+  }
+
+  private async write(first: number, blocks: number): Promise<void> {
+    const place = this.model.subarray(first * BLOCK, (first + blocks) * BLOCK)
+    this.random.bytes(place)
+    const cdb = this.cdb(this.random.pick([0x2a, 0x8a, 0xaa, 0x2e, 0x8e]), first, blocks)
+    const options = place.length > 0 ? { write: Buffer.from(place) } : {}
+    demandEqual('the status of a write', (await this.initiator.command(cdb, options)).status, 0)
+  }
+
+  /** WRITE SAME(16) with a block of zeroes, UNMAP asked for or not: both must read as zeroes. */
+  private async zero(first: number, blocks: number): Promise<void> {
+    if (blocks === 0) return
+    const cdb = this.cdb(0x93, first, blocks)
+    cdb[1] = this.random.pick([0, 0x08])
+    demandEqual('the status', (await this.initiator.command(cdb, { write: Buffer.alloc(BLOCK) })).status, 0)
+    this.model.fill(0, first * BLOCK, (first + blocks) * BLOCK)
+  }
+
+  private cdb(code: number, first: number, blocks: number): Buffer {
+    const cdb = Buffer.alloc(16)
+    cdb[0] = code
+    const lba = this.lba(first)
+    if (code >= 0x80 && code < 0xa0) {
+      cdb.writeUInt32BE(lba, 6)
+      cdb.writeUInt32BE(blocks, 10)
+    } else {
+      cdb.writeUInt32BE(lba, 2)
+      if (code < 0x80) cdb.writeUInt16BE(blocks, 7)
+      else cdb.writeUInt32BE(blocks, 6)
+    }
+    return cdb
+  }
+
+  private lba(first: number): number {
+    return this.lane * LANE_BLOCKS + first
+  }
+}
+
+async function anyCommands(initiator: ScriptedInitiator, random: Random): Promise<void> {
+  for (let count = 0; count < COMMANDS_EACH_LANE; count++) {
+    const cdb = randomCdb(random)
+    const write = random.chance(0.5) ? randomParameterList(random) : undefined
+    const read = random.chance(0.5) ? random.pick([1, 4, 36, 255, 512, 4096, 65536]) : 0
+    const lun = random.chance(0.95) ? 1 : random.int(300)
+    const options = { lun, read, ...(write && write.length > 0 && { write }) }
+    const length = options.write?.length ?? read
+    judge(cdb, length, read > 0, await initiator.command(cdb, options))
+  }
+}
+
+function judge(cdb: Buffer, expectedLength: number, reads: boolean, outcome: CommandOutcome): void {
+  const { status, sense, data, underflow, overflow, residualCount, response } = outcome
+  const what = `${cdb.toString('hex')} with EDTL ${expectedLength}`
+  demandEqual(`the response to ${what}`, response, 0)
+  demand(STATUSES.includes(status), `status ${status} for ${what}`)
+  demandEqual(`sense data with status ${status} for ${what}`, sense.length > 0, status === 0x02)
+  if (sense.length > 0) demand([0x70, 0x71, 0x72, 0x73].includes(sense[0]! & 0x7f), `sense ${sense.toString('hex')}`)
+  demand(!(underflow && overflow), `both residuals for ${what}`)
+  demand(underflow || overflow || residualCount === 0, `a residual without its bit for ${what}`)
+  demand(data.length <= (reads ? expectedLength : 0), `${data.length} bytes for ${what}`)
+  if (underflow) demand(residualCount <= expectedLength, `a residual of ${residualCount} for ${what}`)
+}
