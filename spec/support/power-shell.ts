@@ -46,6 +46,7 @@ const PARAMETERS: Readonly<Record<string, readonly string[]>> = {
   'Get-NetFirewallRule': ['DisplayName', 'Name', 'All', 'AssociatedNetFirewallPortFilter'],
   'Get-NetFirewallProfile': ['Name', 'Profile', 'All', 'PolicyStore'],
   'Get-NetTCPConnection': ['LocalAddress', 'LocalPort', 'State', 'RemotePort', 'OwningProcess'],
+  'Get-PSDrive': ['Name', 'PSProvider', 'Scope'],
   'Get-Process': ['Id', 'Name', 'IncludeUserName'],
   'Set-NetIPInterface': ['InterfaceAlias', 'AddressFamily', 'Dhcp'],
   'Get-NetRoute': ['DestinationPrefix', 'InterfaceAlias', 'AddressFamily'],
@@ -68,7 +69,7 @@ export function problemsOfPowerShell(line: string): string[] {
     const known = PARAMETERS[cmdlet]
     if (known === undefined) problems.push(`no cmdlet ${cmdlet}`)
     for (const [, name] of rest!.matchAll(/(?<=\s)-([A-Za-z]+)/g)) {
-      if (known && !known.includes(name!)) problems.push(`${cmdlet} has no -${name}`)
+      if (known && name !== 'ErrorAction' && !known.includes(name!)) problems.push(`${cmdlet} has no -${name}`)
     }
   }
   return problems

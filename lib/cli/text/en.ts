@@ -59,5 +59,58 @@ export const en: Text = {
     ends: 'The share ends when this window is closed or Ctrl+C is pressed; what clients wrote is kept for the next start.',
     autostart: 'To start it with the PC',
     autostartWindows: 'To start it with the PC: PowerShell, opened with "Run as administrator"'
+  },
+  doctor: {
+    states: { ok: 'OK', problem: 'FIX', unknown: '?' },
+    checks: {
+      port: 'Port',
+      firewall: 'Firewall',
+      'network-profile': 'Network profile',
+      'fixed-address': 'Fixed address',
+      sleep: 'Sleep',
+      'free-space': 'Free space',
+      'state-file-system': 'File system',
+      clock: 'Clock',
+      antivirus: 'Antivirus'
+    },
+    portFree: (port, address) => `Port ${port} is free, and this PC reaches it at ${address}.`,
+    portTaken: (port) => `Port ${port} is in use, by Cloud-x itself if it runs already. This shows by whom:`,
+    portForbidden: (port) => `This user may not listen on port ${port}. Take another one:`,
+    addressMissing: (address) => `${address} is no address of this PC. Listen on all of its own:`,
+    portUnreachable: (address, port) =>
+      `This PC cannot reach its own port ${port} at ${address}; a firewall or a VPN is in between. Look at its routes:`,
+    noNetwork: 'This PC has no network, so nobody can reach it. Its adapters:',
+    firewallOff: 'No firewall is active.',
+    firewallLets: (port) => `The firewall lets others in at port ${port}.`,
+    firewallBlocks: (port) => `The firewall keeps others out of port ${port}. This lets them in:`,
+    firewallUnknown: 'It cannot be found out without more rights whether the firewall lets others in. If it does not:',
+    profilePrivate: 'The network counts as private.',
+    profilePublic: (name) => `Windows takes the network "${name}" for a public one and hides this PC from it.`,
+    profileNone: 'This system has no network profiles.',
+    profileUnknown: 'Windows did not tell which profile the network has. This shows it:',
+    addressFixed: (address) => `${address} was set by hand and stays.`,
+    addressLent: (address) =>
+      `${address} was lent by the router (DHCP) and can change. Reserve it in the router, or set it by hand:`,
+    addressUnknown: (address) => `It cannot be found out whether ${address} stays. Look whether it was set by hand:`,
+    sleepNever: 'This PC does not go to sleep by itself.',
+    sleepOn: 'This PC goes to sleep when nobody uses it, and all disks with it. This keeps it awake:',
+    sleepUnknown: 'It cannot be found out whether this PC goes to sleep. This keeps it awake:',
+    spaceEnough: (free) => `${free} are free for what clients write.`,
+    spaceShort: (free, needed) =>
+      `${free} are free; below ${needed} clients can write nothing new. Keep the state on another drive:`,
+    spaceUnknown: 'It cannot be found out how much is free. This shows it:',
+    placeGood: (type) => `The state directory lies on a local drive (${type}).`,
+    placeUnknown: (path) => `It cannot be found out what ${path} lies on. This shows it:`,
+    clockRight: 'The clock is kept right by a time server.',
+    clockWrong: 'The clock is wrong. This sets it:',
+    clockAlone: 'No time server keeps the clock right. This changes it:',
+    clockUnknown: 'It cannot be found out whether a time server keeps the clock right. If it is wrong:',
+    antivirusNone: 'No program was found that scans files while they are used.',
+    antivirusHint: (names) =>
+      `${names} may scan the image at every access. Other products than Microsoft Defender have a list of exceptions in ` +
+      'their settings. If disks are slow, for Defender:',
+    antivirusUnknown: 'Windows did not tell which antivirus program runs. If disks are slow, for Microsoft Defender:',
+    problems: (count) => `${count} to fix.`,
+    allWell: 'Nothing to fix.'
   }
 }

@@ -60,5 +60,58 @@ export const ko: Text = {
     ends: '이 창을 닫거나 Ctrl+C를 누르면 공유가 끝납니다. 접속한 사람들이 쓴 내용은 다음에 시작할 때까지 보관됩니다.',
     autostart: 'PC를 켤 때 자동으로 시작하려면',
     autostartWindows: 'PC를 켤 때 자동으로 시작하려면: PowerShell을 "관리자 권한으로 실행"한 창에 붙여 넣으세요'
+  },
+  doctor: {
+    states: { ok: '정상', problem: '조치', unknown: '?' },
+    checks: {
+      port: '포트',
+      firewall: '방화벽',
+      'network-profile': '네트워크 프로필',
+      'fixed-address': '고정 주소',
+      sleep: '절전',
+      'free-space': '남은 공간',
+      'state-file-system': '파일 시스템',
+      clock: '시계',
+      antivirus: '백신'
+    },
+    portFree: (port, address) => `포트 ${port}이(가) 비어 있고, 이 PC에서 ${address}(으)로 접속됩니다.`,
+    portTaken: (port) => `포트 ${port}을(를) 이미 쓰고 있습니다. Cloud-x가 실행 중이면 정상입니다. 누가 쓰는지 확인:`,
+    portForbidden: (port) => `이 사용자는 포트 ${port}을(를) 열 수 없습니다. 다른 포트로 시작하세요:`,
+    addressMissing: (address) => `${address}은(는) 이 PC의 주소가 아닙니다. 모든 주소에서 받으려면:`,
+    portUnreachable: (address, port) =>
+      `이 PC에서 자기 주소 ${address}의 포트 ${port}에 접속되지 않습니다. 방화벽이나 VPN이 막고 있습니다. 경로 확인:`,
+    noNetwork: '네트워크에 연결되어 있지 않아 아무도 접속할 수 없습니다. 네트워크 어댑터 확인:',
+    firewallOff: '켜져 있는 방화벽이 없습니다.',
+    firewallLets: (port) => `방화벽이 포트 ${port} 접속을 허용합니다.`,
+    firewallBlocks: (port) => `방화벽이 포트 ${port} 접속을 막고 있습니다. 허용하려면:`,
+    firewallUnknown: '권한이 없어 방화벽이 접속을 허용하는지 알 수 없습니다. 접속이 안 되면:',
+    profilePrivate: '네트워크가 개인 네트워크로 설정되어 있습니다.',
+    profilePublic: (name) => `"${name}" 네트워크가 공용으로 설정되어 이 PC가 숨겨집니다. 개인 네트워크로 바꾸려면:`,
+    profileNone: '이 시스템에는 네트워크 프로필이 없습니다.',
+    profileUnknown: '네트워크 프로필을 알아내지 못했습니다. 직접 확인:',
+    addressFixed: (address) => `${address}은(는) 고정 주소입니다.`,
+    addressLent: (address) =>
+      `${address}은(는) 공유기가 빌려준 주소(DHCP)라서 바뀔 수 있습니다. 공유기에서 예약하거나 직접 고정하세요:`,
+    addressUnknown: (address) => `${address}이(가) 고정 주소인지 알아내지 못했습니다. 직접 확인:`,
+    sleepNever: '이 PC는 저절로 절전 상태가 되지 않습니다.',
+    sleepOn: '쓰지 않으면 PC가 절전 상태가 되고 모든 디스크가 멈춥니다. 절전을 끄려면:',
+    sleepUnknown: '절전 설정을 알아내지 못했습니다. 절전을 끄려면:',
+    spaceEnough: (free) => `접속한 PC들이 쓸 공간이 ${free} 남아 있습니다.`,
+    spaceShort: (free, needed) =>
+      `${free} 남았습니다. ${needed}보다 적으면 새로 쓸 수 없습니다. 다른 드라이브에 저장하려면:`,
+    spaceUnknown: '남은 공간을 알아내지 못했습니다. 직접 확인:',
+    placeGood: (type) => `상태 폴더가 이 PC의 드라이브(${type})에 있습니다.`,
+    placeUnknown: (path) => `${path}이(가) 어떤 드라이브에 있는지 알아내지 못했습니다. 직접 확인:`,
+    clockRight: '시계가 시간 서버와 맞춰져 있습니다.',
+    clockWrong: '시계가 틀립니다. 맞추려면:',
+    clockAlone: '시계를 시간 서버와 맞추지 않고 있습니다. 맞추려면:',
+    clockUnknown: '시계를 시간 서버와 맞추는지 알아내지 못했습니다. 시계가 틀리면:',
+    antivirusNone: '파일을 실시간으로 검사하는 프로그램이 없습니다.',
+    antivirusHint: (names) =>
+      `${names}이(가) 이미지를 쓸 때마다 검사할 수 있습니다. V3, 알약 같은 백신은 환경 설정의 검사 예외에 폴더를 추가하세요. ` +
+      '디스크가 느리면, Microsoft Defender에서는:',
+    antivirusUnknown: '실행 중인 백신을 알아내지 못했습니다. 디스크가 느리면, Microsoft Defender에서는:',
+    problems: (count) => `조치할 것이 ${count}개 있습니다.`,
+    allWell: '조치할 것이 없습니다.'
   }
 }

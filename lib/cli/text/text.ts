@@ -2,6 +2,7 @@
 export interface Text {
   readonly secret: SecretText
   readonly banner: BannerText
+  readonly doctor: DoctorText
 }
 
 export interface SecretText {
@@ -59,4 +60,56 @@ export interface BannerText {
   readonly ends: string
   readonly autostart: string
   readonly autostartWindows: string
+}
+
+export interface DoctorText {
+  readonly states: { readonly ok: string; readonly problem: string; readonly unknown: string }
+  readonly checks: Readonly<
+    Record<
+      | 'port'
+      | 'firewall'
+      | 'network-profile'
+      | 'fixed-address'
+      | 'sleep'
+      | 'free-space'
+      | 'state-file-system'
+      | 'clock'
+      | 'antivirus',
+      string
+    >
+  >
+  portFree(port: number, address: string): string
+  portTaken(port: number): string
+  portForbidden(port: number): string
+  addressMissing(address: string): string
+  portUnreachable(address: string, port: number): string
+  readonly noNetwork: string
+  readonly firewallOff: string
+  firewallLets(port: number): string
+  firewallBlocks(port: number): string
+  readonly firewallUnknown: string
+  readonly profilePrivate: string
+  profilePublic(name: string): string
+  readonly profileNone: string
+  readonly profileUnknown: string
+  addressFixed(address: string): string
+  addressLent(address: string): string
+  addressUnknown(address: string): string
+  readonly sleepNever: string
+  readonly sleepOn: string
+  readonly sleepUnknown: string
+  spaceEnough(free: string): string
+  spaceShort(free: string, needed: string): string
+  readonly spaceUnknown: string
+  placeGood(type: string): string
+  placeUnknown(path: string): string
+  readonly clockRight: string
+  readonly clockWrong: string
+  readonly clockAlone: string
+  readonly clockUnknown: string
+  readonly antivirusNone: string
+  antivirusHint(names: string): string
+  readonly antivirusUnknown: string
+  problems(count: number): string
+  readonly allWell: string
 }
