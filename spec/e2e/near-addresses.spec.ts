@@ -52,7 +52,7 @@ describeWhen(possible, 'needs root, ip and iscsi-inq', 'a client that is not nea
 
   const start = async (args: readonly string[]) => {
     const image = join(work.path, 'share.img')
-    const all = ['--lun', image, '--size', '1M', '--target-name', TARGET, ...args]
+    const all = ['--lun', image, '--size', '1M', '--blank', '--target-name', TARGET, ...args]
     server = await ServerProcess.start(all, { hosts: ['0.0.0.0'] })
   }
   const codeOf = async (address: string, launcher: readonly string[] = ['ip', 'netns', 'exec', OTHER_PC]) => {
@@ -76,7 +76,7 @@ describeWhen(possible, 'needs root, ip and iscsi-inq', 'a client that is not nea
   })
 
   it('is not listened for at a public address without CHAP', async () => {
-    const args = ['--lun', join(work.path, 'share.img'), '--size', '1M']
+    const args = ['--lun', join(work.path, 'share.img'), '--size', '1M', '--blank']
     const { code, log } = await ServerProcess.run(args, { hosts: [PUBLIC.ours] })
     expect(code).toBe(1)
     expect(log.join('\n')).toMatch(/--host: 203\.0\.113\.1 is a public address/)
