@@ -3,15 +3,15 @@
  *
  * An access to the page cache costs 1.4 µs when it is made at once and 10 to 40 µs by way of the thread pool; one that
  * has to wait for the medium would hold up every client. Nobody can ask a file beforehand, but the past tells: after
- * an access that did wait, the next 32 go through the pool, and twice as many each time that the attempt after them
- * waits again, up to 1024. Four quick ones in a row halve that number.
+ * an access that did wait, the next 8 go through the pool, and twice as many each time that the attempt after them waits
+ * again, up to 1024. Four quick ones in a row halve that number.
  *
  * A slow access is not proof that it waited: on a busy machine one in two hundred is slow because another program had
  * the processor, and a rule that took each for a cold page would send most of the work through the pool just when
  * processor time is short. So the kernel is asked, where it tells (Linux), whether this process has read from a medium
  * since it was last asked. Without that, slow accesses must come close together ({@link SUSPICION_MAX}), or one must
  * take so long that no scheduler explains it: then the pool has all accesses for a multiple of that time, so that the
- * event loop waits a sixteenth of the time at most.
+ * event loop waits a ninth of the time at most.
  *
  * After ten seconds without an access the next one goes through the pool, because the disk may have spun down. A batch
  * ends only when what was in the pool at its start, and one access more, has come back: otherwise the attempt behind a
@@ -35,32 +35,34 @@ export class Adaptive {
   private inPool = 0
   /** Accesses that must come back from the pool before the next attempt. */
   private awaited = 0
-  private readonly limitMs: number
+  private readonly limit: Limit
 
   /**
    * @param pooled - never synchronously: network file systems, block devices, removable disks
    * @param direction - a write waits for no page, so only what holds up others is slow for one
    * @param medium - what tells whether this process has read from a medium
+   * @param idleMs - after this long without an access the next one goes through the pool
    */
   constructor(
     readonly pooled: boolean,
     direction: 'read' | 'write' = 'read',
-    private readonly medium: MediumWatch = mediumWatch
+    private readonly medium: MediumWatch = mediumWatch,
+    private readonly idleMs = IDLE_MS
   ) {
-    this.limitMs = direction === 'read' ? READ_LIMIT_MS : WRITE_LIMIT_MS
+    this.limit = LIMITS[direction]
   }
 
   /** Whether an access that starts now may be synchronous. */
   allows(now: number): boolean {
     if (this.pooled) return false
-    if (now - this.lastUse > IDLE_MS) this.beginBatch(1)
+    if (now - this.lastUse > this.idleMs) this.beginBatch(1)
     this.lastUse = now
     return this.pooledLeft === 0 && this.awaited === 0 && now >= this.pooledUntil
   }
 
   /** A synchronous access of that many bytes has ended. */
   took(elapsedMs: number, lengthBytes: number): void {
-    if (elapsedMs > this.limitMs + lengthBytes * LIMIT_MS_PER_BYTE) return this.slow(elapsedMs)
+    if (elapsedMs > this.limit.ms + lengthBytes * this.limit.msPerByte) return this.slow(elapsedMs)
     if (this.suspicion > 0) this.suspicion--
     if (this.penalty === PENALTY_MIN || ++this.quickInRow < QUICK_IN_ROW) return
     this.quickInRow = 0
@@ -116,18 +118,28 @@ class ResourceUsageWatch implements MediumWatch {
 
 const mediumWatch = new ResourceUsageWatch()
 
-const READ_LIMIT_MS = 0.04
-/** A first touch may wait for the journal of the file system; what others notice is a millisecond. */
-const WRITE_LIMIT_MS = 0.5
-const LIMIT_MS_PER_BYTE = 0.0006 / 1024
-/** Longer than any scheduler keeps a program waiting that is no busier than others. */
-const STALL_MS = 20
+interface Limit {
+  readonly ms: number
+  readonly msPerByte: number
+}
+
+/**
+ * A page of a file that is cached is read in half a microsecond. One that is written for the first time may wait for
+ * the journal of the file system, and for a host that gives memory to this machine page by page; what others notice is
+ * a millisecond.
+ */
+const LIMITS: Readonly<Record<'read' | 'write', Limit>> = {
+  read: { ms: 0.04, msPerByte: 0.0006 / 1024 },
+  write: { ms: 1, msPerByte: 0.004 / 1024 }
+}
+/** Longer than a scheduler keeps a program waiting that is no busier than others. */
+export const STALL_MS = 50
 /** The pool has the accesses for so many times the length of a stall. */
-const STALL_FACTOR = 16
+const STALL_FACTOR = 8
 const SUSPICION_STEP = 4
 /** Three slow accesses with hardly a quick one between them, or half as many slow ones as quick ones for long. */
 const SUSPICION_MAX = 8
-const PENALTY_MIN = 32
+const PENALTY_MIN = 8
 const PENALTY_MAX = 1024
 const QUICK_IN_ROW = 4
 const IDLE_MS = 10_000

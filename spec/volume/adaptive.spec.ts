@@ -65,10 +65,10 @@ describe('the adaptive rule', () => {
   })
 
   it.each([
-    [4096, 0.502, true],
-    [4096, 0.503, false],
-    [1 << 20, 1.11, true],
-    [1 << 20, 1.12, false]
+    [4096, 1.015, true],
+    [4096, 1.017, false],
+    [1 << 20, 5.09, true],
+    [1 << 20, 5.1, false]
   ])('takes %d bytes written in %d ms for quick: %s', (lengthBytes, elapsedMs, quick) => {
     const rule = awake(0, 'write')
     rule.took(elapsedMs, lengthBytes)
@@ -78,7 +78,7 @@ describe('the adaptive rule', () => {
   it('does not take a slow access for a cold one when nothing was read from a medium', () => {
     const rule = awake(0, 'read', BUSY)
     for (let i = 0; i < 100; i++) {
-      rule.took(19.9, 4096)
+      rule.took(49.9, 4096)
       for (let quick = 0; quick < 4; quick++) rule.took(QUICK_MS, 4096)
     }
     expect(rule.allows(1)).toBe(true)
@@ -91,16 +91,16 @@ describe('the adaptive rule', () => {
     expect(rule.allows(1)).toBe(true)
     rule.took(SLOW_MS, 4096)
     expect(rule.allows(1)).toBe(false)
-    expect(batchLength(rule, 1)).toBe(32)
+    expect(batchLength(rule, 1)).toBe(8)
   })
 
-  it('leaves a file to the pool for 16 times as long as one access has stalled', () => {
+  it('leaves a file to the pool for 8 times as long as one access has stalled', () => {
     const rule = awake(0, 'write', BUSY)
     expect(rule.allows(100)).toBe(true)
-    rule.took(20, 4096)
-    through(rule, 100, 120)
-    expect(rule.allows(439)).toBe(false)
-    expect(rule.allows(440)).toBe(true)
+    rule.took(50, 4096)
+    through(rule, 100, 150)
+    expect(rule.allows(549)).toBe(false)
+    expect(rule.allows(550)).toBe(true)
   })
 
   it('asks whether something was read only after a slow access', () => {
@@ -112,14 +112,14 @@ describe('the adaptive rule', () => {
     expect(asked).toBe(1)
   })
 
-  it('sends 32 accesses through the pool after a slow one and doubles that up to 1024', () => {
+  it('sends 8 accesses through the pool after a slow one and doubles that up to 1024', () => {
     const rule = awake(0)
     const lengths: number[] = []
-    for (let i = 0; i < 7; i++) {
+    for (let i = 0; i < 9; i++) {
       rule.took(SLOW_MS, 4096)
       lengths.push(batchLength(rule, 1))
     }
-    expect(lengths).toEqual([32, 64, 128, 256, 512, 1024, 1024])
+    expect(lengths).toEqual([8, 16, 32, 64, 128, 256, 512, 1024, 1024])
   })
 
   it('halves the number after four quick ones in a row', () => {
@@ -130,7 +130,7 @@ describe('the adaptive rule', () => {
     }
     for (let i = 0; i < 8; i++) rule.took(QUICK_MS, 4096)
     rule.took(SLOW_MS, 4096)
-    expect(batchLength(rule, 1)).toBe(64)
+    expect(batchLength(rule, 1)).toBe(16)
   })
 
   it('does not halve it when the four are not in a row', () => {
@@ -139,24 +139,24 @@ describe('the adaptive rule', () => {
     batchLength(rule, 1)
     for (let i = 0; i < 3; i++) rule.took(QUICK_MS, 4096)
     rule.took(SLOW_MS, 4096)
-    expect(batchLength(rule, 1)).toBe(64)
+    expect(batchLength(rule, 1)).toBe(16)
     for (let i = 0; i < 3; i++) rule.took(QUICK_MS, 4096)
     rule.took(SLOW_MS, 4096)
-    expect(batchLength(rule, 1)).toBe(128)
+    expect(batchLength(rule, 1)).toBe(32)
   })
 
-  it('never goes below 32', () => {
+  it('never goes below 8', () => {
     const rule = awake(0)
     for (let i = 0; i < 100; i++) rule.took(QUICK_MS, 4096)
     rule.took(SLOW_MS, 4096)
-    expect(batchLength(rule, 1)).toBe(32)
+    expect(batchLength(rule, 1)).toBe(8)
   })
 
   it('waits for what was in the pool when an access was slow', () => {
     const rule = awake(0)
     for (let i = 0; i < 3; i++) rule.poolStarted()
     rule.took(SLOW_MS, 4096)
-    for (let i = 0; i < 32; i++) rule.poolStarted()
+    for (let i = 0; i < 8; i++) rule.poolStarted()
     for (let i = 0; i < 3; i++) rule.poolEnded(1)
     expect(rule.allows(1)).toBe(false)
     rule.poolEnded(1)

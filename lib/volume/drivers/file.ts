@@ -4,7 +4,8 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { assert } from '../../util/assert.js'
 import { IscsiError, codeOf, messageOf } from '../../util/errors.js'
-import { Adaptive, SYNC_BYTES_MAX } from '../adaptive.js'
+import { Adaptive, SYNC_BYTES_MAX, type MediumWatch } from '../adaptive.js'
+import { AdaptiveRegions } from '../adaptive-regions.js'
 import type { BlockIo } from '../block-io.js'
 import { findMount } from '../mounts.js'
 import { Volume, fail } from '../volume.js'
@@ -25,6 +26,8 @@ export interface FileOptions {
   readonly readOnly: boolean
   /** Never access the file synchronously. Left out: found out when the volume opens. */
   readonly pooled?: boolean
+  /** Tells whether a slow access came from the medium; a parameter, so that a spec can say so. */
+  readonly medium?: MediumWatch
 }
 
 /** Sizes are whole numbers of these, in bytes. */
@@ -39,10 +42,11 @@ export class FileVolume extends Volume {
   readonly readOnly: boolean
   readonly path: string
   private readonly pooled: boolean | undefined
+  private readonly medium: MediumWatch | undefined
   private handle: FileHandle | undefined
   /** -1 before open() and from close() on, so that no verb can reach a descriptor that is somebody else's by then. */
   private fd = -1
-  private reads = new Adaptive(true)
+  private reads = new AdaptiveRegions(true, 0)
   private writes = new Adaptive(true)
   private readonly idleTransfers: Transfer[] = []
   /** Requests under way; close() waits for them. */
@@ -60,6 +64,7 @@ export class FileVolume extends Volume {
     this.path = resolve(options.path)
     this.readOnly = options.readOnly
     this.pooled = options.pooled
+    this.medium = options.medium
   }
 
   /** @throws IscsiError `ERR_ISCSI_IMAGE_…`, with a sentence that names the file and what to do */
@@ -143,8 +148,8 @@ export class FileVolume extends Volume {
 
   private async setUp(handle: FileHandle, stats: Stats): Promise<void> {
     const pooled = this.pooled ?? (await this.alwaysPooled(stats))
-    this.reads = new Adaptive(pooled, 'read')
-    this.writes = new Adaptive(pooled, 'write')
+    this.reads = new AdaptiveRegions(pooled, this.size, this.medium)
+    this.writes = new Adaptive(pooled, 'write', this.medium)
     this.canPunch = nativeExtensions() !== undefined
     this.opened()
     this.handle = handle
@@ -156,9 +161,9 @@ export class FileVolume extends Volume {
   protected _tryRead(buffer: Buffer, start: number, length: number, offset: number): boolean {
     if (this.fd < 0) throw closedError()
     const begin = performance.now()
-    if (length > SYNC_BYTES_MAX || !this.reads.allows(begin)) return false
+    if (length > SYNC_BYTES_MAX || !this.reads.allows(begin, offset)) return false
     readFully(this.fd, buffer, start, length, offset)
-    this.reads.took(performance.now() - begin, length)
+    this.reads.took(performance.now() - begin, length, offset)
     return true
   }
 
@@ -179,7 +184,7 @@ export class FileVolume extends Volume {
 
   protected _read(io: BlockIo): void {
     if (this.fd < 0) return fail(io, closedError())
-    this.reads.poolStarted()
+    this.reads.poolStarted(io.offset)
     this.take(this.idleTransfers.pop() ?? new Transfer(this.moved), io).read(
       this.fd,
       io.buffer,
@@ -210,8 +215,9 @@ export class FileVolume extends Volume {
   private readonly moved = (transfer: Transfer, error: Error | undefined): void => {
     const io = transfer.io!
     transfer.io = undefined
-    const adaptive = transfer.reading ? this.reads : this.writes
-    adaptive.poolEnded(performance.now())
+    const now = performance.now()
+    if (transfer.reading) this.reads.poolEnded(now, io.offset)
+    else this.writes.poolEnded(now)
     if (this.idleTransfers.length < IDLE_TRANSFERS_MAX) this.idleTransfers.push(transfer)
     this.end(io, error)
   }

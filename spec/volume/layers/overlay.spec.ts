@@ -49,10 +49,12 @@ class HeldBase extends Volume {
   }
 
   protected _read(io: BlockIo): void {
-    this.waiting.push(() => {
+    const answer = () => {
       if (!this.failing) this.content.copy(io.buffer, io.start, io.offset, io.offset + io.length)
       io.complete(this.failing ? Object.assign(new Error('held base'), { code: 'EIO' }) : undefined)
-    })
+    }
+    if (this.holding) this.waiting.push(answer)
+    else setImmediate(answer)
   }
 
   protected _tryWrite(): boolean {

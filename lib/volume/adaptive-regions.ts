@@ -1,0 +1,56 @@
+import { Adaptive, STALL_MS, type MediumWatch } from './adaptive.js'
+
+/**
+ * The rule of {@link Adaptive} for each part of a large file by itself: one client that reads what nobody has read
+ * before must not send the others, who read what is in the page cache, through the thread pool and into the queue
+ * behind its reads.
+ *
+ * What concerns the disk as a whole, a stall and idle time, still holds for all parts together.
+ */
+export class AdaptiveRegions {
+  private readonly whole: Adaptive
+  /** Made when they are first used. */
+  private readonly regions: (Adaptive | undefined)[]
+  private readonly regionBytes: number
+
+  /** @param sizeBytes - of the file */
+  constructor(
+    readonly pooled: boolean,
+    sizeBytes: number,
+    private readonly medium?: MediumWatch
+  ) {
+    this.whole = new Adaptive(pooled, 'read', medium)
+    this.regionBytes = Math.max(Math.ceil(sizeBytes / REGIONS_MAX), REGION_BYTES_MIN)
+    this.regions = new Array<Adaptive | undefined>(Math.ceil(sizeBytes / this.regionBytes)).fill(undefined)
+  }
+
+  /** Whether an access there may be synchronous. */
+  allows(now: number, offset: number): boolean {
+    return this.whole.allows(now) && this.at(offset).allows(now)
+  }
+
+  /** A synchronous access of that many bytes has ended. */
+  took(elapsedMs: number, lengthBytes: number, offset: number): void {
+    const concerned = elapsedMs >= STALL_MS ? this.whole : this.at(offset)
+    concerned.took(elapsedMs, lengthBytes)
+  }
+
+  poolStarted(offset: number): void {
+    this.whole.poolStarted()
+    this.at(offset).poolStarted()
+  }
+
+  poolEnded(now: number, offset: number): void {
+    this.whole.poolEnded(now)
+    this.at(offset).poolEnded(now)
+  }
+
+  private at(offset: number): Adaptive {
+    const index = Math.floor(offset / this.regionBytes)
+    return (this.regions[index] ??= new Adaptive(this.pooled, 'read', this.medium, Infinity))
+  }
+}
+
+/** Together they take some 100 KiB in a file whose parts have all been read. */
+const REGIONS_MAX = 1024
+const REGION_BYTES_MIN = 1 << 20
