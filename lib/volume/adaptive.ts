@@ -11,7 +11,7 @@
  * processor time is short. So the kernel is asked, where it tells (Linux), whether this process has read from a medium
  * since it was last asked. Without that, slow accesses must come close together ({@link SUSPICION_MAX}), or one must
  * take so long that no scheduler explains it: then the pool has all accesses for a multiple of that time, so that the
- * event loop waits a ninth of the time at most.
+ * event loop waits a quarter of the time at most.
  *
  * After ten seconds without an access the next one goes through the pool, because the disk may have spun down. A batch
  * ends only when what was in the pool at its start, and one access more, has come back: otherwise the attempt behind a
@@ -135,7 +135,7 @@ const LIMITS: Readonly<Record<'read' | 'write', Limit>> = {
 /** Longer than a scheduler keeps a program waiting that is no busier than others. */
 export const STALL_MS = 50
 /** The pool has the accesses for so many times the length of a stall. */
-const STALL_FACTOR = 8
+const STALL_FACTOR = 3
 const SUSPICION_STEP = 4
 /** Three slow accesses with hardly a quick one between them, or half as many slow ones as quick ones for long. */
 const SUSPICION_MAX = 8

@@ -53,8 +53,8 @@ describe('the adaptive rule by regions', () => {
       rule.poolStarted(9 * GIB)
       rule.poolEnded(150, 9 * GIB)
     }
-    expect(rule.allows(549, 9 * GIB)).toBe(false)
-    expect(rule.allows(550, 9 * GIB)).toBe(true)
+    expect(rule.allows(299, 9 * GIB)).toBe(false)
+    expect(rule.allows(300, 9 * GIB)).toBe(true)
   })
 
   it('starts in the pool again after ten seconds without an access anywhere', () => {

@@ -94,13 +94,13 @@ describe('the adaptive rule', () => {
     expect(batchLength(rule, 1)).toBe(8)
   })
 
-  it('leaves a file to the pool for 8 times as long as one access has stalled', () => {
+  it('leaves a file to the pool for 3 times as long as one access has stalled', () => {
     const rule = awake(0, 'write', BUSY)
     expect(rule.allows(100)).toBe(true)
     rule.took(50, 4096)
     through(rule, 100, 150)
-    expect(rule.allows(549)).toBe(false)
-    expect(rule.allows(550)).toBe(true)
+    expect(rule.allows(299)).toBe(false)
+    expect(rule.allows(300)).toBe(true)
   })
 
   it('asks whether something was read only after a slow access', () => {
