@@ -1,4 +1,4 @@
-import { stat } from 'node:fs/promises'
+import { stat, unlink } from 'node:fs/promises'
 import { relative } from 'node:path'
 import { LoginError, LoginStatus } from '../iscsi/errors.js'
 import type { Clock, Timer } from '../util/clock.js'
@@ -25,6 +25,8 @@ export const AUTHOR_HOLD_MS = 120_000
 /** All images of a server. One that several targets share is open once and has one UUID. */
 export class Images {
   private readonly images = new Map<string, Image>()
+  /** Files that did not exist before this server. */
+  private readonly made: string[] = []
 
   constructor(private readonly options: ImagesOptions) {}
 
@@ -50,6 +52,7 @@ export class Images {
     for (const { path, request } of missing) {
       const { createBytes: sizeBytes, createBlank: blank, blockSize } = request
       if (!(await storage.create(path, { sizeBytes, blank, blockSize, nowMs: clock.now() }))) continue
+      this.made.push(path)
       const what = blank ? 'of zeroes, without a file system' : 'a drive (GPT, exFAT) with a text that explains it'
       log.info(`${path} did not exist: created with ${formatSize(sizeBytes)}, sparse, ${what}`)
     }
@@ -66,6 +69,11 @@ export class Images {
     await image.recallAuthor()
     this.images.set(located.key, image)
     return image
+  }
+
+  /** After {@link close}, when nobody could log in yet: takes back the files that were made. */
+  async removeMade(): Promise<void> {
+    for (const path of this.made.splice(0)) await unlink(path)
   }
 
   async close(): Promise<void> {

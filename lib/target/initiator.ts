@@ -2,6 +2,7 @@ import type { NexusRequest, SessionEnd } from '../iscsi/directory.js'
 import { LoginError, LoginStatus } from '../iscsi/errors.js'
 import { Nexus, type NexusUnit } from '../scsi/nexus.js'
 import { INQUIRY_DATA_CHANGED } from '../scsi/sense.js'
+import type { Timer } from '../util/clock.js'
 import { messageOf } from '../util/errors.js'
 import { formatDuration, formatSize } from '../util/units.js'
 import { checkDelta } from './delta-check.js'
@@ -9,6 +10,7 @@ import { EpochEnds, type Discarded } from './epoch-ends.js'
 import { TargetError } from './errors.js'
 import type { InitiatorContext, InitiatorRole } from './initiator-context.js'
 import type { InitiatorRecord, UnitRecord } from './initiator-record.js'
+import { isFull } from './json-file.js'
 import { InitiatorState, deltaName, type OpenUnit } from './initiator-state.js'
 import type { InitiatorView } from './initiator-view.js'
 import { keyOf } from './owner.js'
@@ -21,6 +23,9 @@ const MAX_ISIDS = 16
 
 /** A delta whose grace time is over, and which could not be put aside, is tried again after this. */
 const GRACE_RETRY_MS = 600_000
+
+/** A login that could not be noted on a full disk is noted after this, or tried again. */
+const NOTE_RETRY_MS = 60_000
 
 /**
  * One initiator at one target: owner of all private state of that client. Its units and deltas are opened at its first
@@ -35,6 +40,8 @@ export class Initiator {
   private readonly units: Units
   private readonly restoreUndo: RestoreUndo
   private draining = false
+  /** Saves a login that a full disk kept from being noted. */
+  private unnoted: Timer | undefined
 
   constructor(
     private readonly context: InitiatorContext,
@@ -202,6 +209,7 @@ export class Initiator {
   close(): Promise<void> {
     return this.state.steps.run(async () => {
       this.context.listening.clearDeadline(this.key)
+      this.unnoted?.cancel()
       await this.state.closeUnits()
     })
   }
@@ -293,11 +301,37 @@ export class Initiator {
     try {
       await this.state.save()
     } catch (error) {
+      if (isFull(error)) return this.noteLater(error)
       // A nexus without a session would count as one for ever, and no logout would be the last one any more.
       this.state.nexuses.delete(nexus)
       nexus.end()
       throw error
     }
+  }
+
+  /**
+   * The record of a login matters after a crash alone, and the first write of an epoch saves it again. So a client is
+   * let in to a disk that is full: it can read, and write where it has written already.
+   */
+  private noteLater(error: unknown): void {
+    this.context.log.error(
+      `${this.initiatorName} is let in although its login cannot be noted (${messageOf(error)}): free space in ` +
+        `${this.context.state.path}; until then it can read, and write where it has written already`
+    )
+    this.retryNote()
+  }
+
+  private retryNote(): void {
+    this.unnoted?.cancel()
+    this.unnoted = this.context.clock.setTimer(NOTE_RETRY_MS, () => {
+      if (this.state.nexuses.size === 0) return
+      this.later(async () => {
+        await this.state.save().catch((error: unknown) => {
+          if (!isFull(error)) throw error
+          this.retryNote()
+        })
+      })
+    })
   }
 
   private async depart(nexus: Nexus, end: SessionEnd): Promise<void> {

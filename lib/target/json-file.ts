@@ -37,13 +37,23 @@ export async function writeJson(path: string, value: unknown, durable = true): P
   const draft = `${path}.new`
   const file = await open(draft, 'w', 0o600)
   try {
-    await file.writeFile(`${JSON.stringify(value, undefined, 2)}\n`)
-    if (durable) await file.sync()
-  } finally {
-    await file.close()
+    try {
+      await file.writeFile(`${JSON.stringify(value, undefined, 2)}\n`)
+      if (durable) await file.sync()
+    } finally {
+      await file.close()
+    }
+    await rename(draft, path)
+  } catch (error) {
+    await removeFile(draft).catch(() => undefined)
+    throw error
   }
-  await rename(draft, path)
   if (durable) await syncDirectory(dirname(path))
+}
+
+/** The file system has no room, or this user may not use more of it. */
+export function isFull(error: unknown): boolean {
+  return codeOf(error) === 'ENOSPC' || codeOf(error) === 'EDQUOT'
 }
 
 export async function removeFile(path: string): Promise<void> {

@@ -1,5 +1,5 @@
 import { EventEmitter } from 'node:events'
-import { statSync } from 'node:fs'
+import { existsSync, statSync } from 'node:fs'
 import { isIP } from 'node:net'
 import { resolve } from 'node:path'
 import type { AccessRequest, ChapPolicy, Directory, NexusRequest, SessionEnd } from '../iscsi/directory.js'
@@ -297,8 +297,25 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     for (const { node } of this.targets.values()) await quietly(this.log, node.owners.close())
     await quietly(this.log, this.images.close())
     for (const root of this.roots.values()) await quietly(this.log, root.close())
+    // A start that was refused leaves nothing behind that would stand in the way of the next one.
+    if (this.addresses.length === 0) await this.removeMade()
     this.targets.clear()
     this.roots.clear()
+  }
+
+  /** A state directory that was lost or left behind is not to be known from one that never was. */
+  private tellFirstTime({ units }: TargetOptions, path: string): void {
+    const image = units[0]?.path
+    if (image === undefined || !existsSync(image)) return
+    this.log.info(
+      `${image} is shared from here for the first time. If it was shared before, stop now and put its state directory ` +
+        `of that time back to ${path}: without it no client finds what it has written, and all get new disk identities`
+    )
+  }
+
+  private async removeMade(): Promise<void> {
+    await quietly(this.log, this.images.removeMade())
+    for (const root of this.roots.values()) await quietly(this.log, root.directory.removeIfMade())
   }
 
   private async openRoot(options: TargetOptions): Promise<StateRoot> {
@@ -313,6 +330,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       log: this.log
     })
     this.roots.set(path, root)
+    if (root.directory.made) this.tellFirstTime(options, path)
     await root.space.start()
     return root
   }

@@ -34,6 +34,8 @@ export class Space {
   private timer: Timer | undefined
   private stopped = false
   private warned = false
+  private answered = false
+  private silent = false
 
   constructor(options: SpaceOptions) {
     this.options = options
@@ -74,11 +76,23 @@ export class Space {
       const { bsize, blocks, bavail } = await (this.options.statfs ?? statfs)(this.options.path)
       const spare = Math.max(0, bavail * bsize - minFreeBytes(blocks * bsize))
       this.fileSystem.limitBytes = this.fileSystem.usedBytes + spare
+      this.answered = true
+      this.silent = false
       this.judge()
     } catch (error) {
-      // The last known limit stays in force.
-      this.options.log.warn(`cannot ask how much of ${this.options.path} is free: ${messageOf(error)}`)
+      this.doWithout(error)
     }
+  }
+
+  /** The last known limit stays in force. Without one, nobody writes less because a question has no answer. */
+  private doWithout(error: unknown): void {
+    if (!this.answered) this.fileSystem.limitBytes = Infinity
+    if (this.silent) return
+    this.silent = true
+    const until = this.answered
+      ? 'what was free last counts until it answers again'
+      : 'deltas may fill it; --delta-total limits them'
+    this.options.log.warn(`cannot ask how much of ${this.options.path} is free (${messageOf(error)}): ${until}`)
   }
 
   private judge(): void {

@@ -1,5 +1,5 @@
 import { createHash, randomUUID } from 'node:crypto'
-import { chmod, mkdir, readdir, realpath, rmdir, stat } from 'node:fs/promises'
+import { chmod, mkdir, readdir, realpath, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { codeOf, messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
@@ -31,15 +31,22 @@ export class StateDirectory {
 
   /** Makes the directory, or checks the layout of one that exists. Throws TargetError ERR_ISCSI_STATE. */
   static async open(path: string, log: Logger): Promise<StateDirectory> {
-    await new StateDirectory(path, log).prepare()
+    const made = await new StateDirectory(path, log, false).prepare()
     // The UUID of an image hangs on where it lies relative to this, whatever link led here today.
-    return new StateDirectory(await realpath(path), log)
+    return new StateDirectory(await realpath(path), log, made)
   }
 
   private constructor(
     readonly path: string,
-    private readonly log: Logger
+    private readonly log: Logger,
+    /** It did not exist before this server. */
+    readonly made: boolean
   ) {}
+
+  /** Takes back a directory that {@link open} made: nobody could log in yet, so nothing of a client is in it. */
+  async removeIfMade(): Promise<void> {
+    if (this.made) await rm(this.path, { recursive: true, force: true })
+  }
 
   get lockPath(): string {
     return join(this.path, 'lock')
@@ -191,15 +198,17 @@ export class StateDirectory {
     throw new TargetError('ERR_ISCSI_STATE', `${path} is damaged: it names another initiator than its name says`)
   }
 
-  private async prepare(): Promise<void> {
+  /** @returns true when the directory did not exist before */
+  private async prepare(): Promise<boolean> {
     try {
-      await this.makeRoot()
+      const made = await this.makeRoot()
       // A folder of other people's things that was named by mistake keeps its mode.
       if (await this.isOurs()) await chmod(this.path, DIRECTORY_MODE)
       for (const name of FOLDERS) await mkdir(join(this.path, name), { recursive: true, mode: DIRECTORY_MODE })
       for (const name of FOLDERS) await chmod(join(this.path, name), DIRECTORY_MODE)
       await this.checkFileSystem()
       await this.checkVersion()
+      return made
     } catch (error) {
       if (codeOf(error) === 'ERR_ISCSI_STATE') throw error
       throw new TargetError(
@@ -211,9 +220,10 @@ export class StateDirectory {
   }
 
   /** Only the last folder is made: a mistyped path must not become a new tree with an empty image in it. */
-  private async makeRoot(): Promise<void> {
+  private async makeRoot(): Promise<boolean> {
     try {
       await mkdir(this.path, { mode: DIRECTORY_MODE })
+      return true
     } catch (error) {
       if (codeOf(error) === 'ENOENT') {
         const parent = dirname(this.path)
@@ -223,6 +233,7 @@ export class StateDirectory {
         )
       }
       if (codeOf(error) !== 'EEXIST') throw error
+      return false
     }
   }
 

@@ -34,6 +34,7 @@ export class StateRoot {
       return root
     } catch (error) {
       await lock.release()
+      await directory.removeIfMade()
       throw error
     }
   }

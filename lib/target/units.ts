@@ -11,6 +11,7 @@ import { TargetError } from './errors.js'
 import { unitIdentity } from './identity.js'
 import type { InitiatorContext, InitiatorRole, UnitSource } from './initiator-context.js'
 import type { InitiatorRecord, UnitRecord } from './initiator-record.js'
+import { isFull } from './json-file.js'
 import { deltaName, type InitiatorState, type OpenUnit } from './initiator-state.js'
 import { keyOf } from './owner.js'
 import type { DeltaEvent } from './restore-policy.js'
@@ -66,7 +67,7 @@ export class Units {
 
   /** The delta of this unit; one that is not what the record and the base say counts as lost, and a new one follows. */
   private async openDelta(source: UnitSource, record: UnitRecord, base: Volume): Promise<DeltaDisk> {
-    const directory = await this.context.state.makeDeltaDirectory(this.record)
+    const directory = await this.makeDirectory()
     await this.ends.compareFiles(record)
     try {
       return await this.openEpoch(source, record, base, directory)
@@ -75,6 +76,16 @@ export class Units {
       if (!event) throw error
       await this.ends.loseUnit(record, event, messageOf(error))
       return this.openEpoch(source, record, base, directory)
+    }
+  }
+
+  /** On a full disk it is made at the first write, which is then what fails. */
+  private async makeDirectory(): Promise<string> {
+    try {
+      return await this.context.state.makeDeltaDirectory(this.record)
+    } catch (error) {
+      if (isFull(error)) return this.context.state.deltaPath(this.record)
+      throw error
     }
   }
 
@@ -177,6 +188,7 @@ export class Units {
   private async noteDelta(lun: number): Promise<void> {
     this.state.arising.add(lun)
     try {
+      await this.context.state.makeDeltaDirectory(this.record)
       await this.state.steps.run(() => this.state.save())
     } catch (error) {
       this.state.arising.delete(lun)

@@ -1,8 +1,8 @@
-import { mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { readJson, removeFile, writeJson } from '../../lib/target/json-file.js'
+import { isFull, readJson, removeFile, writeJson } from '../../lib/target/json-file.js'
 
 let directory: string
 beforeEach(async () => (directory = await mkdtemp(join(tmpdir(), 'cloudx-json-'))))
@@ -16,6 +16,19 @@ describe('JSON files', () => {
     expect(await readJson(path)).toEqual({ b: 2 })
     expect(await readdir(directory)).toEqual(['a.json'])
     expect((await stat(path)).mode & 0o777).toBe(0o600)
+  })
+
+  it('leaves the old file and no draft when a new one cannot be written', async () => {
+    const path = join(directory, 'taken')
+    await mkdir(path)
+    await writeFile(join(path, 'inside'), '')
+    await expect(writeJson(path, {})).rejects.toThrow()
+    expect(await readdir(directory)).toEqual(['taken'])
+  })
+
+  it('knows a full disk, and a quota that is used up', () => {
+    const failed = (code: string) => Object.assign(new Error(code), { code })
+    expect(['ENOSPC', 'EDQUOT', 'EIO'].map((code) => isFull(failed(code)))).toEqual([true, true, false])
   })
 
   it('finds nothing where there is nothing', async () => {

@@ -96,6 +96,22 @@ describe('Space', () => {
     expect(log.with('warn:', 'gone')).toHaveLength(1)
   })
 
+  it('limits nothing when the file system has never answered, and says so once', async () => {
+    const { space, disk, log } = make(6 * GIB)
+    disk.failing = true
+    await space.refresh()
+    await space.refresh()
+    expect(space.limitBytes).toBe(Infinity)
+    expect(space.budget(undefined).take(100 * GIB)).toBe(true)
+    expect(log.with('warn:', '--delta-total limits them')).toHaveLength(1)
+    disk.failing = false
+    await space.refresh()
+    expect(space.limitBytes).toBe(101 * GIB)
+    disk.failing = true
+    await space.refresh()
+    expect(log.with('warn:', 'what was free last counts')).toHaveLength(1)
+  })
+
   it('stops asking when it is stopped', async () => {
     const { space, clock } = make(6 * GIB)
     await space.start()
