@@ -172,8 +172,11 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     if (this.targets.has(options.name) || this.leaving.has(options.name)) {
       throw new TargetError('ERR_ISCSI_TARGET_EXISTS', `there is a target ${options.name} already`)
     }
+    const first = options.units[0]?.path
+    const existed = first !== undefined && existsSync(first)
     await this.images.createMissing(options.units, this.statePath(options), this.servedPaths)
     const root = await this.openRoot(options)
+    if (existed && root.directory.made) this.tellFirstTime(first, root.directory.path)
     const sources = await this.openSources(options, root)
     const context = this.contextOf(sources, root)
     const owners = new LocalOwners(
@@ -304,9 +307,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   }
 
   /** A state directory that was lost or left behind is not to be known from one that never was. */
-  private tellFirstTime({ units }: TargetOptions, path: string): void {
-    const image = units[0]?.path
-    if (image === undefined || !existsSync(image)) return
+  private tellFirstTime(image: string, path: string): void {
     this.log.info(
       `${image} is shared from here for the first time. If it was shared before, stop now and put its state directory ` +
         `of that time back to ${path}: without it no client finds what it has written, and all get new disk identities`
@@ -330,7 +331,6 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       log: this.log
     })
     this.roots.set(path, root)
-    if (root.directory.made) this.tellFirstTime(options, path)
     await root.space.start()
     return root
   }

@@ -150,6 +150,12 @@ describe('an image that was moved', () => {
     expect(await firstByte(initiator)).toBe(BASE)
     expect(await serial(initiator)).not.toBe(number)
   })
+
+  it('is not talked of when the image is new', async () => {
+    rmSync(image)
+    await start(['--size', '64M'])
+    expect(server!.lines(/for the first time/)).toEqual([])
+  })
 })
 
 describe('a state directory that lost a part', () => {
