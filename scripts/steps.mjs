@@ -73,13 +73,24 @@ function judged(title, code, output, seconds, file) {
 
 function jestCounts(file) {
   try {
-    const { numPassedTests, numFailedTests, numPendingTests, numRuntimeErrorTestSuites } = JSON.parse(
+    const { numPassedTests, numFailedTests, numPendingTests, numRuntimeErrorTestSuites, testResults } = JSON.parse(
       readFileSync(file, 'utf8')
     )
-    return { passed: numPassedTests, failed: numFailedTests + numRuntimeErrorTestSuites, skipped: numPendingTests }
+    const failed = numFailedTests + numRuntimeErrorTestSuites
+    return { passed: numPassedTests, failed, skipped: numPendingTests, campaigns: campaignsOf(testResults) }
   } catch {
     return undefined
   }
+}
+
+/** Tests that name a seed, and how they ended. */
+function campaignsOf(files) {
+  return files.flatMap(({ assertionResults }) =>
+    assertionResults.flatMap(({ fullName, status }) => {
+      const seed = /\(seed (\d+)\)/.exec(fullName)?.[1]
+      return seed === undefined ? [] : [{ title: fullName, seed: Number(seed), status }]
+    })
+  )
 }
 
 /** A suite of scripts/: a program that ends with `N passed, N failed` (`, N skipped`). Its words are shown as they come. */

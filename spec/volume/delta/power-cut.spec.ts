@@ -314,7 +314,7 @@ const CAMPAIGN_LIMIT_MS = 3_600_000
 describe('a power cut at any moment', () => {
   const seed = seedOf(501)
   it(
-    `loses no flushed write and invents none (seed ${seed})`,
+    `loses no flushed write and invents none, in ${steps(HISTORIES)} histories (seed ${seed})`,
     async () => {
       let cuts = 0
       for (let n = 0; n < steps(HISTORIES); n++) {
