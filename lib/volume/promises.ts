@@ -16,6 +16,11 @@ export async function writeVolume(volume: Volume, buffer: Buffer, offset: number
   await settled((io) => volume.write(io.set(buffer, 0, buffer.length, offset)))
 }
 
+/** All of the bytes or none, whatever happens; only for volumes that say so. */
+export async function writeAtomically(volume: Volume, buffer: Buffer, offset: number): Promise<void> {
+  await settled((io) => volume.writeAtomic(io.set(buffer, 0, buffer.length, offset)))
+}
+
 export async function zeroVolume(volume: Volume, offset: number, length: number, unmap: boolean): Promise<void> {
   if (volume.tryZero(offset, length, unmap)) return volume.commit()
   await settled((io) => {

@@ -55,6 +55,16 @@ export abstract class Volume {
     this._write(io)
   }
 
+  /**
+   * Writes all of a range or nothing of it, also when the power fails, and nobody reads a part of it. Only a volume that
+   * overrides `_writeAtomic` can; at most 1 MiB.
+   */
+  writeAtomic(io: BlockIo): void {
+    this.check(io.length, io.offset)
+    if (this.readOnly) return fail(io, readOnlyError())
+    this._writeAtomic(io)
+  }
+
   zero(io: BlockIo): void {
     this.check(io.length, io.offset)
     if (this.readOnly) return fail(io, readOnlyError())
@@ -92,6 +102,10 @@ export abstract class Volume {
   protected abstract _tryZero(offset: number, length: number, unmap: boolean): boolean
   protected abstract _zero(io: BlockIo): void
   protected abstract _flush(io: BlockIo): void
+
+  protected _writeAtomic(io: BlockIo): void {
+    fail(io, new IscsiError('ENOTSUP', 'the volume has no atomic writes'))
+  }
 
   /** Offsets are plain numbers throughout, so a volume must end below 2^53. Drivers call this at the end of open(). */
   protected opened(): void {

@@ -219,6 +219,13 @@ export class DeltaFile {
     return slot
   }
 
+  /** The same, but all of them in one row. */
+  takeSlotRow(count: number): number {
+    const slot = this.slots.takeRow(count)
+    if (slot < 0) throw new IscsiError('ENOSPC', 'the delta has no row of slots left that is long enough')
+    return slot
+  }
+
   /** The write into these slots failed; nobody knows them. */
   cancelSlots(slot: number, count: number): void {
     this.slots.untake(slot, count)

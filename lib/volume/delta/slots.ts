@@ -52,6 +52,19 @@ export class Slots {
       if (this.foundCount === count || !this.mayGrow(count)) return this.grant(this.foundSlot, this.foundCount)
     }
     if (this.highWater + count > SLOT_COUNT_MAX) return this.foundAnywhere(count)
+    return this.grow(count)
+  }
+
+  /** The same for exactly `count` slots: a write that one record must describe. */
+  takeRow(count: number): number {
+    const slot = this.take(count)
+    if (slot < 0 || this.granted === count) return slot
+    this.untake(slot, this.granted)
+    this.granted = 0
+    return this.highWater + count > SLOT_COUNT_MAX ? -1 : this.grow(count)
+  }
+
+  private grow(count: number): number {
     const slot = this.highWater
     this.highWater += count
     this.makeRoom(this.highWater)

@@ -392,6 +392,10 @@ export class Overlay extends Volume {
     this.change(io, () => this.writeLater(io))
   }
 
+  protected override _writeAtomic(io: BlockIo): void {
+    this.change(io, () => this.writeAtomicLater(io))
+  }
+
   protected _zero(io: BlockIo): void {
     this.change(io, () => this.zeroLater(io))
   }
@@ -509,6 +513,37 @@ export class Overlay extends Volume {
     edges.set(delta, this.size, io.offset, io.length)
     await this.copyUp(edges)
     await this.writeRange(delta, edges, io.buffer, io.start, io.length, io.offset)
+    this.countWrite(io.length)
+  }
+
+  /**
+   * All chunks go to new slots in one row, those that have a slot already as well. The map turns by one record, which a
+   * journal has or has not; until then, and if it is lost, the old slots hold what was there before.
+   */
+  private async writeAtomicLater(io: BlockIo): Promise<void> {
+    const delta = this.ready()
+    await delta.create()
+    const first = this.chunkOf(io.offset)
+    const count = this.chunkOf(io.offset + io.length - 1) + 1 - first
+    const whole = Buffer.alloc(Math.min(count * this.chunkSize, this.size - first * this.chunkSize))
+    // A chunk that is covered in part keeps the rest of what it has.
+    if (whole.length !== io.length) {
+      const before = new BlockIo(() => undefined)
+      await this.readLater(before.set(whole, 0, whole.length, first * this.chunkSize))
+    }
+    io.buffer.copy(whole, io.offset - first * this.chunkSize, io.start, io.start + io.length)
+    delta.charge(count, delta.map.missingLeaves(first, count, 1))
+    const slot = delta.takeSlotRow(count)
+    try {
+      await writeSlots(delta, whole, 0, whole.length, slot * this.chunkSize)
+    } catch (error) {
+      delta.cancelSlots(slot, count)
+      throw error
+    }
+    const others = delta.uncommitted
+    delta.putSlots(first, count, slot)
+    delta.commitOwn(others)
+    this.watchThreshold()
     this.countWrite(io.length)
   }
 

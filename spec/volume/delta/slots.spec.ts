@@ -27,6 +27,16 @@ describe('Slots', () => {
     expect([slots.awaitsBarrier, slots.take(1)]).toEqual([false, 2])
   })
 
+  it('gives a whole row where one is asked for, from the end if no hole is long enough', () => {
+    const slots = new Slots()
+    slots.take(4000)
+    for (const first of [10, 20]) slots.free(first, 4)
+    slots.commit()
+    expect([slots.takeRow(6), slots.granted]).toEqual([4000, 6])
+    expect([slots.takeRow(4), slots.granted]).toEqual([10, 4])
+    expect([slots.highWater, slots.usedCount]).toEqual([4006, 4002])
+  })
+
   it('keeps a slot that a rollback has mapped again', () => {
     const slots = new Slots()
     slots.take(4)

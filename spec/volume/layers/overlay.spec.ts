@@ -7,7 +7,7 @@ import { SpaceBudget } from '../../../lib/volume/delta/budget.js'
 import type { DeltaOptions } from '../../../lib/volume/delta/delta-options.js'
 import type { BlockIo } from '../../../lib/volume/block-io.js'
 import { Overlay, type OverlayOptions } from '../../../lib/volume/layers/overlay.js'
-import { flushVolume, readVolume, writeVolume, zeroVolume } from '../../../lib/volume/promises.js'
+import { flushVolume, readVolume, writeAtomically, writeVolume, zeroVolume } from '../../../lib/volume/promises.js'
 import { Volume } from '../../../lib/volume/volume.js'
 import { codeOf } from '../../../lib/util/errors.js'
 import { failure, settle, thrown, volumeContract } from '../../contracts/volume.contract.js'
@@ -452,6 +452,26 @@ describe('an overlay', () => {
     })
   })
 
+  it('writes atomically: a journal without its one record shows all that was there before', async () => {
+    await writeVolume(overlay, Buffer.alloc(3 * CHUNK, 1), 2 * CHUNK)
+    await writeVolume(overlay, Buffer.alloc(CHUNK, 2), 9 * CHUNK)
+    const before = await readBack(0, 16 * CHUNK)
+    const journal = join(directory, 'lun0-1.map')
+    const { size } = fs.statSync(journal)
+    const slots = fs.statSync(join(directory, 'lun0-1.slots')).size
+    await writeAtomically(overlay, Buffer.alloc(8 * CHUNK, 7), 3 * CHUNK)
+    const after = Buffer.from(before).fill(7, 3 * CHUNK, 11 * CHUNK)
+    expectBytes(await readBack(0, 16 * CHUNK), after)
+    // Nothing was written over: all eight chunks have new slots, four of them had old ones.
+    expect(fs.statSync(join(directory, 'lun0-1.slots')).size).toBe(slots + 8 * CHUNK)
+    const record = fs.statSync(journal).size - size
+    await overlay.close()
+    fs.truncateSync(journal, size + record - 1)
+    overlay = overlayOver(base)
+    await overlay.open()
+    expectBytes(await readBack(0, 16 * CHUNK), before)
+  })
+
   it('undoes all writes since the last commit when the journal cannot take them, and goes on', async () => {
     await writeVolume(overlay, Buffer.alloc(2 * CHUNK, 1), 0)
     const before = overlay.stats.bytesStored
@@ -545,6 +565,7 @@ describe('an overlay', () => {
     if (dice < 7) {
       const bytes = random.bytes(Buffer.alloc(length))
       bytes.copy(model, offset)
+      if (length > 0 && random.chance(0.3)) return writeAtomically(overlay, bytes, offset)
       if (random.chance(0.5)) return writeVolume(overlay, bytes, offset)
       return settle((io) => overlay.write(io.set(bytes, 0, length, offset)))
     }
