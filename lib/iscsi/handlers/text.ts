@@ -9,6 +9,7 @@ import { SENT_DATA_LENGTH_MAX } from '../../pdu/writer.js'
 import type { Connection } from '../connection.js'
 import type { PduHandler, PduInPlace } from '../full-feature.js'
 import { TEXT_BYTES_MAX } from '../limits.js'
+import { normalizeIscsiName } from '../login/names.js'
 import { negotiateText } from '../login/negotiate.js'
 import type { Session } from '../session.js'
 
@@ -71,25 +72,36 @@ function answerTo(connection: Connection, session: Session, request: Buffer): Te
   const others: TextPair[] = []
   for (const pair of pairs) {
     if (pair[0] === 'SendTargets') targets.push(...sendTargets(connection, session, pair[1]))
+    else if (session.type !== 'Discovery' && /^sendtargets/i.test(pair[0])) throw badSendTargets()
     else others.push(pair)
   }
   if (others.length === 0) return targets
   return [...targets, ...negotiateText(others, session.parameters)]
 }
 
-/** RFC 7143 appendix C: `All` in a discovery session, a name, or nothing for the target of this session. */
+/**
+ * RFC 7143 appendix C: `All` in a discovery session, a name, or nothing for the target of this session. In a normal
+ * session `All` is no more than that target: initiators ask so, and other targets answer.
+ */
 function sendTargets(connection: Connection, session: Session, which: string): TextPair[] {
   const { directory } = connection.host
   const { remoteAddress, localAddress, localPort } = connection.socket
-  if (which === 'All' && session.type !== 'Discovery') return [['SendTargets', 'Reject']]
   const request = { initiatorName: session.initiatorName, targetName: undefined, remoteAddress }
   const visible = directory.visibleTargets(request)
-  const wanted = which === 'All' ? visible : visible.filter((name) => name === (which || session.targetName))
+  const all = which === 'All' && session.type === 'Discovery'
+  const name = which === 'All' || which === '' ? session.targetName : which
+  const wanted = all ? visible : visible.filter((one) => one === name)
+  if (wanted.length === 0 && session.type !== 'Discovery' && !normalizeIscsiName(which)) throw badSendTargets()
   const address = `${directory.advertisedAddress(localAddress, localPort)},${directory.targetPortalGroupTag}`
   return wanted.flatMap((name): TextPair[] => [
     ['TargetName', name],
     ['TargetAddress', address]
   ])
+}
+
+/** Whoever misspells it would take any other answer for one that names no target. */
+function badSendTargets(): PduError {
+  return new PduError('ERR_ISCSI_TEXT', RejectReason.InvalidPduField, 'a SendTargets that asks for nothing known')
 }
 
 /** The next part of the answer, as much as one PDU takes. */

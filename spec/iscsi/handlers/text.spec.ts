@@ -48,11 +48,25 @@ describe('RFC 7143 appendix C: SendTargets', () => {
     await initiator.leave()
   })
 
-  it('All is refused in a normal session', async () => {
-    const initiator = await normal()
-    expect(await initiator.sendTargets('All')).toEqual([['SendTargets', 'Reject']])
+  it('All in a normal session names no other target than its own', async () => {
+    const initiator = await normal({ targets: [TARGET_NAME, 'iqn.2010-04.local.cloudx:second'] })
+    expect(await initiator.sendTargets('All')).toEqual([
+      ['TargetName', TARGET_NAME],
+      ['TargetAddress', `127.0.0.1:${target.port},1`]
+    ])
     await initiator.leave()
   })
+
+  it.each(['SendTargetsPlease=All', 'SendTargets=Alle', 'SendTargets=A', 'sENDtARGETS=aLL'])(
+    '%s in a normal session is rejected as a whole, and the session goes on',
+    async (text) => {
+      const initiator = await normal()
+      await sendText(initiator, FINAL, Buffer.from(`${text}\0`))
+      expect((await initiator.receiveOpcode(0x3f)).bhs[2]).toBe(0x09)
+      expect(await initiator.sendTargets('')).toHaveLength(2)
+      await initiator.leave()
+    }
+  )
 
   it('with nothing means the target of this session', async () => {
     const initiator = await normal({ targets: [TARGET_NAME, 'iqn.2010-04.local.cloudx:second'] })
