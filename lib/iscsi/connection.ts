@@ -22,6 +22,7 @@ import {
   CONTROL_QUEUE_MAX,
   LOGIN_DATA_MAX,
   LOGIN_TIME_MS,
+  type ProtocolLimits,
   PING_AFTER_MS,
   PING_TIME_MS,
   RING_BYTES,
@@ -43,6 +44,7 @@ export interface ConnectionHost {
   readonly deviceServer: DeviceServer
   readonly directory: Directory
   readonly offer: OfferedParameters
+  readonly limits: ProtocolLimits
   readonly positionedReads: boolean
   makeLogin(connection: Connection): LoginPhase
   /** The TCP connection is gone. `end` says why, if somebody gave a reason before. */

@@ -3,6 +3,7 @@ import { Opcode } from '../pdu/opcodes.js'
 import { r2t } from '../pdu/target.js'
 import {
   DATA_PHASE_ERROR,
+  INSUFFICIENT_RESOURCES,
   NOT_ENOUGH_UNSOLICITED_DATA,
   UNEXPECTED_UNSOLICITED_DATA,
   type SenseCondition
@@ -94,11 +95,21 @@ function takeData(
       keepEarly(task, ring, start, useful)
       connection.starve(task)
     }
-  } else {
+  } else if (!isHeldBack(task, length)) {
     keepEarly(task, ring, start, length)
+  } else {
+    return failData(connection, task, INSUFFICIENT_RESOURCES)
   }
   if (!task.early) advance(connection, session, task)
   else session.open(task)
+}
+
+/** Data of a task that cannot start: does it go beyond what its session may have waiting? If not, it counts from now. */
+function isHeldBack(task: IscsiTask, length: number): boolean {
+  if (task.scsi.state !== TaskState.Blocked) return false
+  if (!task.waiting.take(length)) return true
+  task.earlyWaiting += length
+  return false
 }
 
 /** Copies data that cannot be taken now. Bounded: by FirstBurstLength for a blocked task, by one PDU for a slow disk. */
@@ -116,8 +127,7 @@ function keepEarly(task: IscsiTask, ring: Buffer, start: number, length: number)
 function feedEarly(connection: Connection, task: IscsiTask): boolean {
   const useful = Math.min(task.earlyLength, task.wanted - task.scsi.received)
   if (useful > 0 && !task.scsi.receive(task.early!, 0, useful)) return false
-  task.early = undefined
-  task.earlyLength = 0
+  task.dropEarly()
   connection.feed(task)
   return true
 }
@@ -197,8 +207,7 @@ function faultOf(
 
 /** The command ends now; whatever of its data still comes finds no task and is dropped. */
 export function failData(connection: Connection, task: IscsiTask, fault: SenseCondition): void {
-  task.early = undefined
-  task.earlyLength = 0
+  task.dropEarly()
   connection.feed(task)
   task.scsi.failData(fault)
   connection.progress(task)

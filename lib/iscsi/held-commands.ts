@@ -1,6 +1,7 @@
 import { scsiCommand } from '../pdu/initiator.js'
 import { Opcode, OPCODE_MASK } from '../pdu/opcodes.js'
 import { lunNumber } from '../scsi/lun.js'
+import { ByteBudget, ByteShare } from '../util/byte-budget.js'
 import { HELD_BYTES_MAX } from './limits.js'
 import { serialLess } from './serial.js'
 
@@ -14,17 +15,19 @@ export class HeldCommands {
   private readonly byTag = new Map<number, Held>()
   private bytes = 0
 
+  /** @param waiting - what the session may have waiting in all */
+  constructor(private readonly waiting = new ByteShare(new ByteBudget(HELD_BYTES_MAX), 0)) {}
+
   get size(): number {
     return this.byCmdSn.size
   }
 
   /** @returns false when it is held already, or too much is: then the PDU is ignored */
   hold(cmdSn: number, tag: number, pdu: Buffer): boolean {
-    if (this.byCmdSn.has(cmdSn) || this.bytes + pdu.length > HELD_BYTES_MAX) return false
+    if (this.byCmdSn.has(cmdSn) || !this.count(pdu.length)) return false
     const held = { cmdSn, tag, pdus: [pdu] }
     this.byCmdSn.set(cmdSn, held)
     this.byTag.set(tag, held)
-    this.bytes += pdu.length
     return true
   }
 
@@ -33,9 +36,7 @@ export class HeldCommands {
     const held = this.byTag.get(tag)
     if (!held) return false
     const bytes = pdu()
-    if (this.bytes + bytes.length > HELD_BYTES_MAX) return true
-    held.pdus.push(bytes)
-    this.bytes += bytes.length
+    if (this.count(bytes.length)) held.pdus.push(bytes)
     return true
   }
 
@@ -62,8 +63,22 @@ export class HeldCommands {
     this.byCmdSn.delete(cmdSn)
     // Two of them may have come with the same tag; the later one is found by it.
     if (this.byTag.get(held.tag) === held) this.byTag.delete(held.tag)
-    for (const pdu of held.pdus) this.bytes -= pdu.length
+    for (const pdu of held.pdus) {
+      this.bytes -= pdu.length
+      this.waiting.give(pdu.length)
+    }
     return held.pdus
+  }
+
+  /** The session ends: none of them will ever run. */
+  clear(): void {
+    for (const cmdSn of [...this.byCmdSn.keys()]) this.take(cmdSn)
+  }
+
+  private count(length: number): boolean {
+    if (this.bytes + length > HELD_BYTES_MAX || !this.waiting.take(length)) return false
+    this.bytes += length
+    return true
   }
 }
 

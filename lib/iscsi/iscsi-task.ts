@@ -2,6 +2,7 @@ import { LUN_LENGTH } from '../scsi/lun.js'
 import { Task, type TaskOwner } from '../scsi/task.js'
 import type { Staging } from '../scsi/staging.js'
 import type { AssertionError } from '../util/assert.js'
+import type { ByteShare } from '../util/byte-budget.js'
 import type { Connection } from './connection.js'
 
 /**
@@ -45,6 +46,8 @@ export class IscsiTask implements TaskOwner {
   /** Unsolicited data of a command that cannot start yet. */
   early: Buffer | undefined
   earlyLength = 0
+  /** Bytes of it that count as waiting for the initiator: those of a task that is blocked. */
+  earlyWaiting = 0
   /** Data of it waits for memory, and its connection reads nothing until it has some. */
   starved = false
   /** When the last data came or was asked for: for the time limit. */
@@ -62,12 +65,25 @@ export class IscsiTask implements TaskOwner {
   answered = false
   private readonly connection: Connection
 
-  constructor(connection: Connection, staging: Staging) {
+  constructor(
+    connection: Connection,
+    staging: Staging,
+    /** Of its session. */
+    readonly waiting: ByteShare
+  ) {
     this.connection = connection
-    this.scsi = new Task(this, staging)
+    this.scsi = new Task(this, staging, waiting)
+  }
+
+  /** Its early data has been taken, or is given up. */
+  dropEarly(): void {
+    this.early = undefined
+    this.waiting.give(this.earlyWaiting)
+    this.earlyLength = this.earlyWaiting = 0
   }
 
   reset(): void {
+    this.dropEarly()
     this.immediate = this.reads = this.writes = this.unsolicited = false
     this.queued = this.open = this.answered = this.starved = false
     this.sent =
@@ -79,9 +95,8 @@ export class IscsiTask implements TaskOwner {
       this.solicitedTo =
       this.r2tSn =
         0
-    this.expectedLength = this.earlyLength = this.failedCommits = 0
+    this.expectedLength = this.failedCommits = 0
     this.r2ts.length = 0
-    this.early = undefined
   }
 
   taskReady(): void {

@@ -6,7 +6,6 @@ import { BHS_LENGTH } from '../pdu/bhs.js'
 import { messageOf } from '../util/errors.js'
 import { Stop, type Connection } from './connection.js'
 import { LoginError } from './errors.js'
-import { COMMAND_WINDOW } from './limits.js'
 import type { LoginMachine, LoginReply, LoginResult } from './login/login.js'
 import { serialAdd } from './serial.js'
 import type { Session } from './session.js'
@@ -88,7 +87,7 @@ export class LoginPhase {
     view.initiatorTaskTag = reply.initiatorTaskTag
     view.statSn = this.connection.takeStatSn()
     view.expCmdSn = this.cmdSn
-    view.maxCmdSn = serialAdd(this.cmdSn, COMMAND_WINDOW - 1)
+    view.maxCmdSn = serialAdd(this.cmdSn, this.connection.host.limits.commands - 1)
     view.statusClass = reply.status >>> 8
     view.statusDetail = reply.status & 0xff
     reply.data.copy(writer.buffer, writer.dataOffset)

@@ -8,7 +8,7 @@ import { systemClock, type Clock } from '../util/clock.js'
 import { BufferPool } from '../util/buffer-pool.js'
 import { Connection, type ConnectionHost } from './connection.js'
 import type { Directory, SessionEnd } from './directory.js'
-import { PENDING_LOGINS_MAX, TICK_MS } from './limits.js'
+import { DEFAULT_LIMITS, TICK_MS, type ProtocolLimits } from './limits.js'
 import { LoginPhase, type Admission } from './login-phase.js'
 import { IssuedChallenges } from './login/chap.js'
 import { LoginMachine } from './login/login.js'
@@ -29,8 +29,8 @@ export interface PortalGroupOptions {
   /** False forces the receive path without positioned reads. */
   readonly positionedReads?: boolean
   readonly clock?: Clock
-  /** Memory for data that waits for a slow disk, of all sessions together. */
-  readonly stagingBytes?: number
+  /** In place of {@link DEFAULT_LIMITS}. */
+  readonly limits?: Partial<ProtocolLimits>
 }
 
 /** What happened, for the log and the console. Nothing of it is called for each command. */
@@ -81,12 +81,17 @@ export class PortalGroup implements ConnectionHost, Admission {
   readonly deviceServer = new DeviceServer()
   readonly directory: Directory
   readonly offer: OfferedParameters
+  readonly limits: ProtocolLimits
   readonly positionedReads: boolean
   private readonly registry: Sessions
   private readonly challenges = new IssuedChallenges()
+  /** Failures by address, and by CHAP name. */
   private readonly throttle: LoginThrottle
+  private readonly userThrottle: LoginThrottle
   private readonly portals: readonly Portal[]
   private readonly connections = new Set<Connection>()
+  /** How many of them come from each address. */
+  private readonly byAddress = new Map<string, number>()
   private readonly events: SessionEvents
   private readonly connectionsMax: number
   private ticker: NodeJS.Timeout | undefined
@@ -97,15 +102,19 @@ export class PortalGroup implements ConnectionHost, Admission {
     this.offer = options.offer
     this.events = options.events
     this.positionedReads = options.positionedReads ?? true
-    this.staging = new Staging(options.stagingBytes)
-    this.throttle = new LoginThrottle(options.clock ?? systemClock)
-    this.connectionsMax = options.maxSessions + PENDING_LOGINS_MAX
+    this.limits = { ...DEFAULT_LIMITS, ...options.limits }
+    this.staging = new Staging(this.limits.waitingBytes)
+    const clock = options.clock ?? systemClock
+    this.throttle = new LoginThrottle(clock, this.limits.authenticationFailures)
+    this.userThrottle = new LoginThrottle(clock, this.limits.authenticationFailuresPerUser)
+    this.connectionsMax = this.limits.connections ?? options.maxSessions + this.limits.pendingLogins
     const capacity = this.connectionsMax + SPARE_BUFFERS
     this.buffers = new BufferPool({ capacity, lengthBytes: BATCH_LENGTH, reserve: this.connectionsMax })
     this.registry = new Sessions({
       directory: options.directory,
       staging: this.staging,
       maxSessions: options.maxSessions,
+      commandWindow: this.limits.commands,
       multipath: options.multipath,
       began: (session) => this.events.login(viewOf(session), session.nexus),
       ended: (session, end, tookMs) => this.events.ended(viewOf(session), end, tookMs)
@@ -180,6 +189,8 @@ export class PortalGroup implements ConnectionHost, Admission {
       offer: this.offer,
       remoteAddress,
       challenges: this.challenges,
+      textLengthMax: this.limits.textBytes,
+      mayProve: (chapName) => this.userThrottle.allows(chapName),
       hasSession: (tsih, initiatorName, isid) => this.registry.has(tsih, initiatorName, isid)
     })
     return new LoginPhase(connection, machine, this)
@@ -192,12 +203,15 @@ export class PortalGroup implements ConnectionHost, Admission {
   refused(connection: Connection, machine: LoginMachine, status: number, message: string): void {
     const { initiatorName, targetName } = machine
     const { remoteAddress } = connection.socket
-    if (status === LoginStatus.AuthenticationFailure) this.throttle.fail(remoteAddress)
+    if (status === LoginStatus.AuthenticationFailure) {
+      this.throttle.fail(remoteAddress)
+      if (machine.triedChapName !== undefined) this.userThrottle.fail(machine.triedChapName)
+    }
     this.events.refused({ remoteAddress, initiatorName, targetName, status, message })
   }
 
   connectionClosed(connection: Connection, end: SessionEnd): void {
-    this.connections.delete(connection)
+    this.forget(connection)
     if (this.connections.size === 0) this.allClosed?.()
     const { session } = connection
     if (!session) {
@@ -226,14 +240,30 @@ export class PortalGroup implements ConnectionHost, Admission {
   // ——— inside ———
 
   private accept(socket: Socket): void {
-    if (!this.throttle.allows(plainAddress(socket.remoteAddress))) return void socket.destroy()
-    if (this.connections.size >= this.connectionsMax || this.pendingLogins() >= PENDING_LOGINS_MAX) {
+    const address = plainAddress(socket.remoteAddress)
+    if (!this.throttle.allows(address)) return void socket.destroy()
+    const here = this.connectionsOf(address) >= this.limits.connectionsPerAddress
+    if (here || this.connections.size >= this.connectionsMax || this.pendingLogins() >= this.limits.pendingLogins) {
       // Whoever has been dawdling at the door longest makes room: a crowd that says nothing locks nobody out.
-      const oldest = this.oldestWithoutSession()
+      const oldest = this.oldestWithoutSession(here ? address : undefined)
       if (!oldest) return void socket.destroy()
       oldest.close({ kind: 'lost', cause: 'too many connections that do not log in' })
     }
     this.connections.add(new Connection(socket, this))
+    this.byAddress.set(address, this.connectionsOf(address) + 1)
+  }
+
+  private forget(connection: Connection): void {
+    const { remoteAddress } = connection.socket
+    // A login that is cut while it is admitted is told twice.
+    if (!this.connections.delete(connection)) return
+    const others = this.connectionsOf(remoteAddress) - 1
+    if (others > 0) this.byAddress.set(remoteAddress, others)
+    else this.byAddress.delete(remoteAddress)
+  }
+
+  private connectionsOf(address: string): number {
+    return this.byAddress.get(address) ?? 0
   }
 
   /** Those on their way out count as well: they hold as much. */
@@ -241,9 +271,11 @@ export class PortalGroup implements ConnectionHost, Admission {
     return this.connections.size - this.registry.all.size
   }
 
-  private oldestWithoutSession(): Connection | undefined {
+  /** @param address - of the one to find; undefined = anywhere */
+  private oldestWithoutSession(address: string | undefined): Connection | undefined {
     for (const connection of this.connections) {
       const { session } = connection
+      if (address !== undefined && connection.socket.remoteAddress !== address) continue
       if (!connection.closed && (!session || !this.registry.all.has(session))) return connection
     }
     return undefined

@@ -1,11 +1,12 @@
 import type { Nexus } from '../scsi/nexus.js'
 import type { Staging } from '../scsi/staging.js'
+import { ByteShare } from '../util/byte-budget.js'
 import { Pool } from '../util/pool.js'
 import type { Connection } from './connection.js'
 import type { TextExchange } from './handlers/text.js'
 import { HeldCommands } from './held-commands.js'
 import { IscsiTask } from './iscsi-task.js'
-import { COMMAND_WINDOW, IMMEDIATE_TASKS } from './limits.js'
+import { COMMAND_WINDOW, IMMEDIATE_TASKS, SESSION_WAITING_BYTES } from './limits.js'
 import type { SessionParameters } from './parameters.js'
 import { serialAdd, serialDistance, serialLess } from './serial.js'
 
@@ -23,6 +24,8 @@ export interface SessionInit {
   readonly parameters: SessionParameters
   readonly nexus: Nexus | undefined
   readonly staging: Staging
+  /** Commands that may be open at a time; {@link COMMAND_WINDOW} when left out. */
+  readonly commandWindow?: number
 }
 
 /** Where a CmdSN lies: the next one expected, inside the window behind a gap, or outside (then the PDU is ignored). */
@@ -42,13 +45,16 @@ export class Session {
   readonly cid: number
   readonly parameters: SessionParameters
   readonly nexus: Nexus | undefined
-  readonly held = new HeldCommands()
+  /** What it may have waiting for its own initiator: commands behind a gap, data of commands that cannot start. */
+  readonly waiting: ByteShare
+  readonly held: HeldCommands
   /** Tasks that outlived the turn that started them, by InitiatorTaskTag. */
   readonly tasks = new Map<number, IscsiTask>()
   /** A Text negotiation under way. */
   text: TextExchange | undefined
   expCmdSn: number
   commands = 0
+  private readonly commandWindow: number
   private lastMaxCmdSn: number
   private openCommands = 0
   private nextTransferTag = 1
@@ -65,10 +71,14 @@ export class Session {
     this.cid = init.cid
     this.parameters = init.parameters
     this.nexus = init.nexus
+    this.waiting = new ByteShare(init.staging.waiting, SESSION_WAITING_BYTES)
+    this.held = new HeldCommands(this.waiting)
+    this.commandWindow = init.commandWindow ?? COMMAND_WINDOW
     // RFC 7143 §4.2.2.1: login requests are immediate, so the first command carries the CmdSN of the login.
     this.expCmdSn = init.cmdSn
-    this.lastMaxCmdSn = serialAdd(init.cmdSn, COMMAND_WINDOW - 1)
-    this.pool = new Pool(COMMAND_WINDOW + IMMEDIATE_TASKS, () => new IscsiTask(init.connection, init.staging))
+    this.lastMaxCmdSn = serialAdd(init.cmdSn, this.commandWindow - 1)
+    const makeTask = () => new IscsiTask(init.connection, init.staging, this.waiting)
+    this.pool = new Pool(this.commandWindow + IMMEDIATE_TASKS, makeTask)
   }
 
   /** Tasks that are out of the pool; 0 in a session at rest. */
@@ -78,7 +88,7 @@ export class Session {
 
   /** The last CmdSN that the initiator may use now; the next PDU tells it. */
   get maxCmdSn(): number {
-    const now = serialAdd(this.expCmdSn, COMMAND_WINDOW - this.openCommands - 1)
+    const now = serialAdd(this.expCmdSn, this.commandWindow - this.openCommands - 1)
     if (serialLess(this.lastMaxCmdSn, now)) this.lastMaxCmdSn = now
     return this.lastMaxCmdSn
   }

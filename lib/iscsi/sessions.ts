@@ -11,6 +11,8 @@ export interface SessionsOptions {
   readonly directory: Directory
   readonly staging: Staging
   readonly maxSessions: number
+  /** Commands that a session may have open. */
+  readonly commandWindow: number
   /** One initiator may be at several addresses at once. */
   readonly multipath: boolean
   readonly began: (session: Session) => void
@@ -124,7 +126,8 @@ export class Sessions {
       cmdSn: result.cmdSn,
       parameters: result.parameters,
       nexus,
-      staging: this.options.staging
+      staging: this.options.staging,
+      commandWindow: this.options.commandWindow
     })
     this.all.add(session)
     this.options.began(session)
@@ -164,6 +167,7 @@ export class Sessions {
     for (const { scsi } of open) scsi.aborted = true
     for (const { scsi } of open) scsi.unit?.taskSet.remove(scsi)
     for (const task of open) session.connection.discard(task)
+    session.held.clear()
     await quiet
     try {
       if (session.nexus) await this.options.directory.closeNexus(session.nexus, end)

@@ -1,14 +1,20 @@
+import { ByteBudget } from '../util/byte-budget.js'
+
 /**
  * Memory for data that has to wait for a slow disk: copies of received pieces, and the places where cold reads land.
  * One budget for the whole process, so that a stalled disk cannot eat the machine; whoever finds it empty waits in
  * line and is called when something came back.
  */
 export class Staging {
+  /** For data that waits for its initiator rather than for a disk: a budget of its own, as large as the other. */
+  readonly waiting: ByteBudget
   private usedBytes = 0
-  private readonly waiting: (() => boolean)[] = []
+  private readonly line: (() => boolean)[] = []
 
   /** @param capacityBytes - more than the largest piece, or that piece would wait for ever */
-  constructor(readonly capacityBytes: number = DEFAULT_STAGING_BYTES) {}
+  constructor(readonly capacityBytes: number = DEFAULT_STAGING_BYTES) {
+    this.waiting = new ByteBudget(capacityBytes)
+  }
 
   get used(): number {
     return this.usedBytes
@@ -23,7 +29,7 @@ export class Staging {
 
   give(buffer: Buffer): void {
     this.usedBytes -= buffer.length
-    if (this.waiting.length > 0) setImmediate(this.wake)
+    if (this.line.length > 0) setImmediate(this.wake)
   }
 
   /**
@@ -31,12 +37,12 @@ export class Staging {
    * if not, the next in line has its turn.
    */
   wait(callback: () => boolean): void {
-    this.waiting.push(callback)
+    this.line.push(callback)
   }
 
   private readonly wake = (): void => {
     let next
-    do next = this.waiting.shift()
+    do next = this.line.shift()
     while (next && !next())
   }
 }

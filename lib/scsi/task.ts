@@ -1,4 +1,5 @@
 import { assert, AssertionError } from '../util/assert.js'
+import { ByteShare } from '../util/byte-budget.js'
 import { messageOf } from '../util/errors.js'
 import { BlockIo } from '../volume/block-io.js'
 import type { Command } from './command.js'
@@ -81,6 +82,8 @@ export class Task {
   taskSetIndex = -1
 
   private piecesInFlight = 0
+  /** Bytes of {@link parameters} that count as waiting for the initiator. */
+  private gathered = 0
   private fault: SenseCondition | undefined
   private failure: Error | undefined
   private finishing = false
@@ -97,15 +100,21 @@ export class Task {
     return true
   }
 
+  /**
+   * @param waiting - what its session may hold of data that waits for the initiator
+   */
   constructor(
     readonly owner: TaskOwner,
-    private readonly staging: Staging
+    private readonly staging: Staging,
+    private readonly waiting = new ByteShare(staging.waiting, 0)
   ) {}
 
   /** Makes the task fit for its next command. Everything it had out must have ended. */
   reset(): void {
     assert(this.piecesInFlight === 0 && this.state !== TaskState.Pending, 'a task with work under way was reset')
     if (this.staged) this.releaseStaged()
+    this.waiting.give(this.gathered)
+    this.gathered = 0
     this.state = TaskState.Idle
     this.command = this.unit = this.sense = this.parameters = this.failure = this.fault = this.scratch = undefined
     this.status = Status.Good
@@ -164,9 +173,14 @@ export class Task {
     this.wantData(length)
   }
 
-  /** Data-Out that the command wants as a whole, at most {@link MAX_GATHERED_BYTES}; then its `finish` is called. */
+  /**
+   * Data-Out that the command wants as a whole, at most {@link MAX_GATHERED_BYTES}; then its `finish` is called. TASK SET
+   * FULL, so that the initiator tries again, when its session holds as much as it may.
+   */
   gather(length: number): void {
     assert(length <= MAX_GATHERED_BYTES, `${length} bytes to gather`)
+    if (!this.waiting.take(length)) return this.end(Status.TaskSetFull)
+    this.gathered += length
     // Zeroed, so that bytes the initiator did not send cannot be an older command's.
     this.parameters = Buffer.alloc(length)
     this.wantData(length)

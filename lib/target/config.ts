@@ -5,6 +5,7 @@
  */
 import { open } from 'node:fs/promises'
 import { basename, resolve } from 'node:path'
+import type { ProtocolLimits } from '../iscsi/limits.js'
 import { codeOf } from '../util/errors.js'
 import type { LogOptions } from '../util/log.js'
 import { ConfigError, Problems } from './config/entries.js'
@@ -125,6 +126,7 @@ class ConfigurationReader {
       initialR2T: this.preset(layers, 'initial-r2t'),
       immediateData: this.preset(layers, 'immediate-data'),
       maxSessions: this.preset(layers, 'max-sessions'),
+      limits: this.limits(layers),
       cacheBytes: this.value(layers, 'cache'),
       graceMs: this.preset(layers, 'grace'),
       graceClosedMs: this.preset(layers, 'grace-closed'),
@@ -135,6 +137,19 @@ class ConfigurationReader {
       flushIntervalMs: this.preset(layers, 'flush-interval'),
       multipath: this.preset(layers, 'multipath'),
       targets: await this.targets()
+    }
+  }
+
+  private limits(layers: Layers): ProtocolLimits {
+    return {
+      connections: this.value(layers, 'max-connections'),
+      connectionsPerAddress: this.preset(layers, 'max-connections-per-address'),
+      pendingLogins: this.preset(layers, 'max-pending-logins'),
+      commands: this.preset(layers, 'max-commands'),
+      waitingBytes: this.preset(layers, 'waiting-memory'),
+      textBytes: this.preset(layers, 'max-text'),
+      authenticationFailures: this.preset(layers, 'login-failures'),
+      authenticationFailuresPerUser: this.preset(layers, 'login-failures-per-user')
     }
   }
 

@@ -1,3 +1,5 @@
+import type { ProtocolLimits } from '../iscsi/limits.js'
+
 /**
  * What a server is told, checked and with every default filled in. The command line and the configuration file end
  * here, and the public API takes it. Sizes in bytes, times in milliseconds.
@@ -14,6 +16,7 @@ export interface ServerOptions {
   readonly initialR2T: boolean
   readonly immediateData: boolean
   readonly maxSessions: number
+  readonly limits: ProtocolLimits
   /** Shared read cache of base chunks: bytes, 0 = none, undefined = on for slow drivers only. */
   readonly cacheBytes: number | undefined
   /** How long a delta waits for a client that fell silent, and for one whose connection ended with FIN. */

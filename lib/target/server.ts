@@ -114,6 +114,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
         immediateData: options.immediateData
       },
       maxSessions: options.maxSessions,
+      limits: options.limits,
       multipath: options.multipath,
       events: this.sessionEvents
     })

@@ -17,6 +17,8 @@ const FINDINGS_MAX = 5
 const ROUNDS_EACH_RUN = 200
 /** How long one fuzzer works before the next has its turn. */
 const TURN_MS = 2_000
+/** How often a long campaign says how far it is. */
+const PROGRESS_MS = 60_000
 /** A round that takes this long hangs. */
 const ROUND_LIMIT_MS = 60_000
 
@@ -51,13 +53,18 @@ export async function campaign(options: CampaignOptions): Promise<number> {
   const lost = (error: unknown) => void stray.push(wordsOf(error))
   process.on('unhandledRejection', lost).on('uncaughtException', lost)
   const begun = performance.now()
-  const over = () => performance.now() - begun >= options.seconds * 1000 || sum(all, ({ pdus }) => pdus) >= options.pdus
+  let stopped = false
+  process.once('SIGINT', () => (stopped = true))
+  const over = () =>
+    stopped || performance.now() - begun >= options.seconds * 1000 || sum(all, ({ pdus }) => pdus) >= options.pdus
+  const progress = setInterval(() => say(`… ${sum(all, ({ pdus }) => pdus)} PDUs`), PROGRESS_MS)
   if (options.round !== undefined) for (const figures of all) await work(figures, options, () => true)
   else
     while (!over() && all.some(stillFinds)) {
       for (const figures of all)
         if (!over() && stillFinds(figures)) await work(figures, options, turnEnd(figures, over))
     }
+  clearInterval(progress)
   for (const figures of all) await close(figures)
   for (const figures of all) tell(figures)
   for (const words of stray) say(`a stray error: ${words}`)

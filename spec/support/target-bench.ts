@@ -1,6 +1,7 @@
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DEFAULT_LIMITS } from '../../lib/iscsi/limits.js'
 import type { NexusRequest, SessionEnd } from '../../lib/iscsi/directory.js'
 import type { PortalGroupOptions, SessionView } from '../../lib/iscsi/portal-group.js'
 import type { Nexus } from '../../lib/scsi/nexus.js'
@@ -79,6 +80,7 @@ export class TargetBench {
       initialR2T: false,
       immediateData: true,
       maxSessions: 16,
+      limits: DEFAULT_LIMITS,
       cacheBytes: undefined,
       graceMs: 96 * HOUR_MS,
       graceClosedMs: 48 * HOUR_MS,

@@ -1,5 +1,6 @@
 import type { Directory, ChapPolicy, NexusRequest, SessionEnd } from '../../lib/iscsi/directory.js'
 import { DEFAULT_OFFER, type OfferedParameters } from '../../lib/iscsi/parameters.js'
+import type { ProtocolLimits } from '../../lib/iscsi/limits.js'
 import { PortalGroup, type Refusal, type SessionView } from '../../lib/iscsi/portal-group.js'
 import type { Connection } from '../../lib/iscsi/connection.js'
 import type { Session } from '../../lib/iscsi/session.js'
@@ -23,6 +24,8 @@ export interface TestTargetOptions {
   readonly maxSessions?: number
   readonly multipath?: boolean
   readonly positionedReads?: boolean
+  readonly limits?: Partial<ProtocolLimits>
+  /** The same as `limits.waitingBytes`. */
   readonly stagingBytes?: number
   readonly clock?: Clock
   /** Puts the disks, or the one of 8 MiB, behind a layer that misbehaves as planned. */
@@ -38,6 +41,8 @@ export interface TestTargetOptions {
 export interface Remains {
   readonly buffersOut: number
   readonly stagingBytes: number
+  /** Of data that waits for its initiator. */
+  readonly waitingBytes: number
   readonly tasksOut: number
   /** Task sets of units that still have a task. */
   readonly unitsBusy: number
@@ -49,6 +54,7 @@ export interface Remains {
 export const NOTHING: Remains = {
   buffersOut: 0,
   stagingBytes: 0,
+  waitingBytes: 0,
   tasksOut: 0,
   unitsBusy: 0,
   connections: 0,
@@ -88,7 +94,10 @@ export class TestTarget {
       maxSessions: options.maxSessions ?? 64,
       multipath: options.multipath ?? false,
       positionedReads: options.positionedReads ?? true,
-      ...(options.stagingBytes !== undefined && { stagingBytes: options.stagingBytes }),
+      limits: {
+        ...options.limits,
+        ...(options.stagingBytes !== undefined && { waitingBytes: options.stagingBytes })
+      },
       ...(options.clock && { clock: options.clock }),
       events: {
         login: () => {},
@@ -141,6 +150,7 @@ export class TestTarget {
     return {
       buffersOut: buffers.used,
       stagingBytes: staging.used,
+      waitingBytes: staging.waiting.used + this.sessions.reduce((sum, { waiting }) => sum + waiting.used, 0),
       tasksOut: this.tasksOut,
       unitsBusy: this.units.filter((unit) => !unit.taskSet.idle).length,
       connections: this.connections.length,

@@ -8,7 +8,6 @@ import { formatText, parseText, type TextPair } from '../../pdu/text.js'
 import { SENT_DATA_LENGTH_MAX } from '../../pdu/writer.js'
 import type { Connection } from '../connection.js'
 import type { PduHandler, PduInPlace } from '../full-feature.js'
-import { TEXT_BYTES_MAX } from '../limits.js'
 import { normalizeIscsiName } from '../login/names.js'
 import { negotiateText } from '../login/negotiate.js'
 import type { Session } from '../session.js'
@@ -43,7 +42,7 @@ export const textHandler: PduHandler = {
       return reject(RejectReason.InvalidPduField)
     }
     if (exchange.answer) return answerNext(connection, session, exchange)
-    if (exchange.request.length + pdu.dataLength > TEXT_BYTES_MAX) {
+    if (exchange.request.length + pdu.dataLength > connection.host.limits.textBytes) {
       session.text = undefined
       return reject(RejectReason.ProtocolError)
     }

@@ -58,6 +58,8 @@ export interface ChapOptions {
   readonly randomBytes: (length: number) => Buffer
   /** Shared by all logins of a server. */
   readonly issued: IssuedChallenges
+  /** May somebody try to prove this name now? Everybody may when it is left out. */
+  readonly mayProve?: (chapName: string) => boolean
 }
 
 /** The challenges that this server sent lately, on any connection: none of them may come back as a question. */
@@ -113,6 +115,10 @@ export class Chap {
     const name = answer.name
     if (name === undefined || answer.response === undefined) throw failure('CHAP_N or CHAP_R is missing')
     if (name === '' || Buffer.byteLength(name) > CHAP_NAME_LENGTH_MAX) throw failure(`CHAP_N=${quote(name)} is no name`)
+    // Not a failure: who is refused for the guesses of others may come again.
+    if (this.options.mayProve?.(name) === false) {
+      throw new LoginError(LoginStatus.ServiceUnavailable, `too many have failed as ${quote(name)} in the last second`)
+    }
     const secret = this.options.policy.initiatorSecret(name)
     if (!this.proves(answer.response, secret)) throw failure(`CHAP failed for ${quote(name)}`)
     return { chapName: name, answers: this.prove(answer, name, secret!) }

@@ -21,6 +21,7 @@ import {
 import { assert } from '../../util/assert.js'
 import type { AccessRequest, Directory } from '../directory.js'
 import { LoginError } from '../errors.js'
+import { TEXT_BYTES_MAX } from '../limits.js'
 import { defaultParameters, type OfferedParameters, type SessionParameters } from '../parameters.js'
 import { IssuedChallenges } from './chap.js'
 import { keys } from './keys.js'
@@ -42,8 +43,6 @@ import { SecurityStage } from './security.js'
  * it needs. The end is an `admit` step: the connection opens the nexus and then sends the reply, or {@link refuse}.
  */
 
-/** Bytes of text that one login may send in all. */
-const TEXT_LENGTH_MAX = 65536
 /** Login Requests of one login. */
 const REQUESTS_MAX = 100
 /** Bytes of one response: the MaxRecvDataSegmentLength of both sides until full feature phase, §13.12. */
@@ -69,6 +68,10 @@ export interface LoginOptions {
   /** Shared by all logins of a server, so that a challenge of one connection is not answered on another. */
   readonly challenges?: IssuedChallenges
   readonly randomBytes?: (length: number) => Buffer
+  /** Bytes of text that the login may send in all; {@link TEXT_BYTES_MAX} when left out. */
+  readonly textLengthMax?: number
+  /** May somebody try to prove this CHAP name now? */
+  readonly mayProve?: (chapName: string) => boolean
 }
 
 /** A Login Response but for StatSN, ExpCmdSN, MaxCmdSN and the version bytes, which are the connection's. */
@@ -164,6 +167,11 @@ export class LoginMachine {
 
   constructor(private readonly options: LoginOptions) {}
 
+  /** The CHAP name that the initiator tried to prove, whether it could or not. */
+  get triedChapName(): string | undefined {
+    return this.parties?.security.triedChapName
+  }
+
   /** 12 hexadecimal digits. */
   get isid(): string | undefined {
     return this.first?.isid
@@ -230,7 +238,8 @@ export class LoginMachine {
     this.requestCount++
     this.textLength += data.length
     if (this.requestCount > REQUESTS_MAX) throw initiatorError(`more than ${REQUESTS_MAX} Login Requests`)
-    if (this.textLength > TEXT_LENGTH_MAX) throw initiatorError(`more than ${TEXT_LENGTH_MAX} bytes of text`)
+    const { textLengthMax = TEXT_BYTES_MAX } = this.options
+    if (this.textLength > textLengthMax) throw initiatorError(`more than ${textLengthMax} bytes of text`)
   }
 
   // §6.2: a text goes on in the next request; until it is whole we have nothing to say.
@@ -290,7 +299,12 @@ export class LoginMachine {
     return {
       sessionType,
       access,
-      security: new SecurityStage({ policy, randomBytes: this.options.randomBytes ?? randomBytes, issued }),
+      security: new SecurityStage({
+        policy,
+        randomBytes: this.options.randomBytes ?? randomBytes,
+        issued,
+        ...(this.options.mayProve && { mayProve: this.options.mayProve })
+      }),
       negotiation: {
         offer,
         discovery: sessionType === 'Discovery',

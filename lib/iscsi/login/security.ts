@@ -19,6 +19,8 @@ export type SecurityKeys = ReadonlyMap<string, string>
 export class SecurityStage {
   /** The name that was proved; undefined without CHAP. */
   chapName: string | undefined
+  /** The name that was to be proved. */
+  triedChapName: string | undefined
 
   private state: State = 'method'
   private readonly chap: Chap
@@ -63,6 +65,7 @@ export class SecurityStage {
       return this.chap.challenge(taken(rest, 'CHAP_A'))
     }
     if (this.state !== 'response' || rest.has('CHAP_A')) throw failure(`${[...rest.keys()].join(', ')} out of turn`)
+    this.triedChapName = rest.get('CHAP_N')
     const { chapName, answers } = this.chap.verify({
       name: rest.get('CHAP_N'),
       response: rest.get('CHAP_R'),

@@ -24,7 +24,7 @@ export interface Setting<T> {
  */
 export type Scope = 'server' | 'target' | 'unit' | 'unit-only'
 
-export const GROUPS = ['Image', 'Network', 'Access', 'Delta', 'Server', 'Log'] as const
+export const GROUPS = ['Image', 'Network', 'Access', 'Delta', 'Limits', 'Server', 'Log'] as const
 export type Group = (typeof GROUPS)[number]
 
 const KIB = 2 ** 10
@@ -142,13 +142,6 @@ export const SETTINGS = {
     about: 'Take data along with a command (ImmediateData)',
     preset: 'true'
   }),
-  'max-sessions': setting({
-    kind: kinds.integer(1, 65535),
-    scope: 'server',
-    group: 'Network',
-    about: 'Sessions at a time, over all targets',
-    preset: '256'
-  }),
   multipath: setting({
     kind: kinds.onOff,
     scope: 'server',
@@ -256,6 +249,69 @@ export const SETTINGS = {
     group: 'Delta',
     about: 'Bring every write to the medium before it is answered (no write cache, WCE=0)',
     preset: 'false'
+  }),
+
+  'max-sessions': setting({
+    kind: kinds.integer(1, 65535),
+    scope: 'server',
+    group: 'Limits',
+    about: 'Sessions at a time, over all targets',
+    preset: '256'
+  }),
+  'max-connections': setting({
+    kind: kinds.integer(1, 2 * 65535),
+    scope: 'server',
+    group: 'Limits',
+    about: 'TCP connections at a time; sessions and pending logins together when absent'
+  }),
+  'max-connections-per-address': setting({
+    kind: kinds.integer(1, 2 * 65535),
+    scope: 'server',
+    group: 'Limits',
+    about: 'The same from one address',
+    preset: '256'
+  }),
+  'max-pending-logins': setting({
+    kind: kinds.integer(1, 65535),
+    scope: 'server',
+    group: 'Limits',
+    about: 'Connections that have not logged in; one more takes the place of the oldest',
+    preset: '256'
+  }),
+  'max-commands': setting({
+    kind: kinds.integer(1, 1024),
+    scope: 'server',
+    group: 'Limits',
+    about: 'Commands that one session may have open (MaxCmdSN)',
+    preset: '128'
+  }),
+  'waiting-memory': setting({
+    kind: kinds.size(4 * MIB, 2 ** 40, 'a size from 4M such as 64M'),
+    scope: 'server',
+    group: 'Limits',
+    about: 'Memory for data that waits for a slow disk, and as much again for data that waits for its initiator',
+    preset: '64M'
+  }),
+  'max-text': setting({
+    kind: kinds.size(8 * KIB, MIB, 'a size from 8K to 1M'),
+    scope: 'server',
+    group: 'Limits',
+    about: 'Text that one login, or one Text exchange, may send',
+    preset: '64K'
+  }),
+  'login-failures': setting({
+    kind: kinds.integer(1, 1000),
+    scope: 'server',
+    group: 'Limits',
+    about: 'Failed authentications in a second before an address has to wait',
+    preset: '10'
+  }),
+  'login-failures-per-user': setting({
+    kind: kinds.integer(1, 10000),
+    scope: 'server',
+    group: 'Limits',
+    about: 'The same for one CHAP user, from whatever addresses',
+    preset: '100'
   }),
 
   'state-dir': setting({

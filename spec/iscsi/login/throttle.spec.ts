@@ -28,13 +28,13 @@ function fail(throttle: LoginThrottle, address: string, times: number): void {
 
 describe('LoginThrottle', () => {
   it('allows an address that never failed, however often it asks', () => {
-    const throttle = new LoginThrottle(new HandClock())
+    const throttle = new LoginThrottle(new HandClock(), 10)
     for (let i = 0; i < 1000; i++) expect(throttle.allows('192.0.2.1')).toBe(true)
     expect(throttle.size).toBe(0)
   })
 
   it('allows ten failures at once and refuses from then on', () => {
-    const throttle = new LoginThrottle(new HandClock())
+    const throttle = new LoginThrottle(new HandClock(), 10)
     for (let i = 0; i < 10; i++) {
       expect(throttle.allows('192.0.2.1')).toBe(true)
       throttle.fail('192.0.2.1')
@@ -43,14 +43,14 @@ describe('LoginThrottle', () => {
   })
 
   it('does not make others pay', () => {
-    const throttle = new LoginThrottle(new HandClock())
+    const throttle = new LoginThrottle(new HandClock(), 10)
     fail(throttle, '192.0.2.1', 100)
     expect(throttle.allows('192.0.2.2')).toBe(true)
   })
 
   it('forgives one failure in a tenth of a second, and all of them in one second', () => {
     const clock = new HandClock()
-    const throttle = new LoginThrottle(clock)
+    const throttle = new LoginThrottle(clock, 10)
     fail(throttle, '192.0.2.1', 1000)
     clock.turn(99)
     expect(throttle.allows('192.0.2.1')).toBe(false)
@@ -65,7 +65,7 @@ describe('LoginThrottle', () => {
 
   it('lets through ten guesses a second in the long run', () => {
     const clock = new HandClock()
-    const throttle = new LoginThrottle(clock)
+    const throttle = new LoginThrottle(clock, 10)
     let guesses = 0
     for (let i = 0; i < 10_000; i++) {
       if (throttle.allows('192.0.2.1')) {
@@ -80,7 +80,7 @@ describe('LoginThrottle', () => {
   })
 
   it('remembers 1024 addresses and forgets the one that failed longest ago', () => {
-    const throttle = new LoginThrottle(new HandClock())
+    const throttle = new LoginThrottle(new HandClock(), 10)
     fail(throttle, 'first', 10)
     fail(throttle, 'second', 10)
     for (let i = 0; i < 1022; i++) throttle.fail(`address ${i}`)
