@@ -69,11 +69,12 @@ async function describeTarget(
   text: BannerText,
   sizeOf: BannerSources['sizeOf']
 ): Promise<BannerTarget> {
-  const images = units.map(async ({ path, partition, readOnly }) => {
+  const images = units.map(async ({ path, partition, readOnly, shared }) => {
     const size = await sizeOf(path)
     const facts = [
       ...(size === undefined ? [] : [formatSize(size)]),
       ...(partition === undefined ? [] : [`partition ${partition}`]),
+      ...(shared ? [text.shared] : []),
       ...(readOnly ? [text.readOnly] : [])
     ]
     return facts.length === 0 ? path : `${path} (${facts.join(', ')})`

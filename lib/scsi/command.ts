@@ -25,6 +25,10 @@ export interface Command {
   readonly medium: boolean
   /** Runs even with a unit attention pending, which it neither reports nor clears (SAM-5 §5.14). */
   readonly ignoresUnitAttention?: boolean
+  /** Needs no content, but a medium: refused without one (TEST UNIT READY, READ CAPACITY). */
+  readonly needsReadiness?: boolean
+  /** Answered while a sanitize operation runs, and after one that failed (SBC-3 §4.11.2). */
+  readonly duringSanitize?: boolean
   /** Runs on a LUN without unit: INQUIRY, REPORT LUNS, REQUEST SENSE (SPC-4 §6.6, §6.33, §6.39). `unit` is undefined. */
   readonly withoutUnit?: boolean
   /** Allowed for others while somebody holds a reservation (SPC-4 table 65); default: by `access`. */

@@ -10,7 +10,7 @@ import { TaskState, type Task } from './task.js'
 /**
  * The task router and device server (SAM-5 §4.6.8, §4.6.23): LUN → unit, operation code → command, and the gate in
  * between, written once. The order of the gate: a missing unit, an unknown command, a unit attention, a reservation,
- * a bad CDB, a fence, write protection.
+ * a bad CDB, a unit that is not ready, a fence, write protection.
  */
 export class DeviceServer {
   private readonly table = buildTable(commands)
@@ -65,6 +65,7 @@ export class DeviceServer {
     if (stray >= 0) {
       return invalidCdbField(task, stray >> 3, stray & 7)
     }
+    if (unit.notReady && !mayRunUnready(unit, command)) return task.check(unit.notReady, unit.notReadyDetail)
     if (command.medium) {
       const refusal = mediumRefusal(entry, unit, command)
       if (refusal) return task.check(refusal)
@@ -75,6 +76,12 @@ export class DeviceServer {
 
 function checkOpcode(task: Task): void {
   task.check(INVALID_OPCODE, { field: { inCdb: true, byte: 0 } })
+}
+
+/** Without medium only what needs one is refused; a sanitize operation refuses all but a few. */
+function mayRunUnready(unit: LogicalUnit, command: Command): boolean {
+  if (unit.sanitize) return command.duringSanitize === true
+  return !command.medium && command.needsReadiness !== true
 }
 
 function mediumRefusal(entry: NexusUnit, unit: LogicalUnit, command: Command): SenseCondition | undefined {

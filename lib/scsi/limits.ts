@@ -14,8 +14,13 @@ const MAX_WRITE_SAME_BYTES = 128 * 1024 * 1024
 /** All descriptors of one UNMAP together. Suites call more than a Mi insane. */
 export const MAX_UNMAP_BLOCKS = 0x100000
 export const MAX_UNMAP_DESCRIPTORS = 256
-/** COMPARE AND WRITE has one byte for its number of blocks. */
-const MAX_COMPARE_AND_WRITE_BLOCKS = 255
+/**
+ * One block is what locks on disks are made of (ESXi's ATS) and what other targets offer; a client that sends more has
+ * miscounted.
+ */
+const MAX_COMPARE_AND_WRITE_BLOCKS = 1
+/** WRITE ATOMIC: its data are gathered. */
+const MAX_ATOMIC_BYTES = MAX_GATHERED_BYTES
 
 export function maxTransferBlocks(unit: LogicalUnit): number {
   return MAX_TRANSFER_BYTES / unit.blockSize
@@ -29,7 +34,15 @@ export function maxWriteSameBlocks(unit: LogicalUnit): number {
   return MAX_WRITE_SAME_BYTES / unit.blockSize
 }
 
-/** Its data are gathered: as many blocks to compare as to write. */
-export function maxCompareAndWriteBlocks(unit: LogicalUnit): number {
-  return Math.min(MAX_COMPARE_AND_WRITE_BLOCKS, MAX_GATHERED_BYTES / (2 * unit.blockSize))
+export function maxCompareAndWriteBlocks(): number {
+  return MAX_COMPARE_AND_WRITE_BLOCKS
+}
+
+export function maxAtomicBlocks(unit: LogicalUnit): number {
+  return MAX_ATOMIC_BYTES / unit.blockSize
+}
+
+/** Both where an atomic write begins and how long it is are multiples of it. */
+export function atomicGranularityBlocks(unit: LogicalUnit): number {
+  return unit.physicalBlockSize / unit.blockSize
 }

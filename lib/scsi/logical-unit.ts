@@ -1,8 +1,11 @@
 import type { Volume } from '../volume/volume.js'
 import { BackgroundFlush } from './background-flush.js'
 import type { Nexus, NexusUnit } from './nexus.js'
+import type { ReservationStore } from './reservation-store.js'
 import { Reservations } from './reservations.js'
-import type { SenseCondition } from './sense.js'
+import { RemovableMedium } from './removable-medium.js'
+import { OVERWRITE_BYTES_PER_SECOND, Sanitize, type SanitizeOptions } from './sanitize.js'
+import { MEDIUM_MAY_HAVE_CHANGED, MEDIUM_NOT_PRESENT, type SenseCondition, type SenseDetail } from './sense.js'
 import type { Task } from './task.js'
 import { TaskSet } from './task-set.js'
 
@@ -58,12 +61,22 @@ export interface LogicalUnitOptions {
   readonly readOnly: boolean
   /** UNMAP works and the capacity is thin. */
   readonly thin: boolean
+  /** The medium can be ejected (RMB); default false. */
+  readonly removable?: boolean
+  /** SANITIZE may be used; default false. */
+  readonly maySanitize?: boolean
+  /** Of SANITIZE, OVERWRITE; specs have no time. */
+  readonly overwriteBytesPerSecond?: number
   /** Every write is durable before its status, and MODE SELECT cannot change that; default false. */
   readonly writeThrough?: boolean
+  /** A write of {@link Volume.writeAtomic} is there as a whole or not at all; default false. */
+  readonly atomicWrites?: boolean
+  /** Keeps persistent reservations over a loss of power (APTPL). */
+  readonly reservationStore?: ReservationStore
   /** Bytes in which a thin unit stores and frees space, at least a block; default 4096. Said in VPD page B0h. */
   readonly allocationBytes?: number
   /** Called at most once a second with errors of the volume, for the log. */
-  readonly onVolumeError?: (error: unknown, task: Task) => void
+  readonly onVolumeError?: (error: unknown, task?: Task) => void
   readonly provisioning?: () => Provisioning
   /** A client sent START STOP UNIT: for the log, which shows what systems do at sleep and at shutdown. */
   readonly onStartStop?: (start: boolean, task: Task) => void
@@ -79,8 +92,13 @@ export class LogicalUnit implements Modes {
   readonly readOnly: boolean
   readonly thin: boolean
   readonly allocationBytes: number
+  readonly medium: RemovableMedium | undefined
+  readonly maySanitize: boolean
+  readonly atomicWrites: boolean
   /** What {@link reset} goes back to. */
   readonly defaultModes: Readonly<Modes>
+  /** The sanitize operation that runs, or that has failed. */
+  sanitize: Sanitize | undefined
   identity: UnitIdentity
   readonly taskSet = new TaskSet()
   /**
@@ -90,7 +108,7 @@ export class LogicalUnit implements Modes {
   failedCommits = 0
   /** Why the last of them failed. */
   commitFailure: Error | undefined
-  readonly reservations = new Reservations((nexusId, attention) => this.establishFor(nexusId, attention))
+  readonly reservations: Reservations
   /** Flushes that SYNCHRONIZE CACHE with IMMED has answered already. */
   readonly backgroundFlush: BackgroundFlush
   /** Mode page 08h, WCE: false makes every write durable before its status (the commands see to it). */
@@ -102,8 +120,9 @@ export class LogicalUnit implements Modes {
   readonly provisioning: (() => Provisioning) | undefined
   /** The nexuses that see this unit now. */
   private readonly attached = new Set<NexusUnit>()
-  private readonly onVolumeError: ((error: unknown, task: Task) => void) | undefined
+  private readonly onVolumeError: LogicalUnitOptions['onVolumeError']
   private readonly onStartStop: LogicalUnitOptions['onStartStop']
+  private readonly overwriteBytesPerSecond: number
 
   constructor(options: LogicalUnitOptions) {
     this.lun = options.lun
@@ -115,8 +134,16 @@ export class LogicalUnit implements Modes {
     this.readOnly = options.readOnly
     this.thin = options.thin
     this.allocationBytes = Math.max(options.allocationBytes ?? DEFAULT_ALLOCATION_BYTES, options.blockSize)
+    this.medium = options.removable === true ? new RemovableMedium() : undefined
+    this.maySanitize = options.maySanitize ?? false
+    this.overwriteBytesPerSecond = options.overwriteBytesPerSecond ?? OVERWRITE_BYTES_PER_SECOND
+    this.atomicWrites = options.atomicWrites ?? false
     this.defaultModes = { ...DEFAULT_MODES, writeCacheEnabled: options.writeThrough !== true }
     this.writeCacheEnabled = this.defaultModes.writeCacheEnabled
+    this.reservations = new Reservations(
+      (nexusId, attention) => this.establishFor(nexusId, attention),
+      options.reservationStore
+    )
     this.provisioning = options.provisioning
     this.onVolumeError = options.onVolumeError
     this.onStartStop = options.onStartStop
@@ -130,7 +157,9 @@ export class LogicalUnit implements Modes {
 
   /** A nexus has ended (SAM-5 §6.3.4). Harmless when called twice. */
   detach(entry: NexusUnit): void {
-    if (this.attached.delete(entry)) this.reservations.nexusLost(entry.nexus)
+    if (!this.attached.delete(entry)) return
+    this.reservations.nexusLost(entry.nexus)
+    this.medium?.allow(entry.nexus)
   }
 
   /** Establishes a unit attention for every nexus of the unit, but not for `except`. */
@@ -146,6 +175,7 @@ export class LogicalUnit implements Modes {
   /** Logical unit reset (SAM-5 §6.3.3), apart from its tasks: SPC-2 reservations fall, mode pages as at the start. */
   reset(): void {
     this.reservations.reset()
+    this.medium?.reset()
     Object.assign(this, this.defaultModes)
   }
 
@@ -156,6 +186,53 @@ export class LogicalUnit implements Modes {
 
   get writeProtected(): boolean {
     return this.readOnly || this.softwareWriteProtect
+  }
+
+  /** Writes go to a private delta. */
+  get storesDelta(): boolean {
+    return this.provisioning !== undefined
+  }
+
+  /** Why the medium cannot be used now. */
+  get notReady(): SenseCondition | undefined {
+    if (this.sanitize) return this.sanitize.condition
+    return this.medium?.present === false ? MEDIUM_NOT_PRESENT : undefined
+  }
+
+  get notReadyDetail(): SenseDetail | undefined {
+    return this.sanitize?.detail
+  }
+
+  /** The medium goes out, or in again; the others hear that it came (SPC-4 §5.14). */
+  setMediumPresent(present: boolean, nexus: Nexus): void {
+    if (!this.medium || this.medium.present === present) return
+    this.medium.present = present
+    if (present) this.establish(MEDIUM_MAY_HAVE_CHANGED, nexus)
+  }
+
+  /** Begins a sanitize operation; until it ends well the unit is not ready. */
+  startSanitize(options: Pick<SanitizeOptions, 'overwrite' | 'mayExitFailure'>): Sanitize {
+    const { overwriteBytesPerSecond } = this
+    const operation = new Sanitize({ ...options, unit: this, overwriteBytesPerSecond })
+    this.sanitize = operation
+    void operation.ended.then(() => {
+      if (this.sanitize === operation && !operation.failed) this.sanitize = undefined
+    })
+    return operation
+  }
+
+  exitSanitizeFailure(): void {
+    this.sanitize = undefined
+  }
+
+  sanitizeFailed(error: unknown): void {
+    this.onVolumeError?.(error)
+  }
+
+  /** Ends what works on the volume by itself. Nobody does when this resolves, so that it can be closed. */
+  async end(): Promise<void> {
+    await this.sanitize?.stop()
+    this.sanitize = undefined
   }
 
   commitFailed(error: Error): void {

@@ -1,3 +1,4 @@
+import { CopyResults } from './copy-results.js'
 import type { LogicalUnit } from './logical-unit.js'
 import type { SenseCondition } from './sense.js'
 
@@ -65,6 +66,8 @@ export class Nexus {
   readonly id: string
   /** LUN → what this nexus holds of it, in ascending order. */
   readonly units: Map<number, NexusUnit>
+  /** Copies that were asked for on this nexus. */
+  readonly copies = new CopyResults()
   private readonly onLook: NexusOptions['onLook']
 
   constructor(options: NexusOptions) {

@@ -1,5 +1,6 @@
 import type { Command } from './command.js'
 import type { Nexus } from './nexus.js'
+import type { PersistedReservations, ReservationStore } from './reservation-store.js'
 import {
   INSUFFICIENT_REGISTRATION_RESOURCES,
   INVALID_FIELD_IN_PARAMETER_LIST,
@@ -47,6 +48,14 @@ export interface Registration {
   readonly key: bigint
 }
 
+/** A state of {@link PersistentReservations}; theirs to read. */
+export interface ReservationSnapshot {
+  readonly registered: ReadonlyMap<string, Registration>
+  readonly count: number
+  readonly held: { readonly type: number; readonly holder: string } | undefined
+  readonly persisting: boolean
+}
+
 /**
  * Persistent reservations of one unit (SPC-4 §5.13): who is registered with which key, and who holds what. A nexus is
  * known by the names of its ports, so that a registration is there again when the same nexus comes back.
@@ -56,8 +65,71 @@ export class PersistentReservations {
   private count = 0
   private held: { readonly type: number; readonly holder: string } | undefined
 
-  /** @param notify - establishes a unit attention for the nexus of that name */
-  constructor(private readonly notify: (nexusId: string, attention: SenseCondition) => void) {}
+  /** APTPL of the last registration: all of this is to survive a loss of power. */
+  private persisting = false
+
+  /**
+   * @param notify - establishes a unit attention for the nexus of that name
+   * @param store - without it nothing survives a loss of power, and REPORT CAPABILITIES says so
+   */
+  constructor(
+    private readonly notify: (nexusId: string, attention: SenseCondition) => void,
+    private readonly store?: ReservationStore
+  ) {}
+
+  /** PTPL_C: registrations can be kept over a loss of power. */
+  get canPersist(): boolean {
+    return this.store !== undefined
+  }
+
+  /** PTPL_A: they are. */
+  get persists(): boolean {
+    return this.persisting
+  }
+
+  /** The APTPL bit of a registration that succeeded. */
+  setPersists(persists: boolean): void {
+    this.persisting = persists
+  }
+
+  /** Takes over what was kept, after power on; PRGENERATION starts at 0 (SPC-4 §6.15.2). */
+  restore({ registrations, reservation }: PersistedReservations): void {
+    for (const { nexusId, initiatorPort, key } of registrations) {
+      this.registered.set(nexusId, { nexusId, initiatorPort, key: BigInt(`0x${key}`) })
+    }
+    this.held = reservation
+    this.persisting = true
+  }
+
+  /** Everything as it is now, to go back to by {@link undo}. */
+  snapshot(): ReservationSnapshot {
+    const { count, held, persisting } = this
+    return { registered: new Map(this.registered), count, held, persisting }
+  }
+
+  undo({ registered, count, held, persisting }: ReservationSnapshot): void {
+    this.registered.clear()
+    for (const [id, one] of registered) this.registered.set(id, one)
+    Object.assign(this, { count, held, persisting })
+  }
+
+  /**
+   * Makes a change durable. Undefined when there is nothing to do: neither before nor after it anything was kept.
+   * @param before - the state before the change
+   */
+  keep(before: ReservationSnapshot): Promise<void> | undefined {
+    if (!this.store || (!this.persisting && !before.persisting)) return undefined
+    return this.store.save(this.persisting && !this.empty ? this.persisted() : undefined)
+  }
+
+  private persisted(): PersistedReservations {
+    const registrations = this.registrations.map(({ nexusId, initiatorPort, key }) => ({
+      nexusId,
+      initiatorPort,
+      key: key.toString(16).padStart(16, '0')
+    }))
+    return { registrations, reservation: this.held }
+  }
 
   /** PRGENERATION: how often the registrations changed, modulo 2^32. */
   get generation(): number {

@@ -4,6 +4,8 @@ import type { Task } from './task.js'
 
 /** Bytes that are read, compared or written between two looks at the rest of the world. */
 export const PIECE_BYTES = 256 * 1024
+/** Zeroing is a matter of a map or of the file system, not of data: larger pieces. */
+export const ZERO_PIECE_BYTES = 16 * 1024 * 1024
 
 /**
  * Long work of one command in pieces: between two of them other work of the process gets its turn, and an aborted
@@ -37,6 +39,7 @@ export function firstDifference(left: Buffer, right: Buffer): number {
   return at
 }
 
-function turn(): Promise<void> {
+/** Lets all else that waits in this process have its turn. */
+export function turn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve))
 }

@@ -1,6 +1,7 @@
 import type { Command } from './command.js'
 import type { Nexus } from './nexus.js'
 import { PersistentReservations } from './persistent-reservations.js'
+import type { ReservationStore } from './reservation-store.js'
 import type { SenseCondition } from './sense.js'
 
 const PERSISTENT_RESERVE_IN = 0x5e
@@ -12,9 +13,12 @@ export class Reservations {
   /** The nexus that did RESERVE. */
   private holder: string | undefined
 
-  /** @param notify - establishes a unit attention for the nexus of that name */
-  constructor(notify: (nexusId: string, attention: SenseCondition) => void) {
-    this.persistent = new PersistentReservations(notify)
+  /**
+   * @param notify - establishes a unit attention for the nexus of that name
+   * @param store - keeps persistent reservations over a loss of power
+   */
+  constructor(notify: (nexusId: string, attention: SenseCondition) => void, store?: ReservationStore) {
+    this.persistent = new PersistentReservations(notify, store)
   }
 
   /** True when somebody else's reservation forbids this command to this nexus. */

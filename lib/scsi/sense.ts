@@ -17,6 +17,7 @@ export const SenseKey = {
   IllegalRequest: 0x5,
   UnitAttention: 0x6,
   DataProtect: 0x7,
+  CopyAborted: 0xa,
   AbortedCommand: 0xb,
   Miscompare: 0xe
 } as const
@@ -27,8 +28,10 @@ function condition(name: string, key: number, asc: number, ascq: number): SenseC
 
 export const NO_SENSE = condition('NO ADDITIONAL SENSE INFORMATION', 0x0, 0x00, 0x00)
 export const MEDIUM_NOT_PRESENT = condition('MEDIUM NOT PRESENT', 0x2, 0x3a, 0x00)
+export const SANITIZE_IN_PROGRESS = condition('LOGICAL UNIT NOT READY, SANITIZE IN PROGRESS', 0x2, 0x04, 0x1b)
 export const UNRECOVERED_READ_ERROR = condition('UNRECOVERED READ ERROR', 0x3, 0x11, 0x00)
 export const WRITE_ERROR = condition('WRITE ERROR', 0x3, 0x0c, 0x00)
+export const SANITIZE_FAILED = condition('SANITIZE COMMAND FAILED', 0x3, 0x31, 0x03)
 export const INTERNAL_TARGET_FAILURE = condition('INTERNAL TARGET FAILURE', 0x4, 0x44, 0x00)
 export const PARAMETER_LIST_LENGTH_ERROR = condition('PARAMETER LIST LENGTH ERROR', 0x5, 0x1a, 0x00)
 export const INVALID_OPCODE = condition('INVALID COMMAND OPERATION CODE', 0x5, 0x20, 0x00)
@@ -37,10 +40,16 @@ export const INVALID_FIELD_IN_CDB = condition('INVALID FIELD IN CDB', 0x5, 0x24,
 export const LUN_NOT_SUPPORTED = condition('LOGICAL UNIT NOT SUPPORTED', 0x5, 0x25, 0x00)
 export const INVALID_FIELD_IN_PARAMETER_LIST = condition('INVALID FIELD IN PARAMETER LIST', 0x5, 0x26, 0x00)
 export const SAVING_NOT_SUPPORTED = condition('SAVING PARAMETERS NOT SUPPORTED', 0x5, 0x39, 0x00)
+export const TOO_MANY_TARGET_DESCRIPTORS = condition('TOO MANY TARGET DESCRIPTORS', 0x5, 0x26, 0x06)
+export const UNSUPPORTED_TARGET_DESCRIPTOR = condition('UNSUPPORTED TARGET DESCRIPTOR TYPE CODE', 0x5, 0x26, 0x07)
+export const TOO_MANY_SEGMENT_DESCRIPTORS = condition('TOO MANY SEGMENT DESCRIPTORS', 0x5, 0x26, 0x08)
+export const UNSUPPORTED_SEGMENT_DESCRIPTOR = condition('UNSUPPORTED SEGMENT DESCRIPTOR TYPE CODE', 0x5, 0x26, 0x09)
 export const INVALID_RELEASE = condition('INVALID RELEASE OF PERSISTENT RESERVATION', 0x5, 0x26, 0x04)
 export const INVALID_FIELD_IN_INFORMATION_UNIT = condition('INVALID FIELD IN COMMAND INFORMATION UNIT', 0x5, 0x0e, 0x03)
+export const MEDIUM_REMOVAL_PREVENTED = condition('MEDIUM REMOVAL PREVENTED', 0x5, 0x53, 0x02)
 export const INSUFFICIENT_REGISTRATION_RESOURCES = condition('INSUFFICIENT REGISTRATION RESOURCES', 0x5, 0x55, 0x04)
 export const INSUFFICIENT_RESOURCES = condition('INSUFFICIENT RESOURCES', 0x5, 0x55, 0x03)
+export const MEDIUM_MAY_HAVE_CHANGED = condition('NOT READY TO READY CHANGE, MEDIUM MAY HAVE CHANGED', 0x6, 0x28, 0x00)
 export const POWER_ON = condition('POWER ON, RESET, OR BUS DEVICE RESET OCCURRED', 0x6, 0x29, 0x00)
 export const BUS_DEVICE_RESET = condition('BUS DEVICE RESET FUNCTION OCCURRED', 0x6, 0x29, 0x03)
 export const NEXUS_LOSS = condition('I_T NEXUS LOSS OCCURRED', 0x6, 0x29, 0x07)
@@ -62,6 +71,10 @@ export const INQUIRY_DATA_CHANGED = condition('INQUIRY DATA HAS CHANGED', 0x6, 0
 export const REPORTED_LUNS_CHANGED = condition('REPORTED LUNS DATA HAS CHANGED', 0x6, 0x3f, 0x0e)
 export const WRITE_PROTECTED = condition('WRITE PROTECTED', 0x7, 0x27, 0x00)
 export const SPACE_ALLOCATION_FAILED = condition('SPACE ALLOCATION FAILED WRITE PROTECT', 0x7, 0x27, 0x07)
+export const UNREACHABLE_COPY_TARGET = condition('UNREACHABLE COPY TARGET', 0xa, 0x08, 0x04)
+export const THIRD_PARTY_DEVICE_FAILURE = condition('THIRD PARTY DEVICE FAILURE', 0xa, 0x0d, 0x01)
+export const COPY_TARGET_NOT_REACHABLE = condition('COPY TARGET DEVICE NOT REACHABLE', 0xa, 0x0d, 0x02)
+export const UNEXPECTED_INEXACT_SEGMENT = condition('UNEXPECTED INEXACT SEGMENT', 0xa, 0x26, 0x0a)
 export const UNEXPECTED_UNSOLICITED_DATA = condition('UNEXPECTED UNSOLICITED DATA', 0xb, 0x0c, 0x0c)
 export const NOT_ENOUGH_UNSOLICITED_DATA = condition('NOT ENOUGH UNSOLICITED DATA', 0xb, 0x0c, 0x0d)
 export const PROTOCOL_CRC_ERROR = condition('PROTOCOL SERVICE CRC ERROR', 0xb, 0x47, 0x05)
@@ -74,6 +87,8 @@ export interface SenseDetail {
   readonly information?: number | undefined
   /** Field pointer (SPC-4 §4.5.2.4.2): byte in the CDB or in the parameter list, and the bit in it. */
   readonly field?: { readonly inCdb: boolean; readonly byte: number; readonly bit?: number }
+  /** Progress indication (SPC-4 §4.5.2.4.4): how much is done, of 65,536. */
+  readonly progress?: number | undefined
 }
 
 export const FIXED_SENSE_LENGTH = 18
@@ -90,7 +105,7 @@ export function encodeSense(sense: SenseCondition, detail: SenseDetail = {}, des
   return descriptor ? descriptorSense(sense, complete) : fixedSense(sense, complete)
 }
 
-function fixedSense(sense: SenseCondition, { information, field }: SenseDetail): Buffer {
+function fixedSense(sense: SenseCondition, { information, field, progress }: SenseDetail): Buffer {
   const data = Buffer.alloc(FIXED_SENSE_LENGTH)
   data[0] = FIXED_CURRENT
   data[2] = sense.key
@@ -103,10 +118,11 @@ function fixedSense(sense: SenseCondition, { information, field }: SenseDetail):
     data.writeUInt32BE(information, 3)
   }
   if (field) writeFieldPointer(data, 15, field)
+  else if (progress !== undefined) writeProgress(data, 15, progress)
   return data
 }
 
-function descriptorSense(sense: SenseCondition, { information, field }: SenseDetail): Buffer {
+function descriptorSense(sense: SenseCondition, { information, field, progress }: SenseDetail): Buffer {
   const parts = [Buffer.from([DESCRIPTOR_CURRENT, sense.key, sense.asc, sense.ascq, 0, 0, 0, 0])]
   if (information !== undefined) {
     const descriptor = Buffer.alloc(12)
@@ -115,9 +131,10 @@ function descriptorSense(sense: SenseCondition, { information, field }: SenseDet
     descriptor.writeBigUInt64BE(BigInt(information), 4)
     parts.push(descriptor)
   }
-  if (field) {
+  if (field ?? progress !== undefined) {
     const descriptor = Buffer.from([0x02, 0x06, 0, 0, 0, 0, 0, 0])
-    writeFieldPointer(descriptor, 4, field)
+    if (field) writeFieldPointer(descriptor, 4, field)
+    else writeProgress(descriptor, 4, progress!)
     parts.push(descriptor)
   }
   const data = Buffer.concat(parts)
@@ -129,4 +146,9 @@ function writeFieldPointer(data: Buffer, at: number, field: NonNullable<SenseDet
   data[at] = SKSV | (field.inCdb ? COMMAND_DATA : 0)
   if (field.bit !== undefined) data[at] |= BIT_POINTER_VALID | field.bit
   data.writeUInt16BE(field.byte, at + 1)
+}
+
+function writeProgress(data: Buffer, at: number, progress: number): void {
+  data[at] = SKSV
+  data.writeUInt16BE(Math.min(progress, 0xffff), at + 1)
 }

@@ -136,7 +136,7 @@ class ConfigurationReader {
       chunkBytes: this.preset(layers, 'chunk-size'),
       flushIntervalMs: this.preset(layers, 'flush-interval'),
       multipath: this.preset(layers, 'multipath'),
-      targets: await this.targets()
+      targets: this.refuseSharedTwins(await this.targets())
     }
   }
 
@@ -152,6 +152,18 @@ class ConfigurationReader {
       authenticationFailuresPerUser: this.preset(layers, 'login-failures-per-user')
     }
   }
+
+  /** What initiators share is nobody's private view, and the disk of one target alone. */
+  private refuseSharedTwins(targets: readonly TargetOptions[]): readonly TargetOptions[] {
+    const units = targets.flatMap((target) => target.units)
+    for (const { path } of units.filter(({ shared }) => shared)) {
+      if (units.filter((unit) => unit.path === path).length < 2 || this.sharedTwins.has(path)) continue
+      this.sharedTwins.add(path)
+      this.problems.add(path, 'is shared, so it can stand once in all: an image is private or shared, never both')
+    }
+    return targets
+  }
+  private readonly sharedTwins = new Set<string>()
 
   /** Whoever sets a secret believes that it is asked for. */
   private warnOfUnusedSecrets(targets: readonly TargetOptions[]): void {
@@ -256,6 +268,9 @@ class ConfigurationReader {
       path,
       partition: this.value([unit], 'partition'),
       readOnly: this.preset(own, 'read-only'),
+      shared: this.preset([unit], 'shared'),
+      removable: this.preset(own, 'removable'),
+      allowSanitize: this.preset(own, 'allow-sanitize'),
       blockSize: this.preset(own, 'block-size'),
       createBytes: this.preset(own, 'size'),
       writeThrough: this.preset(own, 'write-through'),

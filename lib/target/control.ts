@@ -26,6 +26,8 @@ export interface TargetUnitView {
   readonly size: number
   readonly blockSize: number
   readonly readOnly: boolean
+  /** One unit for all initiators. */
+  readonly shared: boolean
   readonly imageUuid: string
   /** The initiator that writes into the image now. */
   readonly author: string | undefined

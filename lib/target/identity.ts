@@ -14,7 +14,8 @@ import type { UnitIdentity } from '../scsi/logical-unit.js'
 const COMPANY_ID = [0x02, 0x43, 0x78] as const
 
 const VENDOR = 'CLOUD-X'
-const PRODUCT = 'PRIVATE DISK'
+const PRIVATE_PRODUCT = 'PRIVATE DISK'
+const SHARED_PRODUCT = 'SHARED DISK'
 const REVISION = '0001'
 
 export interface IdentitySource {
@@ -23,7 +24,8 @@ export interface IdentitySource {
   /** The partition that is shared as a disk of its own, or undefined for the whole image. */
   readonly partition: number | undefined
   readonly targetName: string
-  readonly initiatorName: string
+  /** Undefined for a unit that all initiators share. */
+  readonly initiatorName: string | undefined
   readonly lun: number
   /** Times that a delta of this unit was lost. */
   readonly incarnation: number
@@ -35,7 +37,7 @@ export function unitIdentity(source: IdentitySource): UnitIdentity {
   const naa = naaDesignator(digest)
   return {
     vendor: VENDOR,
-    product: PRODUCT,
+    product: source.initiatorName === undefined ? SHARED_PRODUCT : PRIVATE_PRODUCT,
     revision: REVISION,
     // 96 bits in 24 digits: some tools cut a serial number at 32 characters.
     serial: digest.toString('hex', 16, 28),
@@ -47,7 +49,7 @@ export function unitIdentity(source: IdentitySource): UnitIdentity {
 /** Each field with its length before it, so that no two sources can run together into the same bytes. */
 function digestOf({ imageUuid, partition, targetName, initiatorName, lun, incarnation }: IdentitySource): Buffer {
   const hash = createHash('sha256')
-  const fields = ['cloudx unit', imageUuid, String(partition ?? 0), targetName, initiatorName, String(lun)]
+  const fields = ['cloudx unit', imageUuid, String(partition ?? 0), targetName, initiatorName ?? '', String(lun)]
   for (const field of [...fields, String(incarnation)]) {
     const bytes = Buffer.from(field, 'utf8')
     const length = Buffer.alloc(4)

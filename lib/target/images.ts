@@ -59,14 +59,16 @@ export class Images {
   }
 
   /** Opens an image, or gives the one that is open already. */
-  async open({ path, partition }: ImageRequest, state: StateDirectory): Promise<Image> {
+  async open(request: ImageRequest, state: StateDirectory): Promise<Image> {
+    const { path, partition, shared, readOnly } = request
     const located = await this.options.storage.locate(path)
     const known = this.images.get(located.key)
+    if (known && (shared || known.shared)) throw privateAndShared(known.path)
     if (known) return known
     const uuid = await state.imageUuid(located.kind === 'file' ? relative(state.path, located.path) : located.path)
-    const image = new Image({ ...this.options, located, uuid, state, partition })
+    const image = new Image({ ...this.options, located, uuid, state, partition, shared, readOnly })
     await image.open()
-    await image.recallAuthor()
+    if (!shared) await image.recallAuthor()
     this.images.set(located.key, image)
     return image
   }
@@ -74,6 +76,12 @@ export class Images {
   /** After {@link close}, when nobody could log in yet: takes back the files that were made. */
   async removeMade(): Promise<void> {
     for (const path of this.made.splice(0)) await unlink(path)
+  }
+
+  /** Closes a shared image, whose target has gone. */
+  async closeShared(image: Image): Promise<void> {
+    for (const [key, one] of this.images) if (one === image) this.images.delete(key)
+    await image.close()
   }
 
   async close(): Promise<void> {
@@ -93,6 +101,10 @@ export interface ImageRequest {
   readonly path: string
   /** The one partition that will be used, so that others of the same disk may be mounted on this PC. */
   readonly partition: number | undefined
+  /** One unit of one target writes into it. */
+  readonly shared: boolean
+  /** Of a shared image. */
+  readonly readOnly: boolean
 }
 
 /** What becomes of a file that does not exist. */
@@ -114,6 +126,8 @@ interface ImageOptions extends ImagesOptions {
   readonly uuid: string
   readonly state: StateDirectory
   readonly partition: number | undefined
+  readonly shared: boolean
+  readonly readOnly: boolean
 }
 
 interface Author extends InitiatorKey {
@@ -145,7 +159,7 @@ export class Image {
   }
 
   async open(): Promise<void> {
-    this.stored = await this.openStored(true)
+    this.stored = await this.openStored(!this.shared || this.options.readOnly)
     await this.takeFingerprint()
   }
 
@@ -172,6 +186,11 @@ export class Image {
     await this.authored?.close()
     await this.stored?.close()
     this.authored = this.stored = undefined
+  }
+
+  /** Written by all initiators of one target; nobody has a delta over it, and it has no author. */
+  get shared(): boolean {
+    return this.options.shared
   }
 
   /** What a delta over this image is written over, as of now. */
@@ -363,4 +382,11 @@ interface ViewSpec {
 
 function viewKey(partition: number | undefined, blockSize: number): string {
   return `${partition ?? 'whole'}/${blockSize}`
+}
+
+function privateAndShared(path: string): TargetError {
+  return new TargetError(
+    'ERR_ISCSI_IMAGE_SHARED',
+    `${path} is shared: it can be one disk of one target, and nobody else can have a private view of what others write`
+  )
 }

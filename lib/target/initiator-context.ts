@@ -1,3 +1,4 @@
+import type { LogicalUnit } from '../scsi/logical-unit.js'
 import type { Clock } from '../util/clock.js'
 import type { Logger } from '../util/log.js'
 import type { BackgroundFlusher } from './background-flusher.js'
@@ -17,6 +18,10 @@ export interface UnitSource {
   readonly blockSize: number
   /** Each write is on the medium before it is answered. */
   readonly writeThrough: boolean
+  readonly removable: boolean
+  readonly maySanitize: boolean
+  /** The unit of all initiators; undefined where each has its own. */
+  readonly shared: LogicalUnit | undefined
 }
 
 /** What an initiator needs of the place that it lives in. */

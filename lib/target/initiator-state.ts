@@ -102,6 +102,7 @@ export class InitiatorState {
 
   /** What was written is with the kernel already, so a delta that cannot be flushed is told and let go. */
   async closeUnits(): Promise<void> {
+    await this.endWork()
     const open = this.open ?? []
     this.open = undefined
     this.arising.clear()
@@ -130,6 +131,11 @@ export class InitiatorState {
   /** Some delta has to be opened again before a flush of it can succeed. */
   get hasFailed(): boolean {
     return this.open?.some(({ delta }) => delta?.failure !== undefined) ?? false
+  }
+
+  /** Nothing works on the private units by itself any more. */
+  async endWork(): Promise<void> {
+    for (const { source, unit } of this.open ?? []) if (!source.shared) await unit.end()
   }
 
   /** The delta is not open and counts against the limits with so many bytes until {@link wake}. */

@@ -8,7 +8,7 @@ import { formatDuration, formatSize } from '../util/units.js'
 import { checkDelta } from './delta-check.js'
 import { EpochEnds, type Discarded } from './epoch-ends.js'
 import { TargetError } from './errors.js'
-import type { InitiatorContext, InitiatorRole } from './initiator-context.js'
+import type { InitiatorContext, InitiatorRole, UnitSource } from './initiator-context.js'
 import type { InitiatorRecord, UnitRecord } from './initiator-record.js'
 import { isFull } from './json-file.js'
 import { InitiatorState, deltaName, type OpenUnit } from './initiator-state.js'
@@ -249,10 +249,14 @@ export class Initiator {
 
   /** Synchronous, so that of an author and a client that log in at once one finds the other. */
   private reserveImages(role: InitiatorRole): void {
-    for (const { image, readOnly } of this.context.sources) {
+    for (const { image, readOnly } of this.privateSources) {
       if (role === 'author' && !readOnly) image.claim(this.key, this)
       else image.hold(this.key, this)
     }
+  }
+
+  private get privateSources(): readonly UnitSource[] {
+    return this.context.sources.filter(({ shared }) => !shared)
   }
 
   /** @param clean - the author has logged out */
@@ -391,6 +395,8 @@ export class Initiator {
 
   /** Restore after the client's own logout: a new epoch under the same identity. */
   private async drop(event: DeltaEvent): Promise<void> {
+    // Nothing that works by itself may write into the epoch that follows.
+    await this.state.endWork()
     const ended = await this.ends.dropAll(event)
     this.releaseImages()
     this.later(async () => {
@@ -490,7 +496,7 @@ export class Initiator {
 
   /** Throws LoginError while an author has one of them. */
   private holdImages(): void {
-    for (const { image } of this.context.sources) image.hold(this.key, this)
+    for (const { image } of this.privateSources) image.hold(this.key, this)
   }
 
   private releaseImages(): void {
@@ -501,7 +507,7 @@ export class Initiator {
   private async checkBase(unit: UnitRecord): Promise<void> {
     const source = this.context.sources.find(({ lun }) => lun === unit.lun)
     // Of a LUN that the target has no more nothing is known; it may come back.
-    if (!source || source.readOnly) return
+    if (!source || source.readOnly || source.shared) return
     const { size } = source.image.view(source.partition, source.blockSize)
     const directory = this.context.state.deltaPath(this.record)
     const epoch = (await this.state.listFiles(unit.lun)).epoch!

@@ -180,8 +180,9 @@ function unknownInitiator(initiatorName: string, others: readonly { initiatorNam
   )
 }
 
-function unitView({ lun, image, partition, blockSize, readOnly }: UnitSource) {
+function unitView({ lun, image, partition, blockSize, readOnly, shared }: UnitSource) {
   const { path, uuid, authorName } = image
   const size = image.sizeOf(partition, blockSize)
-  return { lun, path, partition, size, blockSize, readOnly, imageUuid: uuid, author: authorName }
+  const plain = { lun, path, partition, size, blockSize, readOnly, imageUuid: uuid, author: authorName }
+  return { ...plain, shared: shared !== undefined }
 }

@@ -61,6 +61,11 @@ export interface UnitOptions {
   /** Share this partition alone, as a disk of its own. */
   readonly partition: number | undefined
   readonly readOnly: boolean
+  /** One unit for all initiators, which writes into the image. */
+  readonly shared: boolean
+  /** The medium can be ejected. */
+  readonly removable: boolean
+  readonly allowSanitize: boolean
   /** Bytes a logical block: 512 or 4096. */
   readonly blockSize: number
   /** Size of a file that does not exist yet. */

@@ -142,7 +142,7 @@ export class RestoreUndo {
   private async judgeFiles({ id, lun, incarnation }: BinnedDelta): Promise<string | undefined> {
     const { targetName } = this.state
     const source = this.context.sources.find((one) => one.lun === lun)
-    if (!source || source.readOnly) {
+    if (!source || source.readOnly || source.shared) {
       throw new TargetError(
         'ERR_ISCSI_UNDO_LUN',
         `LUN ${lun}, which it wrote to, cannot be written at ${targetName} now`

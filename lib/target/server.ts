@@ -28,6 +28,7 @@ import { OperatorControl } from './operator-control.js'
 import { realPlace } from './real-place.js'
 import { SourceAddresses } from './source-addresses.js'
 import { describeEnded, describeLogin, describeRefusal } from './session-log.js'
+import { openSharedUnit } from './shared-unit.js'
 import { StateRoot } from './state-root.js'
 import { TargetNode } from './target.js'
 
@@ -199,6 +200,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     try {
       await this.portalGroup.requestLogout((session) => session.targetName === name, LOGOUT_TIME_MS)
       await target.node.owners.close()
+      await this.closeShared(target.node)
       await target.root.load()
     } finally {
       this.leaving.delete(name)
@@ -298,7 +300,10 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     this.portalGroup.stopListening()
     await this.portalGroup.requestLogout(() => true, LOGOUT_TIME_MS)
     await this.portalGroup.close()
-    for (const { node } of this.targets.values()) await quietly(this.log, node.owners.close())
+    for (const { node } of this.targets.values()) {
+      await quietly(this.log, node.owners.close())
+      await quietly(this.log, this.closeShared(node))
+    }
     await quietly(this.log, this.images.close())
     for (const root of this.roots.values()) await quietly(this.log, root.close())
     // A start that was refused leaves nothing behind that would stand in the way of the next one.
@@ -373,10 +378,22 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
           `${image.path} has ${size} bytes, not a multiple of the block size ${unit.blockSize}`
         )
       }
-      const { lun, partition, readOnly, blockSize, writeThrough } = unit
-      sources.push({ lun, image, partition, readOnly, blockSize, writeThrough })
+      const { lun, partition, readOnly, blockSize, writeThrough, removable, allowSanitize: maySanitize } = unit
+      const kind = { readOnly, blockSize, writeThrough, removable, maySanitize }
+      const source = { lun, image, partition, ...kind, shared: undefined }
+      const parts = { source, targetName: name, state: root.directory, log: this.log }
+      sources.push(unit.shared ? { ...source, shared: await openSharedUnit(parts) } : source)
     }
     return sources
+  }
+
+  /** Shared units belong to no initiator; nobody uses them any more. */
+  private async closeShared({ sources }: TargetNode): Promise<void> {
+    for (const { image, shared } of sources) {
+      if (!shared) continue
+      await shared.end()
+      await this.images.closeShared(image)
+    }
   }
 
   private contextOf(sources: readonly UnitSource[], root: StateRoot): InitiatorContext {

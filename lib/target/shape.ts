@@ -18,6 +18,13 @@ export class Fields {
     return value
   }
 
+  /** So many lower-case hex digits. */
+  hex(name: string, digits: number): string {
+    const text = this.string(name)
+    if (text.length !== digits || !/^[0-9a-f]*$/.test(text)) throw this.wrong(name, `${digits} hex digits`)
+    return text
+  }
+
   /** A number that is an integer from 0 to 2^53 - 1. */
   count(name: string): number {
     const value = this.record[name]

@@ -21,6 +21,7 @@ import { Fields } from './shape.js'
  *     deltas/<hash>/              files of that initiator's deltas, `lun-<n>` in their names
  *     authors/<image UUID>/       partition table and ends of the image before an author's session, and `active.json`
  *                                 while an author has the image
+ *     reservations/<hash>.json    persistent reservations of a shared unit that survive a restart
  *     bin/<id>/                   dropped and lost deltas, until their time is over
  *
  * Directories are 0700 and files 0600: a delta holds whatever its client wrote. Names of initiators reach the file
@@ -94,6 +95,11 @@ export class StateDirectory {
 
   async forgetAuthor(imageUuid: string): Promise<void> {
     await removeFile(this.activePath(imageUuid))
+  }
+
+  /** Where the persistent reservations of a shared unit are kept. */
+  reservationsPath(targetName: string, imageUuid: string, partition: number | undefined): string {
+    return join(this.path, 'reservations', `${hashOf(targetName, imageUuid, String(partition ?? 0))}.json`)
   }
 
   private activePath(imageUuid: string): string {
@@ -264,7 +270,7 @@ export interface InitiatorList {
 }
 
 const DIRECTORY_MODE = 0o700
-const FOLDERS = ['images', 'initiators', 'deltas', 'authors', 'bin']
+const FOLDERS = ['images', 'initiators', 'deltas', 'authors', 'reservations', 'bin']
 
 /** 32 hex digits of the parts with their lengths, so that no two lists of parts run together. */
 export function hashOf(...parts: readonly string[]): string {

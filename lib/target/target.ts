@@ -58,7 +58,7 @@ export class TargetNode {
   }
 
   private get written(): Image[] {
-    return this.sources.filter(({ readOnly }) => !readOnly).map(({ image }) => image)
+    return this.sources.filter(({ readOnly, shared }) => !readOnly && !shared).map(({ image }) => image)
   }
 }
 

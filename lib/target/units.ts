@@ -38,7 +38,8 @@ export class Units {
     try {
       for (const source of this.context.sources) {
         await source.image.ready()
-        open.push(role === 'author' ? await this.openForAuthor(source) : await this.openPrivate(source))
+        if (source.shared) open.push(sharedUnit(source, source.shared))
+        else open.push(role === 'author' ? await this.openForAuthor(source) : await this.openPrivate(source))
       }
       return open
     } catch (error) {
@@ -148,6 +149,9 @@ export class Units {
       writeThrough: source.writeThrough,
       // Without a delta as well: an author's UNMAP gives space of the image back, a read-only unit refuses it properly.
       thin: true,
+      removable: source.removable,
+      maySanitize: source.maySanitize,
+      atomicWrites: delta !== undefined,
       onVolumeError: (error) => this.warnVolume(source.lun, error),
       onStartStop: (start) => this.noteStartStop(source.lun, start),
       ...(delta && { provisioning: () => this.provisioning(delta) })
@@ -217,6 +221,12 @@ export class Units {
   private warnVolume(lun: number, error: unknown): void {
     this.context.log.error(`${this.record.initiatorName}: LUN ${lun} at ${this.record.targetName}: ${messageOf(error)}`)
   }
+}
+
+/** It has no state of this initiator: what its record says of the LUN is of an earlier private unit. */
+function sharedUnit(source: UnitSource, unit: LogicalUnit): OpenUnit {
+  const record = { lun: source.lun, incarnation: 0, epoch: 0, stored: false, fence: undefined }
+  return { source, record, unit, delta: undefined }
 }
 
 /** Windows and ESXi align to it; the chunk of a delta is no smaller. */

@@ -17,7 +17,15 @@ export function fakeControl(space: string, orders: UndoOrder[] = []): Control {
         {
           name: FAKE_TARGET,
           alias: undefined,
-          units: [{ ...unit, readOnly: true, imageUuid: '00000000-0000-4000-8000-000000000000', author: undefined }]
+          units: [
+            {
+              ...unit,
+              readOnly: true,
+              shared: false,
+              imageUuid: '00000000-0000-4000-8000-000000000000',
+              author: undefined
+            }
+          ]
         }
       ]),
     sessions: () =>

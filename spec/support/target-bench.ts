@@ -59,6 +59,9 @@ export class TargetBench {
       path: this.image,
       partition: undefined,
       readOnly: false,
+      shared: false,
+      removable: false,
+      allowSanitize: false,
       blockSize: 512,
       writeThrough: false
     }

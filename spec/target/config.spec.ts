@@ -93,6 +93,9 @@ describe('readConfiguration', () => {
               path: join(folder, 'share.img'),
               partition: undefined,
               readOnly: false,
+              shared: false,
+              removable: false,
+              allowSanitize: false,
               blockSize: 512,
               createBytes: 8589934592,
               writeThrough: false,
@@ -118,6 +121,8 @@ describe('readConfiguration', () => {
       blank: 'true',
       'block-size': '4096',
       'read-only': 'true',
+      removable: 'true',
+      'allow-sanitize': 'true',
       cache: '0',
       'target-name': 'IQN.2025-01.org.example:Share',
       alias: 'The share',
@@ -198,6 +203,9 @@ describe('readConfiguration', () => {
               path: join(folder, 'a.img'),
               partition: undefined,
               readOnly: true,
+              shared: false,
+              removable: true,
+              allowSanitize: true,
               blockSize: 4096,
               createBytes: 21474836480,
               writeThrough: true,
@@ -208,6 +216,9 @@ describe('readConfiguration', () => {
               path: 'memory:64M',
               partition: undefined,
               readOnly: true,
+              shared: false,
+              removable: true,
+              allowSanitize: true,
               blockSize: 4096,
               createBytes: 21474836480,
               writeThrough: true,
@@ -518,6 +529,25 @@ describe('secrets', () => {
     const problems = await problemsOf(read({ ...user, 'chap-secret-file': 'secret' }))
     expect(problems).toEqual([
       `--chap-secret-file: the secret in ${join(folder, 'secret')} is too short with 9 bytes; it must have 12 to 255 bytes`
+    ])
+  })
+
+  it('shares an image among all initiators, and nobody else has it', async () => {
+    const { server } = await read({ lun: ['a.img,shared', 'b.img,partition=2,shared', 'c,shared.img'] })
+    expect(server.targets[0]!.units.map(({ path, partition, shared }) => [path, partition, shared])).toEqual([
+      [join(folder, 'a.img'), undefined, true],
+      [join(folder, 'b.img'), 2, true],
+      [join(folder, 'c,shared.img'), undefined, false]
+    ])
+  })
+
+  it.each([
+    ['twice in one target', { lun: ['a.img,shared', './a.img,shared'] }],
+    ['shared and private', { lun: ['a.img', 'a.img,shared'] }],
+    ['shared, and a partition of it private', { lun: ['a.img,partition=1', 'a.img,shared'] }]
+  ])('refuses an image %s', async (_what, flags) => {
+    expect(await problemsOf(read(flags))).toEqual([
+      `${join(folder, 'a.img')}: is shared, so it can stand once in all: an image is private or shared, never both`
     ])
   })
 })

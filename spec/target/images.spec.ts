@@ -35,7 +35,7 @@ afterEach(async () => {
 })
 
 function open(at = path) {
-  return images.open({ path: at, partition: undefined }, state)
+  return images.open({ path: at, partition: undefined, shared: false, readOnly: false }, state)
 }
 
 describe('Images', () => {
@@ -147,7 +147,7 @@ describe('Image', () => {
     const image = await open()
     await image.addView(undefined, 512)
     const other = new Images({ storage: fileStorage(undefined), clock, log })
-    await other.open({ path, partition: undefined }, state)
+    await other.open({ path, partition: undefined, shared: false, readOnly: false }, state)
     image.claim('x', ADMIN)
     await expect(image.enterAuthor('x', undefined, 512)).rejects.toMatchObject({ code: 'ERR_ISCSI_LOCKED' })
     await image.leaveAuthor('x', true)

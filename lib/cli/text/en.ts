@@ -11,6 +11,7 @@ export const en: Text = {
   banner: {
     facts: { image: 'Image', name: 'Name', address: 'Address', open: 'Open to' },
     readOnly: 'read-only',
+    shared: 'shared by all, writes go into the image',
     also: (addresses) => `also ${addresses}`,
     port: (address, port) => `${address}, port ${port}`,
     noAddress: 'no network: other PCs cannot reach this one now',

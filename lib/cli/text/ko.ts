@@ -11,6 +11,7 @@ export const ko: Text = {
   banner: {
     facts: { image: '이미지', name: '대상 이름', address: '주소', open: '접속 허용' },
     readOnly: '읽기 전용',
+    shared: '모두가 함께 쓰며 이미지에 바로 기록',
     also: (addresses) => `다른 주소: ${addresses}`,
     port: (address, port) => `${address}, 포트 ${port}`,
     noAddress: '네트워크에 연결되어 있지 않아 다른 PC에서 접속할 수 없습니다',

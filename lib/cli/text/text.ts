@@ -22,6 +22,8 @@ export interface BannerText {
     readonly open: string
   }
   readonly readOnly: string
+  /** One disk for all clients, who write into the image. */
+  readonly shared: string
   also(addresses: string): string
   port(address: string, port: number): string
   readonly noAddress: string

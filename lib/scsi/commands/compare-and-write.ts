@@ -53,7 +53,7 @@ export const compareAndWrite = defineCommand(
     execute(task, unit) {
       const { lba, blocks } = view.at(task.cdb)
       if (!unit.covers(lba, blocks)) return task.check(LBA_OUT_OF_RANGE)
-      if (blocks > maxCompareAndWriteBlocks(unit)) return invalidCdbField(task, BLOCKS_BYTE, 7)
+      if (blocks > maxCompareAndWriteBlocks()) return invalidCdbField(task, BLOCKS_BYTE, 7)
       // Another length than both halves have is a mistake of the client's; nothing may be compared or written by it.
       const length = 2 * blocks * unit.blockSize
       if (task.expectedDataOut !== length) return refuseLength(task, blocks)

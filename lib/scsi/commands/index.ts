@@ -1,5 +1,6 @@
 import type { Command } from '../command.js'
 import { compareAndWrite } from './compare-and-write.js'
+import { extendedCopy } from './extended-copy.js'
 import { getLbaStatus } from './get-lba-status.js'
 import { inquiry } from './inquiry.js'
 import { logSense } from './log-sense.js'
@@ -21,17 +22,25 @@ import { preventAllow } from './prevent-allow.js'
 import { readCapacity10, readCapacity16 } from './read-capacity.js'
 import { readDefectData10, readDefectData12 } from './read-defect-data.js'
 import { read10, read12, read16, read6 } from './read.js'
+import { receiveCopyFailureDetails, receiveCopyOperatingParameters, receiveCopyStatus } from './receive-copy-results.js'
 import { reportLuns } from './report-luns.js'
 import { reportSupportedOperationCodes } from './report-supported-operation-codes.js'
 import { reportSupportedTaskManagement } from './report-supported-task-management.js'
 import { requestSense } from './request-sense.js'
 import { release10, release6, reserve10, reserve6 } from './reserve.js'
+import {
+  sanitizeBlockErase,
+  sanitizeCryptographicErase,
+  sanitizeExitFailureMode,
+  sanitizeOverwrite
+} from './sanitize.js'
 import { sendDiagnostic } from './send-diagnostic.js'
 import { startStopUnit } from './start-stop-unit.js'
 import { synchronizeCache10, synchronizeCache16 } from './synchronize-cache.js'
 import { testUnitReady } from './test-unit-ready.js'
 import { unmap } from './unmap.js'
 import { verify10, verify12, verify16 } from './verify.js'
+import { writeAtomic16 } from './write-atomic.js'
 import { writeAndVerify10, writeAndVerify12, writeAndVerify16 } from './write-and-verify.js'
 import { writeSame10, writeSame16 } from './write-same.js'
 import { write10, write12, write16, write6 } from './write.js'
@@ -60,6 +69,10 @@ export const commands: readonly Command[] = [
   readDefectData10,
   writeSame10,
   unmap,
+  sanitizeOverwrite,
+  sanitizeBlockErase,
+  sanitizeCryptographicErase,
+  sanitizeExitFailureMode,
   logSense,
   modeSelect10,
   reserve10,
@@ -76,6 +89,10 @@ export const commands: readonly Command[] = [
   preempt,
   preemptAndAbort,
   registerAndIgnore,
+  extendedCopy,
+  receiveCopyStatus,
+  receiveCopyOperatingParameters,
+  receiveCopyFailureDetails,
   read16,
   compareAndWrite,
   write16,
@@ -85,6 +102,7 @@ export const commands: readonly Command[] = [
   preFetch16,
   synchronizeCache16,
   writeSame16,
+  writeAtomic16,
   readCapacity16,
   getLbaStatus,
   reportLuns,

@@ -26,6 +26,7 @@ export const inquiry = defineCommand(
     usage: [0x12, FLAG_EVPD, 0xff, 0xff, 0xff, 0x00],
     access: 'none',
     medium: false,
+    duringSanitize: true,
     ignoresUnitAttention: true,
     withoutUnit: true,
     allowedUnderReservation: 'always',
@@ -74,6 +75,9 @@ const VERSION_SPC_4 = 0x06
 /** HISUP: LUNs as REPORT LUNS gives them; response data format 2. */
 const HISUP_FORMAT_2 = 0x12
 const ADDITIONAL_LENGTH = standard.length - 5
+const FLAG_RMB = 0x80
+/** EXTENDED COPY and RECEIVE COPY RESULTS work. */
+const FLAG_3PC = 0x08
 const FLAG_CMDQUE = 0x02
 /** Version descriptors (SPC-4 table 142), none with a revision claimed. */
 const SAM_5 = 0x00a0
@@ -85,9 +89,11 @@ function standardData(unit: LogicalUnit | undefined): Buffer {
   const { vendor = '', product = '', revision = '' } = unit?.identity ?? {}
   return standard.make({
     peripheral: unit ? DIRECT_ACCESS : NO_UNIT,
+    removable: unit?.medium ? FLAG_RMB : 0,
     version: VERSION_SPC_4,
     format: HISUP_FORMAT_2,
     additionalLength: ADDITIONAL_LENGTH,
+    flags5: unit ? FLAG_3PC : 0,
     flags7: FLAG_CMDQUE,
     vendor: ascii(vendor, 8),
     product: ascii(product, 16),

@@ -28,6 +28,7 @@ export const logSense = defineCommand(
     usage: [0x4d, 0x00, 0xff, 0xff, 0x00, 0xff, 0xff, 0xff, 0xff, 0x00],
     access: 'none',
     medium: false,
+    duringSanitize: true,
     allowedUnderReservation: 'always',
     allowedUnderReserve: true,
     execute(task, unit) {

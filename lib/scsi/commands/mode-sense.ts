@@ -46,6 +46,7 @@ export const modeSense6 = defineCommand(
     usage: [0x1a, FLAG_DBD, 0xff, 0xff, 0xff, 0x00],
     access: 'none',
     medium: false,
+    duringSanitize: true,
     allowedUnderReservation: 'write-exclusive',
     execute(task, unit) {
       const { flags, page, subpage, allocationLength } = view6.at(task.cdb)
@@ -68,6 +69,7 @@ export const modeSense10 = defineCommand(
     usage: [0x5a, FLAG_LLBAA | FLAG_DBD, 0xff, 0xff, 0x00, 0x00, 0x00, 0xff, 0xff, 0x00],
     access: 'none',
     medium: false,
+    duringSanitize: true,
     allowedUnderReservation: 'write-exclusive',
     execute(task, unit) {
       const { flags, page, subpage, allocationLength } = view10.at(task.cdb)

@@ -20,7 +20,7 @@ export const readKeys = define(0x00, 'PERSISTENT RESERVE IN, READ KEYS', (state)
 export const readReservation = define(0x01, 'PERSISTENT RESERVE IN, READ RESERVATION', (state) =>
   withHeader(state, state.type === undefined ? Buffer.alloc(0) : reservation(state, state.type))
 )
-export const reportCapabilities = define(0x02, 'PERSISTENT RESERVE IN, REPORT CAPABILITIES', () => CAPABILITIES)
+export const reportCapabilities = define(0x02, 'PERSISTENT RESERVE IN, REPORT CAPABILITIES', capabilities)
 export const readFullStatus = define(0x03, 'PERSISTENT RESERVE IN, READ FULL STATUS', (state) =>
   withHeader(state, fullStatus(state))
 )
@@ -61,10 +61,20 @@ function reservation(state: PersistentReservations, type: number): Buffer {
 }
 
 /**
- * SPC-4 §6.15.4: CRH; keys for this port alone, no TransportIDs in lists, nothing kept over power loss; TMV and
- * ALLOW COMMANDS 001b (TEST UNIT READY passes); types 1, 3, 5, 6, 7 (byte 4) and 8 (byte 5).
+ * SPC-4 §6.15.4: CRH; keys for this port alone, no TransportIDs in lists; TMV and ALLOW COMMANDS 001b (TEST UNIT READY
+ * passes); types 1, 3, 5, 6, 7 (byte 4) and 8 (byte 5).
  */
 const CAPABILITIES = Buffer.from([0x00, 0x08, 0x10, 0x90, 0xea, 0x01, 0x00, 0x00])
+/** PTPL_C: a loss of power can be survived. PTPL_A: the registrations that there are do. */
+const FLAG_PTPL_C = 0x01
+const FLAG_PTPL_A = 0x01
+
+function capabilities({ canPersist, persists }: PersistentReservations): Buffer {
+  const data = Buffer.from(CAPABILITIES)
+  if (canPersist) data[2]! |= FLAG_PTPL_C
+  if (persists) data[3]! |= FLAG_PTPL_A
+  return data
+}
 
 /** SPC-4 table 214, without the TransportID. */
 const statusDescriptor = defineLayout(24, {

@@ -2,7 +2,12 @@ import { defineLayout, u16, u32, u8 } from '../../layout/layout.js'
 import { defineCommand, type Command } from '../command.js'
 import { invalidCdbField, invalidParameter } from '../invalid-field.js'
 import type { LogicalUnit } from '../logical-unit.js'
-import { isReservationType, type Outcome, type PersistentReservations } from '../persistent-reservations.js'
+import {
+  isReservationType,
+  type Outcome,
+  type PersistentReservations,
+  type ReservationSnapshot
+} from '../persistent-reservations.js'
 import { PARAMETER_LIST_LENGTH_ERROR } from '../sense.js'
 import { Status } from '../status.js'
 import { abortTasks } from '../task-manager.js'
@@ -23,18 +28,21 @@ const SCOPE_AND_TYPE_BYTE = 2
 /** In the parameter list (SPC-4 table 216). */
 const NEW_KEY_OFFSET = 8
 const FLAGS_BYTE = 20
-/** SPEC_I_PT, ALL_TG_PT and APTPL: REPORT CAPABILITIES says that none of them can be had. */
+/** SPEC_I_PT and ALL_TG_PT: REPORT CAPABILITIES says that neither can be had. */
 const FLAGS = [
   { mask: 0x08, bit: 3 },
-  { mask: 0x04, bit: 2 },
-  { mask: 0x01, bit: 0 }
+  { mask: 0x04, bit: 2 }
 ]
+/** Registrations survive a loss of power; where nothing is kept that cannot be had either. */
+const FLAG_APTPL = 0x01
 
 /** What a service action is told: the keys of its parameter list, and the type of its CDB. */
 interface Order {
   readonly key: bigint
   readonly newKey: bigint
   readonly type: number
+  /** Of the two that register. */
+  readonly aptpl: boolean
 }
 
 type Action = (state: PersistentReservations, task: Task, order: Order) => Outcome
@@ -86,7 +94,13 @@ function define(serviceAction: number, name: string, usesType: boolean, action: 
         if (task.received < LIST_LENGTH) return task.check(PARAMETER_LIST_LENGTH_ERROR)
         const flag = FLAGS.find(({ mask }) => (list[FLAGS_BYTE]! & mask) !== 0)
         if (flag) return invalidParameter(task, FLAGS_BYTE, flag.bit)
-        end(task, action(unit.reservations.persistent, task, readOrder(task, list)))
+        const { persistent } = unit.reservations
+        const order = readOrder(task, list)
+        if (order.aptpl && !persistent.canPersist) return invalidParameter(task, FLAGS_BYTE, 0)
+        const before = persistent.snapshot()
+        const outcome = action(persistent, task, order)
+        if (outcome === 'good' && REGISTERING.has(serviceAction)) persistent.setPersists(order.aptpl)
+        end(task, outcome, persistent, before)
       }
     },
     cdb
@@ -102,16 +116,31 @@ function readOrder(task: Task, list: Buffer): Order {
   return {
     key: list.readBigUInt64BE(0),
     newKey: list.readBigUInt64BE(NEW_KEY_OFFSET),
-    type: view.at(task.cdb).scopeAndType & 0x0f
+    type: view.at(task.cdb).scopeAndType & 0x0f,
+    aptpl: (list[FLAGS_BYTE]! & FLAG_APTPL) !== 0
   }
 }
 
-function end(task: Task, outcome: Outcome): void {
-  if (outcome === 'conflict') task.end(Status.ReservationConflict)
-  else if (outcome !== 'good') task.check(outcome)
+/** Service actions for which APTPL means something (SPC-4 §6.16.3). */
+const REGISTERING: ReadonlySet<number> = new Set([0x00, 0x06])
+
+/** What has to be kept is on the medium before the status goes out; if that fails nothing has changed. */
+function end(task: Task, outcome: Outcome, state: PersistentReservations, before: ReservationSnapshot): void {
+  if (outcome === 'conflict') return task.end(Status.ReservationConflict)
+  if (outcome !== 'good') return task.check(outcome)
   // Tasks that PREEMPT AND ABORT has aborted may have something left to end.
-  else if (task.scratch) task.run(task.scratch as () => Promise<void>)
-  else task.good()
+  const abort = task.scratch as (() => Promise<void>) | undefined
+  const kept = state.keep(before)
+  if (!abort && !kept) return task.good()
+  task.run(async () => {
+    try {
+      await kept
+    } catch (error) {
+      state.undo(before)
+      throw error
+    }
+    await abort?.()
+  })
 }
 
 /** The status waits until the tasks of the preempted have ended (SPC-4 §5.13.11.5). */

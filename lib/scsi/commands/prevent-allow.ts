@@ -10,7 +10,7 @@ const PREVENT_BYTE = 4
 const ALLOWED = 0
 const PREVENTED = 1
 
-/** PREVENT ALLOW MEDIUM REMOVAL, SBC-3 §5.10. The medium cannot be removed anyway, so both are good. */
+/** PREVENT ALLOW MEDIUM REMOVAL, SBC-3 §5.10. Where it cannot be removed anyway both are good. */
 export const preventAllow = defineCommand(
   {
     opcode: 0x1e,
@@ -25,6 +25,8 @@ export const preventAllow = defineCommand(
       const { prevent } = view.at(task.cdb)
       if (prevent > PREVENTED) return invalidCdbField(task, PREVENT_BYTE, 1)
       if (prevent !== ALLOWED && unit.reservations.excludes(task.nexus)) return task.end(Status.ReservationConflict)
+      if (prevent === PREVENTED) unit.medium?.prevent(task.nexus)
+      else unit.medium?.allow(task.nexus)
       task.good()
     }
   },

@@ -32,6 +32,7 @@ export const readCapacity10 = defineCommand(
     usage: [0x25, 0x00, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00, FLAG_PMI, 0x00],
     access: 'none',
     medium: false,
+    needsReadiness: true,
     allowedUnderReservation: 'always',
     allowedUnderReserve: true,
     execute(task, unit) {
@@ -68,6 +69,7 @@ export const readCapacity16 = defineCommand(
     usage: [0x9e, 0x1f, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, FLAG_PMI, 0x00],
     access: 'none',
     medium: false,
+    needsReadiness: true,
     allowedUnderReservation: 'always',
     allowedUnderReserve: true,
     execute(task, unit) {

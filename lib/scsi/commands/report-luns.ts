@@ -32,6 +32,7 @@ export const reportLuns = defineCommand(
     usage: [0xa0, 0x00, 0xff, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00],
     access: 'none',
     medium: false,
+    duringSanitize: true,
     ignoresUnitAttention: true,
     withoutUnit: true,
     allowedUnderReservation: 'always',

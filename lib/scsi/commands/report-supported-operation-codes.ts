@@ -51,6 +51,7 @@ export function reportSupportedOperationCodes(all: () => readonly Command[]): Co
       usage: [0xa3, 0x1f, 0x87, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00],
       access: 'none',
       medium: false,
+      duringSanitize: true,
       allowedUnderReservation: 'write-exclusive',
       execute(task, unit) {
         const { options, allocationLength } = view.at(task.cdb)

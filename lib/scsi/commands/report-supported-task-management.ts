@@ -28,6 +28,7 @@ export const reportSupportedTaskManagement = defineCommand(
     usage: [0xa3, 0x1f, FLAG_REPD, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00],
     access: 'none',
     medium: false,
+    duringSanitize: true,
     allowedUnderReservation: 'write-exclusive',
     execute(task) {
       const { flags, allocationLength } = view.at(task.cdb)

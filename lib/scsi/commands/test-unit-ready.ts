@@ -9,6 +9,7 @@ export const testUnitReady = defineCommand(
     usage: [0x00, 0x00, 0x00, 0x00, 0x00, 0x00],
     access: 'none',
     medium: false,
+    needsReadiness: true,
     allowedUnderReservation: 'always',
     execute: (task) => task.good()
   },

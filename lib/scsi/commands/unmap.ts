@@ -4,7 +4,7 @@ import { defineCommand } from '../command.js'
 import { invalidParameter } from '../invalid-field.js'
 import { MAX_UNMAP_BLOCKS, MAX_UNMAP_DESCRIPTORS } from '../limits.js'
 import type { LogicalUnit } from '../logical-unit.js'
-import { inPieces } from '../pieces.js'
+import { ZERO_PIECE_BYTES, inPieces } from '../pieces.js'
 import { LBA_OUT_OF_RANGE, PARAMETER_LIST_LENGTH_ERROR } from '../sense.js'
 import type { Task } from '../task.js'
 
@@ -27,7 +27,6 @@ const descriptorView = descriptor.view()
 const DESCRIPTORS_LENGTH_BYTE = 2
 /** BLOCKS stands in the second half of a descriptor. */
 const BLOCKS_OFFSET = 8
-const PIECE_BYTES = 16 * 1024 * 1024
 
 /** UNMAP, SBC-3 §5.28. ANCHOR stays out of the usage map. Nothing is unmapped unless every descriptor is good. */
 export const unmap = defineCommand(
@@ -86,7 +85,7 @@ function readExtents(task: Task, unit: LogicalUnit, list: Buffer): LbaExtent[] |
 
 function unmapExtent(task: Task, unit: LogicalUnit, lba: number, blocks: number): Promise<void> {
   const offset = lba * unit.blockSize
-  return inPieces(task, blocks * unit.blockSize, PIECE_BYTES, (at, length) =>
+  return inPieces(task, blocks * unit.blockSize, ZERO_PIECE_BYTES, (at, length) =>
     zeroVolume(unit.volume, offset + at, length, true)
   )
 }

@@ -3,7 +3,7 @@ import { defineCommand, type Command } from '../command.js'
 import { invalidCdbField } from '../invalid-field.js'
 import { maxWriteSameBlocks } from '../limits.js'
 import type { LogicalUnit } from '../logical-unit.js'
-import { PIECE_BYTES, inPieces } from '../pieces.js'
+import { PIECE_BYTES, ZERO_PIECE_BYTES, inPieces } from '../pieces.js'
 import { INVALID_FIELD_IN_INFORMATION_UNIT, LBA_OUT_OF_RANGE } from '../sense.js'
 import type { Task } from '../task.js'
 import { cdb10, cdb16, range10, range16, type ReadRange } from './cdb.js'
@@ -13,9 +13,6 @@ const FLAG_UNMAP = 0x08
 const UNMAP_BIT = 3
 /** NDOB (16-byte form): no data is sent, zeroes are meant. */
 const FLAG_NDOB = 0x01
-
-/** Zeroing is a matter of the map, not of data: larger pieces than what is written. */
-const ZERO_PIECE_BYTES = 16 * 1024 * 1024
 
 /** WRITE SAME(10), (16): SBC-3 §5.43, §5.44. */
 export const writeSame10 = writeSame('WRITE SAME(10)', 0x41, cdb10, range10, 0, 7, [

@@ -1,7 +1,9 @@
-import { bytes, defineLayout, u16, u32, u64, u8 } from '../../layout/layout.js'
+import { defineLayout, u16, u32, u64, u8 } from '../../layout/layout.js'
 import {
   MAX_UNMAP_BLOCKS,
   MAX_UNMAP_DESCRIPTORS,
+  atomicGranularityBlocks,
+  maxAtomicBlocks,
   maxCompareAndWriteBlocks,
   maxTransferBlocks,
   maxWriteSameBlocks,
@@ -9,7 +11,7 @@ import {
 } from '../limits.js'
 import type { VpdPage } from './page.js'
 
-/** SBC-3 §6.6.4, without the header. */
+/** SBC-3 §6.6.4, without the header; the last five fields are SBC-4's, for WRITE ATOMIC without boundaries. */
 const layout = defineLayout(0x3c, {
   flags: u8,
   maxCompareAndWrite: u8,
@@ -22,7 +24,11 @@ const layout = defineLayout(0x3c, {
   optimalUnmapGranularity: u32,
   unmapGranularityAlignment: u32,
   maxWriteSame: u64,
-  reserved: bytes(20)
+  maxAtomic: u32,
+  atomicAlignment: u32,
+  atomicGranularity: u32,
+  maxAtomicWithBoundary: u32,
+  maxAtomicBoundary: u32
 })
 
 /** WSNZ: a WRITE SAME of 0 blocks, all to the end, is refused. */
@@ -35,7 +41,7 @@ export const blockLimits: VpdPage = {
   build: (unit) =>
     layout.make({
       flags: WRITE_SAME_NON_ZERO,
-      maxCompareAndWrite: maxCompareAndWriteBlocks(unit),
+      maxCompareAndWrite: maxCompareAndWriteBlocks(),
       optimalTransferGranularity: unit.physicalBlockSize / unit.blockSize,
       maxTransfer: maxTransferBlocks(unit),
       optimalTransfer: optimalTransferBlocks(unit),
@@ -43,6 +49,9 @@ export const blockLimits: VpdPage = {
       maxUnmapDescriptors: unit.thin ? MAX_UNMAP_DESCRIPTORS : 0,
       optimalUnmapGranularity: unit.thin ? unit.allocationBytes / unit.blockSize : 0,
       unmapGranularityAlignment: unit.thin ? ALIGNMENT_VALID : 0,
-      maxWriteSame: maxWriteSameBlocks(unit)
+      maxWriteSame: maxWriteSameBlocks(unit),
+      maxAtomic: unit.atomicWrites ? maxAtomicBlocks(unit) : 0,
+      atomicAlignment: unit.atomicWrites ? atomicGranularityBlocks(unit) : 0,
+      atomicGranularity: unit.atomicWrites ? atomicGranularityBlocks(unit) : 0
     })
 }

@@ -24,12 +24,12 @@ const CODE_SET_BINARY = 1
 const CODE_SET_ASCII = 2
 const CODE_SET_UTF8 = 3
 const TYPE_T10_VENDOR = 1
-const TYPE_NAA = 3
+export const TYPE_NAA = 3
 const TYPE_RELATIVE_PORT = 4
 const TYPE_PORT_GROUP = 5
 const TYPE_SCSI_NAME = 8
 /** ASSOCIATION, bits 5-4 of byte 1; the two of the target carry the protocol as well (PIV). */
-const LOGICAL_UNIT = 0x00
+export const LOGICAL_UNIT = 0x00
 const TARGET_PORT = 0x10
 const TARGET_DEVICE = 0x20
 const PIV = 0x80

@@ -45,7 +45,8 @@ export const SETTINGS = {
     scope: 'target',
     list: true,
     group: 'Image',
-    about: 'Share this image (repeat for LUN 0, 1, …); IMAGE,partition=N shares one partition of it'
+    about:
+      'Share this image (repeat for LUN 0, 1, …); IMAGE,partition=N shares one partition of it, IMAGE,shared one disk for all'
   }),
   size: setting({
     kind: kinds.size(MIB, IMAGE_BYTES_MAX, 'a size from 1M such as 20G or 512M'),
@@ -73,6 +74,27 @@ export const SETTINGS = {
     scope: 'unit',
     group: 'Image',
     about: 'Refuse all writes, also private ones',
+    preset: 'false'
+  }),
+  removable: setting({
+    kind: kinds.onOff,
+    scope: 'unit',
+    group: 'Image',
+    about: 'Show the disk as a removable medium, which clients can eject and load again',
+    preset: 'false'
+  }),
+  'allow-sanitize': setting({
+    kind: kinds.onOff,
+    scope: 'unit',
+    group: 'Image',
+    about: 'Let clients use SANITIZE; on a private disk it wipes their view, on a shared one the image',
+    preset: 'false'
+  }),
+  shared: setting({
+    kind: kinds.onOff,
+    scope: 'unit-only',
+    group: 'Image',
+    about: 'One disk for all initiators: their writes go into the image, for cluster file systems alone',
     preset: 'false'
   }),
   partition: setting({

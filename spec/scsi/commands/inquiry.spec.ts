@@ -3,7 +3,7 @@ import { Host, Sense, fieldPointer, hex, makeNexus, makeUnit } from '../../suppo
 
 /** SPC-4 §6.6.2, counted by hand: 96 bytes. */
 const STANDARD = hex(`
-  00 00 06 12 5b 00 00 02
+  00 00 06 12 5b 08 00 02
   434c4f55442d5820
   4449534b202020202020202020202020
   30303031

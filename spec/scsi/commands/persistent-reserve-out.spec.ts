@@ -1,4 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
+import type { Command } from '../../../lib/scsi/command.js'
+import type { PersistedReservations, ReservationStore } from '../../../lib/scsi/reservation-store.js'
 import { TaskState, type Task } from '../../../lib/scsi/task.js'
 import type { Nexus } from '../../../lib/scsi/nexus.js'
 import { Host, Sense, fieldPointer, makeNexus, makeUnit } from '../../support/scsi.js'
@@ -36,6 +38,103 @@ function bench(host: Host = new Host()) {
     host.execute(nexus, cdbOf(serviceAction, type), { dataOut })
   return { host, unit, one, two, out, state: unit.reservations.persistent }
 }
+
+/** Keeps what it is given, when it is let. */
+class Store implements ReservationStore {
+  kept: PersistedReservations | undefined
+  saves = 0
+  broken = false
+  private hold: Promise<void> | undefined
+  release: () => void = () => {}
+
+  stall(): void {
+    this.hold = new Promise((resolve) => (this.release = resolve))
+  }
+
+  async save(state: PersistedReservations | undefined): Promise<void> {
+    this.saves++
+    await this.hold
+    if (this.broken) throw Object.assign(new Error('the store is full'), { code: 'ENOSPC' })
+    this.kept = state && (JSON.parse(JSON.stringify(state)) as PersistedReservations)
+  }
+}
+
+describe('APTPL (SPC-4 §5.13.5)', () => {
+  const APTPL = 0x01
+  function kept() {
+    const store = new Store()
+    const unit = makeUnit({ reservationStore: store })
+    const [one, two] = [makeNexus([unit]), makeNexus([unit], { initiatorName: 'iqn.1991-05.com.microsoft:pc-08' })]
+    const host = new Host()
+    const out = (nexus: Nexus, serviceAction: number, type: number, dataOut: Buffer) =>
+      host.execute(nexus, cdbOf(serviceAction, type), { dataOut })
+    const capabilities = async () => (await host.execute(one, '5e 02 00 00000000 0008 00')).data.subarray(2, 4)
+    return { store, unit, one, two, host, out, capabilities }
+  }
+
+  it('is answered only when the registration is durable', async () => {
+    const { store, one, host } = kept()
+    store.stall()
+    const dataOut = list(0n, 7n, APTPL)
+    const task = host.make(one, cdbOf(Action.Register), { dataOut })
+    host.server.start(task)
+    const end = host.complete(task, { dataOut })
+    expect([task.state, store.saves]).toEqual([TaskState.Pending, 1])
+    store.release()
+    expect((await end).status).toBe(0)
+    expect(store.kept?.registrations.map(({ key }) => key)).toEqual(['0000000000000007'])
+  })
+
+  it('keeps all registrations and the reservation of a unit, and every change of them', async () => {
+    const { store, unit, one, two, out } = kept()
+    await out(one, Action.Register, 0, list(0n, 0xfedcba9876543210n, APTPL))
+    await out(two, Action.Register, 0, list(0n, 8n, APTPL))
+    await out(one, Action.Reserve, 5, list(0xfedcba9876543210n))
+    const next = makeUnit({ reservationStore: store })
+    next.reservations.persistent.restore(store.kept!)
+    const { persistent } = next.reservations
+    expect(persistent.registrations).toEqual(unit.reservations.persistent.registrations)
+    expect([persistent.type, persistent.reservationKey, persistent.generation, persistent.persists]).toEqual([
+      5,
+      0xfedcba9876543210n,
+      0,
+      true
+    ])
+    expect(persistent.conflicts(makeNexus([next], { isid: '400001370009' }), { access: 'write' } as Command)).toBe(true)
+    await out(two, Action.Clear, 0, list(8n))
+    expect(store.kept).toBeUndefined()
+  })
+
+  it('ends with a registration that does not ask for it', async () => {
+    const { store, one, out } = kept()
+    await out(one, Action.Register, 0, list(0n, 7n, APTPL))
+    expect(store.kept).toBeDefined()
+    await out(one, Action.RegisterAndIgnore, 0, list(0n, 7n))
+    expect(store.kept).toBeUndefined()
+  })
+
+  it('says in REPORT CAPABILITIES that it can be had, and whether it is', async () => {
+    const { one, out, capabilities } = kept()
+    expect((await capabilities()).toString('hex')).toBe('1190')
+    await out(one, Action.Register, 0, list(0n, 7n, APTPL))
+    expect((await capabilities()).toString('hex')).toBe('1191')
+  })
+
+  it('changes nothing when it cannot be kept', async () => {
+    const { store, unit, one, out } = kept()
+    store.broken = true
+    const { status, sense } = await out(one, Action.Register, 0, list(0n, 7n, APTPL))
+    expect([status, sense]).toEqual([0x02, Sense.SpaceAllocationFailed])
+    expect([unit.reservations.persistent.registrations, unit.reservations.persistent.generation]).toEqual([[], 0])
+  })
+
+  it('costs nothing while nobody asks for it', async () => {
+    const { store, one, out } = kept()
+    await out(one, Action.Register, 0, list(0n, 7n))
+    await out(one, Action.Reserve, 1, list(7n))
+    expect(store.saves).toBe(0)
+  })
+})
 
 describe('PERSISTENT RESERVE OUT', () => {
   it('registers, reserves, releases and unregisters', async () => {

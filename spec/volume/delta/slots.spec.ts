@@ -32,6 +32,7 @@ describe('Slots', () => {
     slots.take(4000)
     for (const first of [10, 20]) slots.free(first, 4)
     slots.commit()
+    flush(slots)
     expect([slots.takeRow(6), slots.granted]).toEqual([4000, 6])
     expect([slots.takeRow(4), slots.granted]).toEqual([10, 4])
     expect([slots.highWater, slots.usedCount]).toEqual([4006, 4002])

@@ -1,0 +1,62 @@
+import { readVolume, writeVolume, zeroVolume } from '../volume/promises.js'
+import type { Volume } from '../volume/volume.js'
+import { PIECE_BYTES, ZERO_PIECE_BYTES, turn } from './pieces.js'
+
+/** A stretch of bytes on a volume, and where it goes. */
+export interface CopyRange {
+  readonly source: Volume
+  readonly sourceOffset: number
+  readonly destination: Volume
+  readonly destinationOffset: number
+  readonly length: number
+}
+
+/**
+ * Copies a range in pieces, so that others get their turn. What is not stored in the source is made so in the destination; the rest is read and written. Ranges of one volume
+ * that overlap come out as if all had been read first.
+ * @param goesOn - asked before every piece; false ends the copy there
+ * @returns the bytes that were copied
+ */
+export async function copyRange(range: CopyRange, goesOn: () => boolean): Promise<number> {
+  const { source, sourceOffset, destination, destinationOffset, length } = range
+  const same = source === destination
+  const backwards = same && destinationOffset > sourceOffset && destinationOffset < sourceOffset + length
+  const buffer = Buffer.allocUnsafe(Math.min(PIECE_BYTES, length))
+  let done = 0
+  while (done < length && goesOn()) {
+    const left = length - done
+    const piece = backwards ? await copyLast(range, left, buffer) : await copyFirst(range, done, left, buffer)
+    done += piece
+    if (done < length) await turn()
+  }
+  return done
+}
+
+/** Copies what begins `done` bytes in. Returns how much. */
+async function copyFirst(range: CopyRange, done: number, left: number, buffer: Buffer): Promise<number> {
+  const { source, destination } = range
+  const from = range.sourceOffset + done
+  const to = range.destinationOffset + done
+  const extent = source.extent(from, Math.min(left, ZERO_PIECE_BYTES))
+  if (!extent.mapped) {
+    await zeroVolume(destination, to, extent.length, true)
+    return extent.length
+  }
+  const part = buffer.subarray(0, Math.min(extent.length, buffer.length))
+  await readVolume(source, part, from)
+  await writeVolume(destination, part, to)
+  return part.length
+}
+
+/** The destination begins inside the source: from the end, so that nothing is overwritten before it was read. */
+async function copyLast(
+  { source, sourceOffset, destinationOffset }: CopyRange,
+  left: number,
+  buffer: Buffer
+): Promise<number> {
+  const part = buffer.subarray(0, Math.min(left, buffer.length))
+  const at = left - part.length
+  await readVolume(source, part, sourceOffset + at)
+  await writeVolume(source, part, destinationOffset + at)
+  return part.length
+}
