@@ -12,5 +12,12 @@ export const SUITES = [
     args: ['--seconds', '60'],
     soak: ['--pdus', '10m', '--report', 'docs/fuzz.json'],
     needs: []
+  },
+  {
+    title: 'libiscsi, disks of all kinds',
+    file: 'scripts/e2e/libiscsi-suite.mjs',
+    args: ['--special'],
+    soak: [],
+    needs: ['iscsi-test-cu']
   }
 ]
