@@ -11,7 +11,8 @@
  * @property {RegExp} special tests that are about this kind of disk
  * @property {boolean} [twoPaths] the suite gets the unit twice
  * @property {boolean} [twoInitiators] tests that need two initiators get two names
- * @property {string} [chapSecret] of the user `suite`
+ * @property {string} [chapUser] the name that initiators must prove
+ * @property {RegExp} [only] no other tests are run here
  * @property {RegExp} [destructive] only these may write; all, when left out
  */
 
@@ -34,10 +35,28 @@ export const CONFIGURATIONS = [
   {
     name: 'chap',
     title: 'CHAP',
-    server: ['--size', '1G', '--chap-user', 'suite'],
+    server: ['--size', '1G'],
     suite: [],
     special: /CHAP|Logout|SendTargets/,
-    chapSecret: 'secret-of-the-suite'
+    chapUser: 'suite'
+  },
+  {
+    name: 'chap-hex',
+    title: 'CHAP, a name like a hexadecimal number',
+    server: ['--size', '1G'],
+    suite: [],
+    special: /CHAP/,
+    only: /CHAP/,
+    chapUser: '0xsuite'
+  },
+  {
+    name: 'chap-base64',
+    title: 'CHAP, a name like a base64 number',
+    server: ['--size', '1G'],
+    suite: [],
+    special: /CHAP/,
+    only: /CHAP/,
+    chapUser: '0bsuite'
   },
   {
     name: 'read-only',
@@ -45,6 +64,8 @@ export const CONFIGURATIONS = [
     server: ['--size', '1G', '--read-only'],
     suite: [],
     special: /ReadOnly|ModeSense6|Read10/,
+    // Many others write without asking whether they may, and say that they failed.
+    only: /^ALL\.(ReadOnly|Inquiry|Mandatory|ModeSense6|Read\d+|ReadCapacity1\d|ReadDefectData1\d|Report\w+|TestUnitReady)\./,
     destructive: /ReadOnly/
   },
   {

@@ -14,8 +14,8 @@ import { quote } from './quote.js'
  *     CHAP_N=… CHAP_R=…       →                                       the initiator is proved
  *     [CHAP_I=… CHAP_C=…]     ←         [CHAP_N=… CHAP_R=…]           the target is proved
  *
- * CHAP_A lists algorithms in the initiator's order of preference and §12.1.3 asks for one of them, not for the first:
- * we take the strongest. The challenge is as long as the digest, 16 bytes with MD5, since Windows takes no long one.
+ * CHAP_A lists algorithms in the initiator's order of preference (§12.1.3), and we take the first that we have: whoever
+ * puts MD5 first may name others that it cannot do, and who can do better says so first. The challenge is as long as the digest, 16 bytes with MD5, since Windows takes no long one.
  *
  * What keeps it honest: a name that nobody has costs the same work as a wrong response, comparison takes constant time,
  * our own response is given to an initiator that has proved itself and to nobody else, a challenge that we have sent
@@ -30,7 +30,7 @@ interface Algorithm {
   readonly digestLength: number
 }
 
-/** The strongest first. MD5 is missing in builds of Node that follow FIPS 140. */
+/** MD5 is missing in builds of Node that follow FIPS 140. */
 const ALGORITHMS: readonly Algorithm[] = [
   { number: 8, hash: 'sha3-256', digestLength: 32 },
   { number: 7, hash: 'sha256', digestLength: 32 },
@@ -92,7 +92,8 @@ export class Chap {
    */
   challenge(list: string): TextPair[] {
     const numbers = (parseList(list) ?? []).map(parseNumber)
-    const algorithm = ALGORITHMS.find(({ number }) => numbers.includes(number))
+    const known = numbers.map((wanted) => ALGORITHMS.find(({ number }) => number === wanted))
+    const algorithm = known.find((one) => one !== undefined)
     if (!algorithm) throw failure(`no algorithm of CHAP_A=${quote(list)} is supported`)
     const { randomBytes, issued } = this.options
     this.algorithm = algorithm

@@ -85,13 +85,14 @@ describe('Chap', () => {
 
   it.each([
     ['5', '5'],
-    ['5,6,7,8', '8'],
+    ['5,6,7,8', '5'],
+    ['8,7,6,5', '8'],
     ['8,5', '8'],
-    ['5,7', '7'],
+    ['7,5', '7'],
     ['6,5', '6'],
     ['99,5', '5'],
     ['0x5', '5']
-  ])('takes the strongest of CHAP_A=%s: %s', (list, chosen) => {
+  ])('takes the first that it has of CHAP_A=%s, which is in order of preference: %s', (list, chosen) => {
     expect(makeChap().challenge(list)[0]).toEqual(['CHAP_A', chosen])
   })
 
