@@ -35,7 +35,7 @@ const { values } = parseArgs({
 
 const TARGET = 'iqn.2026-01.org.example:suite'
 const INITIATORS = ['iqn.2026-01.org.example:suite-1', 'iqn.2026-01.org.example:suite-2']
-const START_LIMIT_MS = 30_000
+const START_LIMIT_MS = 120_000
 /** A deadlock lasts for ever; a busy computer with a slow disk needs time. */
 const TEST_LIMIT_MS = 120_000
 /** It sleeps a minute at a time until the operation that it has begun is over. */
