@@ -94,7 +94,12 @@ async function startServer({ lun = '', server, chapUser, chapSecret = 'secret-of
     env: { ...process.env, ...environment }
   })
   const ended = once(child, 'close')
-  await listening(child)
+  try {
+    await listening(child)
+  } catch (error) {
+    child.kill()
+    throw error
+  }
   const user = chapUser ? `${chapUser}%${chapSecret}@` : ''
   return { child, ended, url: `iscsi://${user}127.0.0.1:${port}/${TARGET}/0` }
 }
