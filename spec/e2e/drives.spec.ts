@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals
 import { createHash } from 'node:crypto'
 import {
   closeSync,
+  existsSync,
   mkdirSync,
   openSync,
   readdirSync,
@@ -22,7 +23,11 @@ import { ServerProcess, until, workDirectory } from '../support/server-process.j
 jest.setTimeout(600_000)
 
 const MIB = 1024 * 1024
+const EMPTY = createHash('sha256').digest('hex')
 const PROGRAM = process.env.CLOUDX_PROGRAM ?? 'dist/cli/main.cjs'
+
+/** Where a hole is read at once: The Sleuth Kit reads every byte of the 5 GiB. */
+const QUICK = existsSync('/dev/shm') ? '/dev/shm' : undefined
 
 let work: ReturnType<typeof workDirectory>
 let server: ServerProcess | undefined
@@ -46,9 +51,12 @@ async function partitionOf(image: string): Promise<string> {
   return volume
 }
 
-/** What The Sleuth Kit finds: path → inode; directories have a slash at their end. */
-async function listed(volume: string): Promise<Map<string, string>> {
-  const lines = (await succeed('fls', ['-r', '-p', '-u', '-f', 'exfat', volume])).split('\n')
+/**
+ * What The Sleuth Kit finds: path → inode; directories have a slash at their end. To see a whole tree it reads the whole
+ * volume, also where nothing is, so a large one is only asked for its root.
+ */
+async function listed(volume: string, depth: readonly string[] = []): Promise<Map<string, string>> {
+  const lines = (await succeed('fls', [...depth, '-p', '-u', '-f', 'exfat', volume])).split('\n')
   const entries = lines.flatMap((line) => {
     const [, kind, inode, path] = /^([rd])\/[rd] (\d+):\t(.*)$/.exec(line) ?? []
     const own = path === undefined || /^\$|Volume Label Entry\)$/.test(path)
@@ -163,19 +171,24 @@ describeWith(
       const folder = join(work.path, 'folder')
       const expected = plantTree(new Random(seed), folder, Math.max(300, steps(3000)))
       const image = join(work.path, 'share.img')
-      const { code, output } = await create(image, '--from', folder, '--label', '공유')
+      const { code, output } = await create(image, '--from', folder, '--size', '96M', '--label', '공유')
       expect(output).toContain('a drive 공유 of')
       expect(code).toBe(0)
       const volume = await accepted(image)
-      const found = await listed(volume)
+      const found = await listed(volume, ['-r'])
       expect([...found.keys()].sort()).toEqual([...expected.keys()].sort())
       const out = join(work.path, 'out')
       await succeed('tsk_recover', ['-a', '-f', 'exfat', volume, out], { limitMs: 500_000 })
-      const wrong = [...expected].filter(([path, sum]) => sum !== undefined && sumOf(join(out, path)) !== sum)
+      // It takes no empty files out; that they are there has been seen.
+      const filled = [...expected].filter(([, sum]) => sum !== undefined && sum !== EMPTY)
+      expect(filled.length).toBeGreaterThan(200)
+      const wrong = filled.filter(([path, sum]) => sumOf(join(out, path)) !== sum)
       expect(wrong.map(([path]) => path)).toEqual([])
     })
 
     it('takes over files beyond 4 GiB, with their times, and holes cost nothing', async () => {
+      work.remove()
+      work = workDirectory(QUICK)
       const folder = join(work.path, 'folder')
       mkdirSync(folder)
       const big = join(folder, 'big.bin')
@@ -193,8 +206,8 @@ describeWith(
       expect(statSync(image).blocks * 512).toBeLessThan(2 * MIB)
       const volume = await accepted(image)
       const inode = (await listed(volume)).get('big.bin')!
-      const said = await succeed('istat', ['-f', 'exfat', '-z', 'UTC', volume, inode])
-      expect(said).toMatch(/Size: 5368709120/)
+      const said = await succeed('fls', ['-l', '-p', '-u', '-f', 'exfat', '-z', 'UTC', volume])
+      expect(said).toMatch(/big\.bin\t.*\t5368709120\t/)
       const local = new Date('1999-12-31T23:59:58Z')
       local.setMinutes(local.getMinutes() - local.getTimezoneOffset())
       expect(said).toContain(local.toISOString().slice(0, 19).replace('T', ' '))
@@ -227,6 +240,8 @@ const describeAsUser = canRead ? describe : describe.skip
 
 describeAsUser('a file that this user may not read', () => {
   it('is told, and no image is made', async () => {
+    work.remove()
+    work = workDirectory(QUICK)
     const folder = join(work.path, 'folder')
     mkdirSync(folder)
     writeFileSync(join(folder, 'secret'), 'x', { mode: 0o600 })

@@ -170,8 +170,8 @@ export async function until<T>(
 }
 
 /** A directory of its own for a spec, and how to get rid of it. */
-export function workDirectory(): { path: string; remove: () => void } {
-  const path = mkdtempSync(join(tmpdir(), 'cloudx-e2e-'))
+export function workDirectory(place = tmpdir()): { path: string; remove: () => void } {
+  const path = mkdtempSync(join(place, 'cloudx-e2e-'))
   return { path, remove: () => rmSync(path, { recursive: true, force: true }) }
 }
 
