@@ -1,6 +1,7 @@
 import { describe, expect, it } from '@jest/globals'
 import { tmpdir } from 'node:os'
 import { ownAddresses } from '../../lib/cli/host/addresses.js'
+import { containerAddress } from '../../lib/cli/host/container.js'
 import { originOf } from '../../lib/cli/host/lease.js'
 import { placeOf, type Place } from '../../lib/cli/host/place.js'
 import { powerShell, thisSystem } from '../../lib/cli/host/system.js'
@@ -236,5 +237,36 @@ describe('powerShell', () => {
     expect(await said({ 'powershell.exe -NoProfile -NonInteractive -Command x': 'yes' })).toBe('yes')
     expect(await said({ 'powershell.exe': 1 })).toBeUndefined()
     expect(await said({})).toBeUndefined()
+  })
+})
+
+describe('containerAddress', () => {
+  const NET = '/sys/class/net/eth0'
+  /** What the kernel says of one end of a virtual cable, and of other adapters. */
+  const cable = {
+    [`${NET}/ifindex`]: '18\n',
+    [`${NET}/iflink`]: '19\n',
+    [`${NET}/uevent`]: 'INTERFACE=eth0\nIFINDEX=18\n'
+  }
+  const card = { ...cable, [`${NET}/iflink`]: '18\n' }
+  const macvlan = { ...cable, [`${NET}/uevent`]: 'DEVTYPE=macvlan\nINTERFACE=eth0\nIFINDEX=18\n' }
+  const docker = { '/.dockerenv': '' }
+  const podman = { '/run/.containerenv': 'engine="podman-4.3.1"\n' }
+  const ADDRESS = '172.17.0.2'
+  const pc = { platform: 'linux', interfaces: { lo: [ipv4('127.0.0.1')], eth0: [ipv4(ADDRESS)] } } as const
+
+  it.each<[string, Partial<FakeSystem>, string | undefined]>([
+    ['Docker', { files: { ...docker, ...cable } }, ADDRESS],
+    ['Podman', { files: { ...podman, ...cable } }, ADDRESS],
+    ['LXC', { files: cable, environment: { container: 'lxc' } }, ADDRESS],
+    ['Kubernetes', { files: cable, environment: { KUBERNETES_SERVICE_HOST: '10.96.0.1' } }, ADDRESS],
+    ['a container with the network of its host', { files: { ...docker, ...card } }, undefined],
+    ['a container with an address in the network of its host', { files: { ...docker, ...macvlan } }, undefined],
+    ['a container without a network', { files: { ...docker, ...cable }, interfaces: {} }, undefined],
+    ['a container that hides what its adapters are', { files: docker }, undefined],
+    ['a PC without containers', { files: cable }, undefined],
+    ['another system', { files: { ...docker, ...cable }, platform: 'win32' }, undefined]
+  ])('finds it in %s, if it is of use to nobody else', async (_where, said, address) => {
+    expect(await containerAddress(fakeSystem({ ...pc, ...said }))).toBe(address)
   })
 })

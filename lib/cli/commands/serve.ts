@@ -18,6 +18,7 @@ import type { CliContext, Command } from '../command.js'
 import { agreeToDiscards } from '../consent.js'
 import { openConsole } from '../console.js'
 import { sentencesOf } from '../failure.js'
+import { containerAddress } from '../host/container.js'
 import { thisSystem } from '../host/system.js'
 import { textOfProcess } from '../language.js'
 import { entriesOf, single, withSettings } from '../options.js'
@@ -83,6 +84,7 @@ export function serveWith(make: MakeServer, watch: WatchStop, admin: OpenAdmin):
         const agree = (server: Server) => agreeToDiscards(options, server.control, args.yes === true, ask)
         const tell = (listening: Listening) => {
           warnOfOpenTargets(options, listening, log)
+          if (options.advertise === undefined) void warnOfContainer(log)
           if (!(banner.wanted ?? isTerminal(stdout))) return
           // It asks other programs, and the clients do not wait for it.
           const shown = showBanner(options, listening, banner, { ...context, stdout: console.stdout })
@@ -171,6 +173,18 @@ function warnOfOpenTargets({ targets }: ServerOptions, listening: Listening, log
     if (access.chap !== undefined || (access.allow.length > 0 && !access.allow.includes('*'))) continue
     log.warn(`${name} is OPEN TO EVERYONE ON THIS NETWORK: neither CHAP nor --allow limits who may log in.`)
   }
+}
+
+/** Discovery would send the others to an address that exists on this PC alone. */
+async function warnOfContainer(log: Logger): Promise<void> {
+  const address = await containerAddress(thisSystem)
+  if (address === undefined) return
+  log.warn(
+    `This is a container with a network of its own: clients would be told its address ${address}, where they find ` +
+      'nobody. Start it with --advertise and the address of the PC it runs on, or with the network of that PC ' +
+      '(--network host).',
+    { address }
+  )
 }
 
 async function showBanner(
