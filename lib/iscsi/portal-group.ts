@@ -8,7 +8,7 @@ import { systemClock, type Clock } from '../util/clock.js'
 import { BufferPool } from '../util/buffer-pool.js'
 import { Connection, type ConnectionHost } from './connection.js'
 import type { Directory, SessionEnd } from './directory.js'
-import { DEFAULT_LIMITS, TICK_MS, type ProtocolLimits } from './limits.js'
+import { DEFAULT_LIMITS, PROBE_TIME_MS, TICK_MS, type ProtocolLimits } from './limits.js'
 import { LoginPhase, type Admission } from './login-phase.js'
 import { IssuedChallenges } from './login/chap.js'
 import { LoginMachine } from './login/login.js'
@@ -29,6 +29,8 @@ export interface PortalGroupOptions {
   /** False forces the receive path without positioned reads. */
   readonly positionedReads?: boolean
   readonly clock?: Clock
+  /** In place of PROBE_TIME_MS, for specs of those who never answer. */
+  readonly probeTimeMs?: number
   /** In place of {@link DEFAULT_LIMITS}. */
   readonly limits?: Partial<ProtocolLimits>
 }
@@ -116,6 +118,7 @@ export class PortalGroup implements ConnectionHost, Admission {
       maxSessions: options.maxSessions,
       commandWindow: this.limits.commands,
       multipath: options.multipath,
+      probeTimeMs: options.probeTimeMs ?? PROBE_TIME_MS,
       began: (session) => this.events.login(viewOf(session), session.nexus),
       ended: (session, end, tookMs) => this.events.ended(viewOf(session), end, tookMs)
     })

@@ -3,7 +3,6 @@ import type { Staging } from '../scsi/staging.js'
 import type { Connection } from './connection.js'
 import type { Directory, SessionEnd } from './directory.js'
 import { LoginError } from './errors.js'
-import { PROBE_TIME_MS } from './limits.js'
 import type { LoginResult } from './login/login.js'
 import { Session } from './session.js'
 
@@ -15,6 +14,8 @@ export interface SessionsOptions {
   readonly commandWindow: number
   /** One initiator may be at several addresses at once. */
   readonly multipath: boolean
+  /** How long the initiator of a session has for a sign of life when somebody else comes with its name. */
+  readonly probeTimeMs: number
   readonly began: (session: Session) => void
   readonly ended: (session: Session, end: SessionEnd, tookMs: number) => void
 }
@@ -135,7 +136,7 @@ export class Sessions {
   }
 
   private async refuseIfAlive(session: Session): Promise<void> {
-    if (!(await answers(session.connection))) return
+    if (!(await answers(session.connection, this.options.probeTimeMs))) return
     const where = session.connection.socket.remoteAddress
     throw new LoginError(
       LoginStatus.ServiceUnavailable,
@@ -198,17 +199,17 @@ export class Sessions {
 }
 
 /**
- * Does the initiator of this connection show any sign of life within {@link PROBE_TIME_MS}? A byte is one, and so is
- * output that it takes after it had to wait. While we do not listen we cannot know, and whoever may be alive is.
+ * Does the initiator of this connection show any sign of life in that time? A byte is one, and so is output that it
+ * takes after it had to wait. While we do not listen we cannot know, and whoever may be alive is.
  */
-async function answers(connection: Connection): Promise<boolean> {
+async function answers(connection: Connection, probeTimeMs: number): Promise<boolean> {
   if (connection.closed) return false
   const { socket } = connection
   const { receivedBytes } = socket
   const takenBytes = socket.waitingBytes > 0 ? socket.takenBytes : Infinity
   connection.ping()
-  const step = PROBE_TIME_MS / 30
-  for (let waited = 0; waited < PROBE_TIME_MS; waited += step) {
+  const step = probeTimeMs / 30
+  for (let waited = 0; waited < probeTimeMs; waited += step) {
     await new Promise((resolve) => setTimeout(resolve, step))
     if (connection.closed) return false
     if (socket.receivedBytes !== receivedBytes || socket.takenBytes > takenBytes) return true

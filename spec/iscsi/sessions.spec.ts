@@ -8,6 +8,8 @@ import { NOTHING, TARGET_NAME, TestTarget } from '../support/test-target.js'
 
 const HERE = '127.0.0.1'
 const THERE = '127.0.0.2'
+/** Long enough for whoever gives no sign of life, however long it takes. */
+const SHORT_PROBE_MS = 150
 
 let target: TestTarget
 afterEach(async () => expect(await target.stop()).toEqual(NOTHING))
@@ -213,7 +215,7 @@ describe('the same initiator from another address', () => {
     ['the same ISID', '00023d000000', 'reinstated'],
     ['another ISID', '00023d000005', 'lost']
   ])('replaces a session that keeps silent, with %s', async (_title, isid, kind) => {
-    target = await TestTarget.start()
+    target = await TestTarget.start({ probeTimeMs: SHORT_PROBE_MS })
     const first = await login({ localAddress: HERE })
     const second = await login({ localAddress: THERE, isid })
     await first.closed()
@@ -224,7 +226,7 @@ describe('the same initiator from another address', () => {
 
   it('is refused while the first one waits for our memory and cannot be heard', async () => {
     const faults = new FaultPlan()
-    target = await TestTarget.start({ faults, stagingBytes: 4096 })
+    target = await TestTarget.start({ faults, stagingBytes: 4096, probeTimeMs: SHORT_PROBE_MS })
     const first = await login({ localAddress: HERE })
     faults.add({ verb: 'write', effect: { kind: 'hold' } })
     const ones = { write: Buffer.alloc(4096, 1) }

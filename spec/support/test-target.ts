@@ -28,6 +28,8 @@ export interface TestTargetOptions {
   /** The same as `limits.waitingBytes`. */
   readonly stagingBytes?: number
   readonly clock?: Clock
+  /** How long a session has for a sign of life; for those that give none. */
+  readonly probeTimeMs?: number
   /** Puts the disks, or the one of 8 MiB, behind a layer that misbehaves as planned. */
   readonly faults?: FaultPlan
   readonly host?: string
@@ -99,6 +101,7 @@ export class TestTarget {
         ...(options.stagingBytes !== undefined && { waitingBytes: options.stagingBytes })
       },
       ...(options.clock && { clock: options.clock }),
+      ...(options.probeTimeMs !== undefined && { probeTimeMs: options.probeTimeMs }),
       events: {
         login: () => {},
         ended: (view: SessionView, end) => {
