@@ -90,7 +90,7 @@ describe('files', () => {
 })
 
 describe('documents', () => {
-  const pages = ['README.md', 'CHANGELOG.md', ...filesOf('docs')].filter(
+  const pages = ['README.md', 'README.ko.md', 'CHANGELOG.md', ...filesOf('docs')].filter(
     (path) => path.endsWith('.md') && existsSync(path)
   )
 
@@ -105,7 +105,18 @@ describe('documents', () => {
 describe('words', () => {
   /** Put together here, so that this file does not hold them. */
   const forbidden = ['/work' + '/', '/root' + '/', 'to' + 'do:', 'fix' + 'me', 'registry.' + 'npmjs', 'issue ' + '#']
-  const texts = ['lib', 'spec', 'scripts', 'docs', 'docker', '.ci', 'README.md', 'CHANGELOG.md', 'package.json']
+  const texts = [
+    'lib',
+    'spec',
+    'scripts',
+    'docs',
+    'docker',
+    '.ci',
+    'README.md',
+    'README.ko.md',
+    'CHANGELOG.md',
+    'package.json'
+  ]
     .flatMap(filesOf)
     .filter((path) => /\.(c?ts|m?js|cjs|json|md|ya?ml|sh)$|\/run$|Dockerfile$/.test(path))
 
