@@ -176,21 +176,15 @@ export const IPXE: LoginPreset = {
   twoSegments: false
 }
 
-const FREEBSD_NORMAL: Pairs = [
-  ['HeaderDigest', 'None'],
-  ['DataDigest', 'None'],
-  ['ImmediateData', 'Yes'],
-  ['MaxBurstLength', '262144'],
-  ['FirstBurstLength', '131072'],
-  ['InitialR2T', 'Yes'],
-  ['MaxOutstandingR2T', '1'],
+const FREEBSD_ALWAYS: Pairs = [
   ['MaxRecvDataSegmentLength', '131072'],
   ['DefaultTime2Wait', '0'],
   ['DefaultTime2Retain', '0'],
-  ['ErrorRecoveryLevel', '0']
+  ['ErrorRecoveryLevel', '0'],
+  ['MaxOutstandingR2T', '1']
 ]
 
-/** FreeBSD iscsid: AuthMethod before the names, and the keys of a normal session in a discovery session too. */
+/** FreeBSD iscsid: AuthMethod before the names, and a key that is irrelevant there in a discovery session. */
 export const FREEBSD: LoginPreset = {
   initiatorName: 'iqn.1994-09.org.freebsd:host',
   isid: '80a1b2c30001',
@@ -204,9 +198,79 @@ export const FREEBSD: LoginPreset = {
     ...session(targetName)
   ],
   skipsSecurity: false,
-  discovery: FREEBSD_NORMAL,
-  normal: FREEBSD_NORMAL,
+  discovery: [['HeaderDigest', 'None'], ['DataDigest', 'None'], ...FREEBSD_ALWAYS],
+  normal: [
+    ['HeaderDigest', 'None'],
+    ['DataDigest', 'None'],
+    ['ImmediateData', 'Yes'],
+    ['MaxBurstLength', '131072'],
+    ['FirstBurstLength', '131072'],
+    ['InitialR2T', 'Yes'],
+    ...FREEBSD_ALWAYS
+  ],
   twoSegments: false
+}
+
+const ISCSI_OSX_ALWAYS: Pairs = [
+  ['DefaultTime2Wait', '2'],
+  ['DefaultTime2Retain', '20'],
+  ['ErrorRecoveryLevel', '0']
+]
+
+const ISCSI_OSX_CONNECTION: Pairs = [
+  ['DataDigest', 'None'],
+  ['HeaderDigest', 'None'],
+  ['MaxRecvDataSegmentLength', '8192']
+]
+
+/** iscsi-osx on macOS: a fixed ISID, tags and CmdSN of 0, the presets of the standard; Time2Wait, Time2Retain and ERL must be answered. */
+export const ISCSI_OSX: LoginPreset = {
+  initiatorName: 'iqn.2015-01.com.localhost',
+  isid: '800000000001',
+  cid: 0,
+  initiatorTaskTag: 0,
+  cmdSn: 0,
+  expStatSn: 0,
+  first: ({ initiatorName, targetName, authMethod }) => [
+    ['InitiatorName', initiatorName],
+    ['InitiatorAlias', 'default'],
+    ...targetPair(targetName),
+    ['SessionType', targetName === undefined ? 'Discovery' : 'Normal'],
+    ['AuthMethod', authMethod]
+  ],
+  skipsSecurity: false,
+  discovery: [...ISCSI_OSX_ALWAYS, ...ISCSI_OSX_CONNECTION],
+  normal: [
+    ...ISCSI_OSX_ALWAYS,
+    ['MaxConnections', '1'],
+    ['InitialR2T', 'Yes'],
+    ['ImmediateData', 'Yes'],
+    ['MaxBurstLength', '262144'],
+    ['FirstBurstLength', '65536'],
+    ['MaxOutstandingR2T', '1'],
+    ['DataPDUInOrder', 'Yes'],
+    ['DataSequenceInOrder', 'Yes'],
+    ...ISCSI_OSX_CONNECTION
+  ],
+  twoSegments: false
+}
+
+/** globalSAN on macOS: says nothing of bursts and times, so the presets of the standard hold. */
+export const GLOBAL_SAN: LoginPreset = {
+  ...ISCSI_OSX,
+  initiatorName: 'iqn.2011-09.com.studionetworksolutions:globalsan',
+  isid: '80a3f5120001',
+  initiatorTaskTag: 1,
+  normal: [
+    ['HeaderDigest', 'None'],
+    ['DataDigest', 'None'],
+    ['InitialR2T', 'No'],
+    ['ImmediateData', 'Yes'],
+    ['MaxRecvDataSegmentLength', '262144'],
+    ['MaxConnections', '1'],
+    ['ErrorRecoveryLevel', '0']
+  ],
+  discovery: [['MaxRecvDataSegmentLength', '262144']]
 }
 
 const LIBISCSI_NORMAL: Pairs = [

@@ -111,6 +111,12 @@ export interface CommandOutcome {
   readonly pdus: readonly Pdu[]
 }
 
+/** Sees every PDU of a connection, both ways; what it throws on one that it received ends the connection. */
+export interface WireObserver {
+  sent(bhs: Buffer, data: Buffer): void
+  received(pdu: Pdu): void
+}
+
 interface Waiter {
   readonly wants: (pdu: Pdu) => boolean
   readonly resolve: (pdu: Pdu) => void
@@ -133,6 +139,8 @@ export class ScriptedInitiator {
   dataDigest = false
   /** Watches StatSN; a spec that loses PDUs on purpose turns it off. */
   checksStatSn = true
+  /** Learns of PDUs that are sent as such, not of bytes that are sent as they are. */
+  observer: WireObserver | undefined
 
   private nextTag = 0x1000
   private statSnKnown = false
@@ -186,6 +194,7 @@ export class ScriptedInitiator {
 
   /** Sends a PDU: fills DataSegmentLength, adds padding and, when negotiated, digests. */
   sendPdu(bhs: Buffer, data: Buffer = Buffer.alloc(0)): Promise<void> {
+    this.observer?.sent(bhs, data)
     return this.send(this.frame(bhs, data))
   }
 
@@ -335,6 +344,7 @@ export class ScriptedInitiator {
         expStatSn: this.statSnKnown ? this.expStatSn : preset.expStatSn
       })
       const bytes = this.frame(bhs, data)
+      this.observer?.sent(bhs, data)
       if (preset.twoSegments) {
         await this.send(bytes.subarray(0, BHS_LENGTH))
         await new Promise((resolve) => setImmediate(resolve))
@@ -572,6 +582,7 @@ export class ScriptedInitiator {
     try {
       for (let pdu = this.cut(); pdu; pdu = this.cut()) {
         this.watch(pdu)
+        this.observer?.received(pdu)
         this.hand(pdu)
       }
     } catch (error) {
