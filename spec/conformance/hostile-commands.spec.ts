@@ -152,7 +152,7 @@ describe('RFC 7143 §4.2.5.2, §13.10, §13.11, §13.14: data that nobody asked 
     ['although ImmediateData=No', { ImmediateData: 'No' }, 1, 1, 0xa1],
     ['F=0 although InitialR2T=Yes', { InitialR2T: 'Yes' }, 2, 1, 0x21]
   ])('%s fails the write with 0B/0C/0C, and nothing is written', async (_what, override, blocks, sent, flags) => {
-    const initiator = await siege.login({ override: override as Record<string, string> })
+    const initiator = await siege.login({ override })
     const data = Buffer.alloc(sent * BLOCK, 0x55)
     const tag = await begin(initiator, write10(0, blocks), { flags, edtl: blocks * BLOCK, data })
     expect((await initiator.finish(tag, Buffer.alloc(8))).senseText).toBe('0b/0c/0c')

@@ -1,4 +1,4 @@
-import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
+import { readFileSync, renameSync, truncateSync, writeFileSync } from 'node:fs'
 import { connect, type Socket } from 'node:net'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
@@ -92,6 +92,24 @@ describe('2,000 idle connections and 200 slow ones', () => {
 function residentBytes(): number {
   return Number(/VmRSS:\s+(\d+) kB/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))![1]) * 1024
 }
+
+describe('an image that is cut short or goes away while it is served', () => {
+  it('fails the reads that it cannot answer, gives no wrong block, and the server lives', async () => {
+    const initiator = await login('reader')
+    const written = Buffer.alloc(8 * BLOCK, 0x5a)
+    expect((await initiator.command(write10(20_000, 8), { write: written })).status).toBe(0)
+    truncateSync(image, 4 * MIB)
+    const behind = await initiator.command(read10(24_000, 8), { read: 8 * BLOCK })
+    expect([behind.status, behind.senseText]).toEqual([2, '03/11/00'])
+    expect((await initiator.command(read10(20_000, 8), { read: written.length })).data.equals(written)).toBe(true)
+    expect((await initiator.command(read10(0, 8), { read: 8 * BLOCK })).data.equals(Buffer.alloc(8 * BLOCK))).toBe(true)
+    renameSync(image, `${image}.away`)
+    expect((await initiator.command(read10(100, 8), { read: 8 * BLOCK })).status).toBe(0)
+    expect((await initiator.command(TEST_UNIT_READY)).status).toBe(0)
+    await initiator.leave()
+    expect(await server.stop()).toBe(0)
+  })
+})
 
 describeWhen(
   process.platform === 'linux',
