@@ -1,7 +1,7 @@
 /**
  * `npm run conformance`: writes docs/conformance.md. Clauses come from the comments of lib and the titles of spec, so the
  * page says what is there and not what somebody remembers; results of suites come from docs/conformance/*.json, which
- * `scripts/e2e/libiscsi-suite --json docs/conformance` writes.
+ * `scripts/e2e/libiscsi-suite --json docs/conformance` and `npm run fuzz -- --report docs/conformance/fuzz.json` write.
  */
 import { existsSync, readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join, relative } from 'node:path'
@@ -25,6 +25,7 @@ function page() {
     'Made by `npm run conformance`; what it shows is changed where it comes from.',
     '',
     ...suiteSection(),
+    ...fuzzSection(),
     ...refusalSection(),
     ...clauseSection()
   ].join('\n')
@@ -76,6 +77,24 @@ function skipReasons(others) {
     if (verdict === 'skipped') counts.set(reason, (counts.get(reason) ?? 0) + 1)
   }
   return [...counts].sort(([, left], [, right]) => right - left)
+}
+
+function fuzzSection() {
+  const path = join(RESULTS, 'fuzz.json')
+  if (!existsSync(path)) return []
+  const { commit, seed, node, seconds, pdus, findings, fuzzers } = JSON.parse(readFileSync(path, 'utf8'))
+  const count = (number) => number.toLocaleString('en')
+  return [
+    '## Hostile input',
+    '',
+    `\`npm run fuzz -- --seed ${seed} --pdus 10m\` at commit ${commit}: ${count(pdus)} PDUs in ${count(seconds)} s on ` +
+      `Node ${node.replace('v', '')}, ${findings} findings. What is judged stands in [iscsi](iscsi.md#hostile-input).`,
+    '',
+    ...table(
+      ['fuzzer', 'what it sends', 'rounds', 'PDUs', 'findings'],
+      fuzzers.map((one) => [one.name, one.about, count(one.rounds), count(one.pdus), one.findings])
+    )
+  ]
 }
 
 function refusalSection() {

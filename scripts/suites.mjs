@@ -10,7 +10,7 @@ export const SUITES = [
     title: 'fuzzing',
     file: 'scripts/fuzz.mjs',
     args: ['--seconds', '60'],
-    soak: ['--pdus', '10m', '--report', 'docs/fuzz.json'],
+    soak: ['--pdus', '10m', '--report', 'docs/conformance/fuzz.json'],
     needs: []
   },
   {
