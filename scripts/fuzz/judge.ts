@@ -58,11 +58,11 @@ export class Judge {
     private readonly requests: Framing,
     /** Longest data segment that this initiator takes. */
     lengthMax: number,
-    cmdSn: number
+    private readonly firstCmdSn: number
   ) {
     this.answers = { ...requests, lengthMax: Math.max(lengthMax, DECLARED_LATER_MAX) }
-    this.expCmdSn = cmdSn
-    this.maxCmdSn = cmdSn - 1
+    this.expCmdSn = firstCmdSn
+    this.maxCmdSn = firstCmdSn - 1
   }
 
   /** Bytes that are about to be sent. */
@@ -108,8 +108,10 @@ export class Judge {
 
   private sendsPdu({ bhs, fault }: FramedPdu): void {
     this.pdusSent++
-    count(this.headers, bhs.toString('latin1'))
     const opcode = bhs[0]! & 0x3f
+    const sequenced = SEQUENCED.includes(opcode) && (bhs[0]! & 0x40) === 0
+    if (fault === 0 && sequenced && this.isOutside(bhs.readUInt32BE(24))) return
+    count(this.headers, bhs.toString('latin1'))
     if (opcode === DATA_OUT) return
     const tag = bhs.readUInt32BE(16)
     if (fault === 0) count(this.asked, `${opcode} ${tag}`)
@@ -117,6 +119,14 @@ export class Judge {
     // An aborted command has no answer, and a NOP-Out without a tag wants none.
     const silent = opcode === SCSI_COMMAND || (opcode === NOP_OUT && tag === RESERVED_TAG)
     if (fault !== 0 || (immediate && !silent) || !SEQUENCED.includes(opcode)) count(this.owed, `${opcode} ${tag}`)
+  }
+
+  /**
+   * Surely outside the command window, so that it must be ignored: ExpCmdSN has passed it, or not even all that was sent
+   * so far could have moved the window up to it.
+   */
+  private isOutside(cmdSn: number): boolean {
+    return ((cmdSn - this.expCmdSn) | 0) < 0 || ((cmdSn - this.firstCmdSn - this.pdusSent - WINDOW_MAX) | 0) > 0
   }
 
   private check({ bhs, ahs, data }: FramedPdu): void {

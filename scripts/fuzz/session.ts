@@ -83,6 +83,8 @@ class SessionRun implements FuzzerRun {
     await this.target.until(() => this.target.connections.length === 1 && this.target.group.sessions.length === 1)
     demandEqual('tasks that are left', this.target.tasksOut, 0)
     demandEqual('memory that is left', this.target.group.staging.used, 0)
+    const waiting = this.target.sessions.slice(1).reduce((sum, { waiting: { used } }) => sum + used, 0)
+    demandEqual('what a session still has waiting', waiting, 0)
     demandEqual('mistakes of the server', this.target.failures.map(trace).join('\n'), '')
     this.target.sessions.splice(1)
     this.target.ends.length = this.target.dropped.length = this.target.nexuses.length = 0

@@ -98,6 +98,16 @@ describe('the judge of the fuzzer', () => {
     expect(() => watch.receives(last)).toThrow(finding)
   })
 
+  it.each([
+    ['behind the window', 9],
+    ['far behind', 0x80000020],
+    ['beyond all windows', 10 + 200]
+  ])('sees an answer to a command %s', (_what, cmdSn) => {
+    const watch = judge()
+    watch.sends(scsiCommand({ itt: 7, cmdSn, flags: 0xc1 }))
+    expect(() => watch.receives(answer({ opcode: RESPONSE, tag: 7 }))).toThrow(/answer to nothing/)
+  })
+
   it('reads answers however they are cut', () => {
     const watch = judge()
     const bytes = answer({ opcode: RESPONSE, status: 2 }, Buffer.from('0002700a', 'hex'))
