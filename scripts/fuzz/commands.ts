@@ -2,8 +2,13 @@ import { MemoryVolume } from '../../lib/volume/drivers/memory.js'
 import { FaultPlan, FaultVolume } from '../../lib/volume/layers/fault.js'
 import { OPEN_ISCSI } from '../../spec/support/login-presets.js'
 import type { Random } from '../../spec/support/random.js'
-import { BLOCK } from '../../spec/support/raw-commands.js'
-import { ScriptedInitiator, type CommandOutcome } from '../../spec/support/scripted-initiator.js'
+import { begin, BLOCK, r2tFields } from '../../spec/support/raw-commands.js'
+import {
+  dataOutHeader,
+  ScriptedInitiator,
+  type CommandOutcome,
+  type Pdu
+} from '../../spec/support/scripted-initiator.js'
 import { NOTHING, TARGET_NAME, TestTarget } from '../../spec/support/test-target.js'
 import { demand, demandEqual, type Fuzzer, type FuzzerRun } from './fuzzer.js'
 import { randomCdb, randomParameterList } from './grammar.js'
@@ -11,6 +16,8 @@ import { randomCdb, randomParameterList } from './grammar.js'
 /** Commands under way at a time; each has a range of the disk to itself. */
 const LANES = 6
 const LANE_BLOCKS = 96
+/** What the target takes in one PDU. */
+const DATA_OUT_MAX = 8192
 const COMMANDS_EACH_LANE = 24
 /** Disks are kept for so many names, so that memory stays what it is. */
 const NAMES = 4
@@ -105,7 +112,8 @@ class Lane {
       const first = this.random.int(LANE_BLOCKS)
       const blocks = this.random.int(LANE_BLOCKS - first + 1)
       if (this.random.chance(0.5)) await this.read(first, blocks)
-      else if (this.random.chance(0.8)) await this.write(first, blocks)
+      else if (this.random.chance(0.7)) await this.write(first, blocks)
+      else if (this.random.chance(0.5)) await this.breakOff(first, blocks)
       else await this.zero(first, blocks)
     }
     await this.read(0, LANE_BLOCKS)
@@ -134,6 +142,43 @@ class Lane {
     cdb[1] = this.random.pick([0, 0x08])
     demandEqual('the status', (await this.initiator.command(cdb, { write: Buffer.alloc(BLOCK) })).status, 0)
     this.model.fill(0, first * BLOCK, (first + blocks) * BLOCK)
+  }
+
+  /**
+   * A write whose data breaks a rule of RFC 7143 §11.7. It must fail, and may leave old or new blocks in its own range;
+   * what is around it is compared by the reads that follow.
+   */
+  private async breakOff(first: number, blocks: number): Promise<void> {
+    if (blocks < 2) return
+    const { initiator, random } = this
+    const lun = Buffer.alloc(8)
+    const place = this.model.subarray(first * BLOCK, (first + blocks) * BLOCK)
+    const before = Buffer.from(place)
+    const data = random.bytes(Buffer.alloc(place.length))
+    const tag = await begin(initiator, [...this.cdb(0x2a, first, blocks).subarray(0, 10)], {
+      flags: 0xa1,
+      edtl: data.length
+    })
+    const answers = (pdu: Pdu) => pdu.bhs.readUInt32BE(16) === tag
+    const { transferTag, length } = r2tFields(await initiator.receive(answers))
+    const slip = random.pick([
+      { offset: BLOCK, dataSn: 0, final: false, end: 2 * BLOCK },
+      { offset: 0, dataSn: 1 + random.int(3), final: false, end: BLOCK },
+      { offset: 0, dataSn: 0, final: true, end: length - BLOCK },
+      { offset: 0, dataSn: 0, final: true, end: length, transferTag: transferTag + 1000 }
+    ])
+    const end = Math.min(slip.end, slip.offset + DATA_OUT_MAX)
+    await initiator.sendPdu(dataOutHeader({ tag, transferTag, lun, ...slip }), data.subarray(slip.offset, end))
+    let answer = await initiator.receive(answers)
+    while (answer.opcode === 0x31) answer = await initiator.receive(answers)
+    demandEqual('the status of a write whose data breaks a rule', `${answer.opcode} ${answer.bhs[3]}`, '33 2')
+    const seen = await initiator.command(this.cdb(0x28, first, blocks), { read: place.length })
+    for (let at = 0; at < place.length; at += BLOCK) {
+      const block = seen.data.subarray(at, at + BLOCK)
+      const known = block.equals(before.subarray(at, at + BLOCK)) || block.equals(data.subarray(at, at + BLOCK))
+      demand(known, `block ${this.lba(first) + at / BLOCK} is neither old nor new`)
+    }
+    seen.data.copy(place)
   }
 
   private cdb(code: number, first: number, blocks: number): Buffer {
