@@ -113,7 +113,7 @@ class Lane {
       const blocks = this.random.int(LANE_BLOCKS - first + 1)
       if (this.random.chance(0.5)) await this.read(first, blocks)
       else if (this.random.chance(0.7)) await this.write(first, blocks)
-      else if (this.random.chance(0.5)) await this.breakOff(first, blocks)
+      else if (this.random.chance(0.6)) await this.breakOff(first, blocks)
       else await this.zero(first, blocks)
     }
     await this.read(0, LANE_BLOCKS)
