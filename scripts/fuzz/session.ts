@@ -46,6 +46,7 @@ export const session: Fuzzer = {
 }
 
 class SessionRun implements FuzzerRun {
+  private static runs = 0
   private rounds = 0
   private readonly model = Buffer.alloc(DISK_BYTES)
 
@@ -63,6 +64,8 @@ class SessionRun implements FuzzerRun {
     const target = await TestTarget.start({
       privateVolumes: () => [disk(), disk()],
       stagingBytes: 256 * 1024,
+      // Both ways in which bytes arrive, in turn.
+      positionedReads: SessionRun.runs++ % 2 === 0,
       offer: { maxRecvDataSegmentLength: LENGTH_MAX, firstBurstLength: 4096, maxBurstLength: 16384, initialR2T: false }
     })
     const options = { targetName: TARGET_NAME, preset: OPEN_ISCSI, initiatorName: WITNESS }
