@@ -9,7 +9,7 @@ export const SUITES = [
   {
     title: 'fuzzing',
     file: 'scripts/fuzz.mjs',
-    args: ['--seconds', '60'],
+    args: ['--seed', '1', '--seconds', '60'],
     soak: ['--pdus', '10m', '--report', 'docs/conformance/fuzz.json'],
     needs: []
   },
