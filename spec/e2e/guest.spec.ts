@@ -2,6 +2,7 @@ import { afterEach, beforeEach, expect, it, jest } from '@jest/globals'
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { FaultyProxy } from '../support/faulty-proxy.js'
 import { describeWith, run } from '../support/programs.js'
 import { ServerProcess, sha256, until, workDirectory, type StartOptions } from '../support/server-process.js'
 
@@ -44,6 +45,13 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], "a Linux kernel's initiator i
     run('bash', [GUEST, '-t', '300', ...options, join(SCRIPTS, script), `PORT=${server.port}`, `SUM=${sum}`, ...args], {
       limitMs: 590_000
     })
+  /** Two guests at a time, which tell each other by files in a shared directory where they are. */
+  const guests = async (script: string, names: readonly string[], argsOf: (name: string) => readonly string[]) => {
+    const shared = join(work.path, 'shared')
+    mkdirSync(shared)
+    const all = names.map((name) => guest(script, [`IQN=iqn.2026-01.guest:${name}`, ...argsOf(name)], ['-s', shared]))
+    return Promise.all(all)
+  }
 
   it('makes a file system with files on the disk, and finds the original after its logout', async () => {
     const { code, output } = await guest('restore.sh')
@@ -103,6 +111,70 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], "a Linux kernel's initiator i
     expect(server.lines(/refused \(0201h\)/).length).toBeGreaterThan(0)
     expect(server.log.join('\n')).not.toMatch(/open sesame|who goes there/)
     expect(await sha256(image)).toBe(original)
+  })
+
+  it('verifies mixed block sizes with fio, and every byte under both digests', async () => {
+    const { code, output } = await guest('verify.sh', ['HEADER_DIGEST=CRC32C', 'DATA_DIGEST=CRC32C'])
+    expect(output).toContain('ALL-PASS')
+    expect(code).toBe(0)
+    expect(await server.stop()).toBe(0)
+    expect(await sha256(image)).toBe(original)
+  })
+
+  it('makes NTFS, FAT32 and exFAT on the disk, and their checkers find nothing', async () => {
+    const { code, output } = await guest('foreign.sh')
+    expect(output).toContain('ALL-PASS')
+    expect(code).toBe(0)
+    expect(await server.stop()).toBe(0)
+    expect(await sha256(image)).toBe(original)
+  })
+
+  it('comes in with its secret alone, and with none or a wrong one not', async () => {
+    await server.stop()
+    server = await start({ environment: { CLOUDX_CHAP_SECRET: 'open sesame 1' } }, ['--chap-user', 'pc'])
+    const { code, output } = await guest('chap.sh', [`TARGET=${TARGET}`, 'NAME=pc', 'SECRET=open sesame 1'])
+    expect(output).toContain('ALL-PASS')
+    expect(code).toBe(0)
+    expect(await server.stop()).toBe(0)
+    expect(server.lines(/refused \(0201h\)/)).toHaveLength(2)
+  })
+
+  it('sees no I/O error and no wrong byte when its connection is cut, reset and stalled', async () => {
+    const plan = ['cut', 'reset', 'stall'] as const
+    const proxy = await FaultyProxy.listen(server.port, plan, 4 * 1024 * 1024)
+    try {
+      const args = [`PORT=${proxy.port}`, `TARGET=${TARGET}`, `FAULTS=${plan.length}`]
+      const { code, output } = await guest('faults.sh', args)
+      expect(output).toContain('PASS: no I/O error')
+      expect(output).toContain('ALL-PASS')
+      expect(code).toBe(0)
+      expect(proxy.happened).toEqual(plan)
+    } finally {
+      await proxy.close()
+    }
+    expect(await server.stop()).toBe(0)
+    expect(await sha256(image)).toBe(original)
+  })
+
+  it('sees its own content while another guest has its own on the same image', async () => {
+    const others: Record<string, string> = { one: 'two', two: 'one' }
+    const outcomes = await guests('own-view.sh', ['one', 'two'], (me) => [`ME=${me}`, `OTHER=${others[me]}`])
+    for (const { code, output } of outcomes) {
+      expect(output).toContain('ALL-PASS')
+      expect(code).toBe(0)
+    }
+    expect(await server.stop()).toBe(0)
+    expect(await sha256(image)).toBe(original)
+  })
+
+  it('holds a shared disk against another guest by a persistent reservation, and loses it to one', async () => {
+    await server.stop()
+    server = await ServerProcess.start(['--lun', `${image},shared`, '--target-name', TARGET])
+    for (const { code, output } of await guests('reserve.sh', ['holder', 'rival'], (role) => [`ROLE=${role}`])) {
+      expect(output).toContain('ALL-PASS')
+      expect(code).toBe(0)
+    }
+    expect(await server.stop()).toBe(0)
   })
 })
 
