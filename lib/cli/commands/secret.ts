@@ -38,8 +38,9 @@ export function secretOn(platform: NodeJS.Platform): Command {
       if (name === '') throw new ConfigError(['The name of the file is empty.'])
       const path = resolve(directory, name)
       try {
-        // `wx` never follows a link that somebody has put there, and never overwrites.
-        await writeFile(path, `${newSecret()}\n`, { flag: 'wx', mode: 0o600 })
+        // `wx` never follows a link that somebody has put there, and never overwrites. No line end: QEMU would take it
+        // for a part of the secret.
+        await writeFile(path, newSecret(), { flag: 'wx', mode: 0o600 })
       } catch (error) {
         if (codeOf(error) === 'EEXIST') throw new IscsiError('ERR_ISCSI_SECRET_EXISTS', text.exists(name))
         throw error

@@ -22,13 +22,14 @@ async function run(argv: string[], environment: Record<string, string> = {}, pla
 const file = (name: string) => readFileSync(join(folder, name), 'utf8')
 
 describe('cloudx secret new', () => {
-  it('makes a file with a secret of 16 plain characters that only its owner can read', async () => {
+  // QEMU takes a line end behind the secret for a part of it.
+  it('makes a file with a secret of 16 plain characters and nothing else, that only its owner can read', async () => {
     const { exitCode, stdout } = await run(['new'])
     expect(exitCode).toBe(0)
-    expect(file('cloudx.secret')).toMatch(/^[2-9A-HJ-NP-Za-km-np-z]{16}\n$/)
+    expect(file('cloudx.secret')).toMatch(/^[2-9A-HJ-NP-Za-km-np-z]{16}$/)
     expect(statSync(join(folder, 'cloudx.secret')).mode & 0o777).toBe(0o600)
     expect(stdout).toContain('  cloudx share.img --chap-user pc --chap-secret-file cloudx.secret\n')
-    expect(stdout).not.toContain(file('cloudx.secret').trim())
+    expect(stdout).not.toContain(file('cloudx.secret'))
   })
 
   it('makes another one each time', () => {
