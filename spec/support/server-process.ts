@@ -9,7 +9,8 @@ import { createInterface } from 'node:readline'
 
 /** CLOUDX_PROGRAM names another build than that of the clone. */
 const PROGRAM = resolve(process.env.CLOUDX_PROGRAM ?? 'dist/cli/main.cjs')
-const START_LIMIT_MS = 20_000
+/** Only a bound: a start takes a second, and much longer on a PC that is busy with other things. */
+const START_LIMIT_MS = 60_000
 const STOP_LIMIT_MS = 30_000
 
 export interface StartOptions {
