@@ -69,8 +69,15 @@ export class InitiatorState {
     return this.context.bin.newestOf(this.names).some(({ reason }) => reason === 'logout')
   }
 
+  /** What its deltas take of its space: data, and what finds it again. */
   get bytesStored(): number {
     return this.budget.usedBytes
+  }
+
+  /** The data alone; as much is dropped when its epochs end. */
+  get dataBytesStored(): number {
+    const bytes = this.record.units.map((unit) => this.deltaOf(unit)?.bytesStored ?? this.resting.get(unit) ?? 0)
+    return bytes.reduce((sum, each) => sum + each, 0)
   }
 
   storedNow(unit: UnitRecord): boolean {

@@ -365,7 +365,7 @@ export class Initiator {
     const graceMs = grace === 'grace-closed' ? this.context.graceClosedMs : this.context.graceMs
     this.setGrace(this.context.listening.now() + graceMs)
     this.context.log.info(
-      `${this.initiatorName}: ${formatSize(this.state.bytesStored)} kept for ${formatDuration(graceMs)} ` +
+      `${this.initiatorName}: ${formatSize(this.state.dataBytesStored)} kept for ${formatDuration(graceMs)} ` +
         `(${this.record.end ?? 'no logout'})`
     )
     await this.state.save()

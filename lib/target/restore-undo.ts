@@ -63,7 +63,7 @@ export class RestoreUndo {
   async judge(request: UndoRequest): Promise<UndoPlan> {
     const { bin } = this.context
     const entries = bin.newestOf(this.state.names)
-    const writtenBytes = this.state.hasDelta ? this.state.bytesStored : undefined
+    const writtenBytes = this.state.hasDelta ? this.state.dataBytesStored : undefined
     refuseUndo({
       ...this.state.names,
       sessions: this.state.nexuses.size,

@@ -57,6 +57,14 @@ describe('Initiator', () => {
     expect(bench.log.with('restored', ALICE, '4 KiB', 'dropped in')).toHaveLength(1)
   })
 
+  it('counts the same bytes when a delta is kept and when it is dropped', async () => {
+    await started()
+    await bench.visit(0xaa, SILENCE)
+    expect(bench.log.with(ALICE, ': 4 KiB kept for')).toHaveLength(1)
+    await bench.visit(0xaa, LOGOUT)
+    expect(bench.log.with('restored', ALICE, ': 4 KiB dropped in')).toHaveLength(1)
+  })
+
   const kept: readonly SessionEnd[] = [
     { kind: 'logout-on-request', reason: 0 },
     { kind: 'logout', reason: 2 },
