@@ -353,7 +353,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     if (isDevice(first.path)) {
       throw new TargetError(
         'ERR_ISCSI_STATE',
-        `${first.path} is a device, and beside it is no place for deltas; name a folder with --state-dir`
+        `${first.path} lies among the devices, and beside it is no place for deltas; name a folder with --state-dir`
       )
     }
     return stateBeside(resolve(first.path))
