@@ -3,7 +3,7 @@ import { dirname, join, basename } from 'node:path'
 import { isLocalAddress } from '../target/addresses.js'
 import type { ServerOptions, TargetOptions } from '../target/options.js'
 import { formatSize } from '../util/units.js'
-import type { BannerFacts, BannerTarget } from './banner.js'
+import type { BannerFacts, BannerTarget, DiskUse } from './banner.js'
 import { ownAddresses, type OwnAddress } from './host/addresses.js'
 import { originOf } from './host/lease.js'
 import { placeOf, type Place } from './host/place.js'
@@ -73,7 +73,7 @@ async function describeTarget(
     const size = await sizeOf(path)
     const facts = [
       ...(size === undefined ? [] : [formatSize(size)]),
-      ...(partition === undefined ? [] : [`partition ${partition}`]),
+      ...(partition === undefined ? [] : [text.partition(partition)]),
       ...(shared ? [text.shared] : []),
       ...(readOnly ? [text.readOnly] : [])
     ]
@@ -82,11 +82,18 @@ async function describeTarget(
   return {
     name,
     images: await Promise.all(images),
+    uses: [...new Set(units.map(useOf))],
     allow: access.allow,
     chapUser: access.chap?.user,
     mutual: access.mutual !== undefined,
     hasAuthors: authors.length > 0
   }
+}
+
+/** What is read only is so for all, whether they share it or not. */
+function useOf({ readOnly, shared }: TargetOptions['units'][number]): DiskUse {
+  if (readOnly) return 'read-only'
+  return shared ? 'shared' : 'private'
 }
 
 async function dhcpWarning(system: System, own: OwnAddress | undefined, text: BannerText): Promise<string[]> {

@@ -21,10 +21,14 @@ export interface BannerFacts {
   readonly invocation: Invocation | undefined
 }
 
+export type DiskUse = 'private' | 'shared' | 'read-only'
+
 export interface BannerTarget {
   readonly name: string
   /** A line for each image: path and size. */
   readonly images: readonly string[]
+  /** How its disks are used; each use once. */
+  readonly uses: readonly DiskUse[]
   /** As in AccessOptions. */
   readonly allow: readonly string[]
   readonly chapUser: string | undefined
@@ -53,7 +57,7 @@ export function bannerLines(facts: BannerFacts, text: BannerText, columns: numbe
   ]
 }
 
-/** How open a target is; the log tells it as well where there is no banner. */
+/** How open a target is; where there is no banner the log tells it. */
 export function openness({ allow, chapUser }: BannerTarget, text: BannerText): string {
   const everyone = allow.includes('*')
   if (chapUser === undefined && everyone) return text.openToWorld
@@ -77,7 +81,26 @@ function factLines(facts: BannerFacts, text: BannerText, width: number): string[
       (line, i) => `${padded(i === 0 ? name : '', left)}${line}`
     )
   )
-  return ['Cloud-x', ...lines.map((line) => INDENT + line), ...wrap(text.promise, width)]
+  return ['Cloud-x', ...lines.map((line) => INDENT + line), ...wrap(promise(usesOf(facts), text), width)]
+}
+
+function usesOf({ targets }: BannerFacts): ReadonlySet<DiskUse> {
+  return new Set(targets.flatMap(({ uses }) => uses))
+}
+
+/** What becomes of what a client writes. */
+function promise(uses: ReadonlySet<DiskUse>, text: BannerText): string {
+  if (uses.has('private')) return uses.size === 1 ? text.promise : text.promiseOfSome
+  return uses.has('shared') ? text.promiseShared : text.promiseReadOnly
+}
+
+function howToFill(facts: BannerFacts, text: BannerText): string {
+  const uses = usesOf(facts)
+  const [address = '127.0.0.1'] = facts.addresses
+  if (uses.has('private')) {
+    return facts.targets.some(({ hasAuthors }) => hasAuthors) ? text.authorIs : text.author(address, facts.port)
+  }
+  return uses.has('shared') ? text.authorOfShared(address, facts.port) : text.authorOfReadOnly
 }
 
 function connectLines({ targets, addresses, port }: BannerFacts, text: BannerText, width: number): string[] {
@@ -103,7 +126,7 @@ function connectLines({ targets, addresses, port }: BannerFacts, text: BannerTex
 }
 
 function ownerLines(facts: BannerFacts, text: BannerText, width: number): string[] {
-  const { platform, targets, addresses, port, loopbackOnly, invocation } = facts
+  const { platform, targets, port, loopbackOnly, invocation } = facts
   const start = invocation && autostart(platform, invocation)
   const remotes = targets.flatMap(({ allow }) => allow)
   // A name is no address: then the network around has to be let in.
@@ -111,10 +134,7 @@ function ownerLines(facts: BannerFacts, text: BannerText, width: number): string
   return [
     ...(platform === 'win32' && !loopbackOnly ? block(text.firewall, [openWindowsFirewall(port, ranges)], width) : []),
     '',
-    ...wrap(
-      targets.some(({ hasAuthors }) => hasAuthors) ? text.authorIs : text.author(addresses[0] ?? '127.0.0.1', port),
-      width
-    ),
+    ...wrap(howToFill(facts, text), width),
     '',
     ...wrap(text.ends, width),
     ...(start === undefined

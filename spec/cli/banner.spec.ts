@@ -10,6 +10,7 @@ import { fakeSystem, ipv4, type FakeSystem } from '../support/fake-system.js'
 const TARGET: BannerTarget = {
   name: 'iqn.2010-04.local.cloudx:share',
   images: ['D:\\share.img (8 GiB)'],
+  uses: ['private'],
   allow: [],
   chapUser: undefined,
   mutual: false,
@@ -119,6 +120,40 @@ describe('bannerLines', () => {
   })
 })
 
+describe('what becomes of what a client writes', () => {
+  const said = (uses: BannerTarget['uses'], text = en, changes: Partial<BannerTarget> = {}) =>
+    show(target({ uses, ...changes }), text, 1000).join('\n')
+
+  it.each<[BannerTarget['uses'], RegExp, RegExp]>([
+    [
+      ['private'],
+      /private to them, and gone when they disconnect\.$/m,
+      /자기만 볼 수 있고, 연결을 끊으면 사라집니다\.$/m
+    ],
+    [['shared'], /all of them see, and it stays/, /모두가 보고, 그대로 남습니다/],
+    [['read-only'], /^Nobody can write to it\.$/m, /^아무도 이 디스크에 쓸 수 없습니다\.$/m],
+    [['read-only', 'shared'], /all of them see, and it stays/, /모두가 보고, 그대로 남습니다/],
+    [['private', 'shared'], /gone when they disconnect; not so on an image/, /사라집니다\. 위에 읽기 전용이나 함께/]
+  ])('is told where disks are %j', (uses, english, korean) => {
+    expect(said(uses)).toMatch(english)
+    expect(said(uses, ko)).toMatch(korean)
+    const alone = uses[0] === 'private' && uses.length === 1
+    expect(said(uses).split('\n').includes(en.banner.promise)).toBe(alone)
+  })
+
+  it.each<[BannerTarget['uses'], boolean, RegExp]>([
+    [['private'], false, /^To fill the disk: stop, start once more with --author local, and connect/m],
+    [['private'], true, /^Authors write into the image itself\./m],
+    [['shared'], false, /^To fill the disk: connect from this PC, to 192\.168\.0\.5 port 3260, while nobody else/m],
+    [['read-only'], false, /^To fill the disk: stop, .*--author local in place of --read-only\.$/m],
+    // An author can write to it no more than anybody else.
+    [['read-only'], true, /^To fill the disk: stop, .*--author local in place of --read-only\.$/m]
+  ])('says how to fill disks that are %j (with authors: %s)', (uses, hasAuthors, words) => {
+    expect(said(uses, en, { hasAuthors })).toMatch(words)
+    expect(said(uses, en, { hasAuthors }).match(/^(To fill|Authors)/gm)).toHaveLength(1)
+  })
+})
+
 describe('bannerFacts', () => {
   const unit = { lun: 0, path: '/data/share.img', partition: undefined, readOnly: true, blockSize: 512, createBytes: 0 }
   const options = (changes: Partial<ServerOptions> = {}) =>
@@ -165,6 +200,31 @@ describe('bannerFacts', () => {
       expect.stringMatching(/^The image \/data\/share\.img lies on a vfat drive/),
       expect.stringMatching(/^The state folder \/state lies on a vfat drive/)
     ])
+  })
+
+  it.each([
+    ['a disk for each client', { readOnly: false }, ['private']],
+    ['one for all', { readOnly: false, shared: true }, ['shared']],
+    ['a disk that nobody writes to', {}, ['read-only']],
+    ['one for all that nobody writes to', { shared: true }, ['read-only']]
+  ])('tells how %s is used', async (_what, changes, uses) => {
+    const { targets } = options()
+    const found = await facts({ targets: [{ ...targets[0]!, units: [{ ...targets[0]!.units[0]!, ...changes }] }] })
+    expect(found.targets[0]!.uses).toEqual(uses)
+  })
+
+  it('speaks of a partition in the language of the rest', async () => {
+    const { targets } = options()
+    const part = { ...options(), targets: [{ ...targets[0]!, units: [{ ...targets[0]!.units[0]!, partition: 2 }] }] }
+    const sources = {
+      options: part,
+      listening: [],
+      system: fakeSystem(PC),
+      invocation: undefined,
+      sizeOf: () => Promise.resolve(undefined)
+    }
+    expect((await bannerFacts(sources, en.banner)).targets[0]!.images[0]).toMatch(/\(partition 2, read-only\)$/)
+    expect((await bannerFacts(sources, ko.banner)).targets[0]!.images[0]).toMatch(/\(파티션 2, 읽기 전용\)$/)
   })
 
   it.each([

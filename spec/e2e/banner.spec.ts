@@ -1,21 +1,24 @@
 import { afterEach, beforeEach, expect, it, jest } from '@jest/globals'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { bootableDisk, IPXE_ROM, NetworkBoot, WRITTEN } from '../support/ipxe.js'
 import { describeWith, succeed } from '../support/programs.js'
 import { freePort, ServerProcess, workDirectory } from '../support/server-process.js'
 
 jest.setTimeout(600_000)
 
 const TARGET = 'iqn.2026-01.org.example:disk'
-const SECRET = 'abcdefghijkmnpqr'
+let secret: string
 const MIB = 2 ** 20
 
 let work: ReturnType<typeof workDirectory>
 let server: ServerProcess | undefined
-beforeEach(() => {
+beforeEach(async () => {
   work = workDirectory()
   writeFileSync(join(work.path, 'share.img'), Buffer.alloc(64 * MIB))
-  writeFileSync(join(work.path, 'share.secret'), SECRET, { mode: 0o600 })
+  // The very file that a user is told to make.
+  await succeed(process.execPath, ['dist/cli/main.cjs', 'secret', 'new', join(work.path, 'share.secret')])
+  secret = readFileSync(join(work.path, 'share.secret'), 'utf8').trim()
 })
 afterEach(async () => {
   await server?.kill()
@@ -25,9 +28,13 @@ afterEach(async () => {
 const CHAP = () => ['--chap-user', 'pc', '--chap-secret-file', join(work.path, 'share.secret')]
 
 /** Starts a server and answers the lines of its banner. */
-async function banner(args: readonly string[] = [], environment: Record<string, string> = { LC_ALL: 'C' }) {
+async function banner(
+  args: readonly string[] = [],
+  environment: Record<string, string> = { LC_ALL: 'C' },
+  port?: number
+) {
   const all = ['--lun', join(work.path, 'share.img'), '--target-name', TARGET, '--banner', ...args]
-  server = await ServerProcess.start(all, { environment })
+  server = await ServerProcess.start(all, { environment, port })
   await server.logged(/main\.cjs.*systemctl enable/)
   return server.log.map((line) => line.trim())
 }
@@ -70,7 +77,7 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], 'the lines for Linux', () => 
     })
     await server.logged(/systemctl enable/)
     const script = join(work.path, 'banner-lines.sh')
-    const lines = server.lines(/^ {2}sudo iscsiadm/).map((text) => text.trim().replace(/\bSECRET\b/, SECRET))
+    const lines = server.lines(/^ {2}sudo iscsiadm/).map((text) => text.trim().replace(/\bSECRET\b/, secret))
     const [connect, disconnect] = [lines.slice(0, -1), lines.slice(-1)]
     expect(disconnect[0]).toMatch(/--logout$/)
     writeFileSync(
@@ -90,6 +97,41 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], 'the lines for Linux', () => 
     expect(said).toContain('ALL-PASS')
     await server.logged(/left .* logout/)
   })
+})
+
+describeWith(['qemu-system-x86_64', IPXE_ROM], 'the lines for iPXE', () => {
+  it.each([
+    ['without a secret', () => []],
+    ['with CHAP', CHAP]
+  ])('boot a PC (%s)', async (_what, args) => {
+    writeFileSync(join(work.path, 'share.img'), bootableDisk('as the author left it', 16 * MIB))
+    const port = await freePort()
+    // The PC that boots reaches this one by the name that its network gives it.
+    const lines = await banner([...args(), '--advertise', `10.0.2.2:${port}`], { LC_ALL: 'C' }, port)
+    const boot = lines.slice(lines.indexOf('Boot a PC with iPXE:') + 1)
+    const pasted = boot.slice(0, boot.indexOf('')).map((text) => text.replace(/\bSECRET\b/, secret))
+    expect(pasted.at(-1)).toMatch(/^sanboot /)
+    const pc = new NetworkBoot(work.path, { initiatorName: 'iqn.2026-01.org.example:pc', lines: pasted })
+    try {
+      expect(await pc.booted()).toEqual({ was: 'as the author left it', is: WRITTEN })
+    } finally {
+      await pc.switchOff()
+    }
+  })
+})
+
+it('says only once that everyone can come in: in the banner, or in the log where there is none', async () => {
+  const open = (log: readonly string[]) => log.filter((line) => line.includes('OPEN TO EVERYONE'))
+  const args = ['--lun', join(work.path, 'share.img'), '--target-name', TARGET]
+  for (const [option, line] of [
+    ['--banner', /^ +Open to +OPEN TO EVERYONE ON THIS NETWORK/],
+    ['--no-banner', / WARN .* is OPEN TO/]
+  ] as const) {
+    server = await ServerProcess.start([...args, option], { hosts: ['0.0.0.0'], environment: { LC_ALL: 'C' } })
+    await server.logged(/OPEN TO EVERYONE/)
+    await server.stop()
+    expect(open(server.log)).toEqual([expect.stringMatching(line)])
+  }
 })
 
 it('speaks Korean to a Korean system, and is not printed to a program', async () => {

@@ -37,7 +37,8 @@ afterEach(async () => {
 const start = () => ServerProcess.start(['--lun', image, '--target-name', TARGET])
 
 function switchOn(initiatorName = PC): NetworkBoot {
-  const pc = new NetworkBoot(work.path, { port: server.port, target: TARGET, initiatorName })
+  const lines = [`sanboot iscsi:10.0.2.2::${server.port}:0:${TARGET}`]
+  const pc = new NetworkBoot(work.path, { initiatorName, lines })
   pcs.push(pc)
   return pc
 }

@@ -92,11 +92,11 @@ export class NetworkBoot {
   private readonly ended: Promise<unknown>
 
   /** @param directory - where its boot script is put */
-  constructor(directory: string, { port, target, initiatorName }: NetworkBootOptions) {
+  constructor(directory: string, { initiatorName, lines }: NetworkBootOptions) {
     const name = `${initiatorName.replace(/\W/g, '-')}`
     const script = `${name}.ipxe`
-    const disk = `iscsi:10.0.2.2::${port}:0:${target}`
-    writeFileSync(join(directory, script), `#!ipxe\nset initiator-iqn ${initiatorName}\nsanboot ${disk}\n`)
+    const all = ['#!ipxe', `set initiator-iqn ${initiatorName}`, ...lines, '']
+    writeFileSync(join(directory, script), all.join('\n'))
     this.screen = join(directory, `${name}.screen`)
     this.child = spawn(
       'qemu-system-x86_64',
@@ -142,7 +142,7 @@ export class NetworkBoot {
 }
 
 export interface NetworkBootOptions {
-  readonly port: number
-  readonly target: string
   readonly initiatorName: string
+  /** Of its boot script. The PC that runs it is 10.0.2.2 there. */
+  readonly lines: readonly string[]
 }

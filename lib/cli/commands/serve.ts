@@ -83,12 +83,14 @@ export function serveWith(make: MakeServer, watch: WatchStop, admin: OpenAdmin):
         for (const warning of warnings) log.warn(warning)
         const agree = (server: Server) => agreeToDiscards(options, server.control, args.yes === true, ask)
         const tell = (listening: Listening) => {
-          warnOfOpenTargets(options, listening, log)
           if (options.advertise === undefined) void warnOfContainer(log)
-          if (!(banner.wanted ?? isTerminal(stdout))) return
+          if (!(banner.wanted ?? isTerminal(stdout))) return warnOfOpenTargets(options, listening, log)
           // It asks other programs, and the clients do not wait for it.
           const shown = showBanner(options, listening, banner, { ...context, stdout: console.stdout })
-          shown.catch((error: unknown) => log.warn(`Cannot tell how to connect: ${messageOf(error)}`))
+          shown.catch((error: unknown) => {
+            log.warn(`Cannot tell how to connect: ${messageOf(error)}`)
+            warnOfOpenTargets(options, listening, log)
+          })
         }
         return await serveUntilStopped(options, log, make, watch, admin, agree, tell)
       } finally {
@@ -166,7 +168,7 @@ async function serveUntilStopped(
   }
 }
 
-/** Where nobody reads the banner the log says it as well: who may come is nothing to find out by surprise. */
+/** Where there is no banner the log says it: who may come is nothing to find out by surprise. */
 function warnOfOpenTargets({ targets }: ServerOptions, listening: Listening, log: Logger): void {
   if (listening.every(({ address }) => isLocalAddress(address, {}))) return
   for (const { name, access } of targets) {

@@ -24,6 +24,14 @@ export const en: Text = {
     nearOnly: 'this network',
     withChap: (who, user) => `${who}, with the secret of user ${user} (CHAP)`,
     promise: 'What each of them writes is private to them, and gone when they disconnect.',
+    partition: (number) => `partition ${number}`,
+    promiseOfSome:
+      'What each of them writes is private to them, and gone when they disconnect; not so on an image that is marked ' +
+      'above as read-only or shared by all.',
+    promiseShared:
+      'What one of them writes, all of them see, and it stays. NTFS, exFAT or ext4 breaks when two PCs use it at once: ' +
+      'one at a time, or a cluster file system.',
+    promiseReadOnly: 'Nobody can write to it.',
     warning: 'Careful',
     dhcp: (address) =>
       `${address} was lent by the router (DHCP) and can be another one tomorrow; then the others find nothing. ` +
@@ -49,7 +57,7 @@ export const en: Text = {
       'Once on this PC, so that the firewall lets the others in: PowerShell, opened with "Run as administrator"',
     secretHint: (secret) => `Type the line of the secret file in place of ${secret}.`,
     mutualHint: (secret) => `${secret} stands for the secret of --chap-mutual-user.`,
-    qemuHint: (file) => `QEMU reads the secret from the file ${file}.`,
+    qemuHint: (file) => `QEMU reads the secret from the file ${file}, where no line end may follow it.`,
     otherTargets: (names) => `The same goes for the other targets: ${names}.`,
     author: (address, port) =>
       `To fill the disk: stop, start once more with --author local, and connect from this PC, to ${address} port ` +
@@ -57,6 +65,10 @@ export const en: Text = {
     authorIs:
       'Authors write into the image itself. Everybody else has to be away meanwhile; stop and start without --author ' +
       'when it is filled.',
+    authorOfShared: (address, port) =>
+      `To fill the disk: connect from this PC, to ${address} port ${port}, while nobody else is connected. What you ` +
+      'write goes into the image itself.',
+    authorOfReadOnly: 'To fill the disk: stop, and start once more with --author local in place of --read-only.',
     ends: 'The share ends when this window is closed or Ctrl+C is pressed; what clients wrote is kept for the next start.',
     autostart: 'To start it with the PC',
     autostartWindows: 'To start it with the PC: PowerShell, opened with "Run as administrator"'

@@ -26,6 +26,13 @@ export const ko: Text = {
     nearOnly: '이 네트워크',
     withChap: (who, user) => `${who}, 사용자 ${user}의 암호 필요(CHAP)`,
     promise: '각자 쓴 내용은 자기만 볼 수 있고, 연결을 끊으면 사라집니다.',
+    partition: (number) => `파티션 ${number}`,
+    promiseOfSome:
+      '각자 쓴 내용은 자기만 볼 수 있고, 연결을 끊으면 사라집니다. 위에 읽기 전용이나 함께 쓴다고 적힌 이미지는 다릅니다.',
+    promiseShared:
+      '한 사람이 쓴 내용을 모두가 보고, 그대로 남습니다. NTFS, exFAT, ext4는 두 PC가 동시에 쓰면 깨지니 한 번에 한 PC만 ' +
+      '연결하거나 클러스터 파일 시스템을 쓰세요.',
+    promiseReadOnly: '아무도 이 디스크에 쓸 수 없습니다.',
     warning: '주의',
     dhcp: (address) =>
       `${address}은(는) 공유기가 빌려준 주소(DHCP)라서 내일은 바뀔 수 있습니다. 바뀌면 다른 PC가 이 PC를 찾지 못합니다. ` +
@@ -50,7 +57,7 @@ export const ko: Text = {
     firewall: '이 PC에서 한 번만, 방화벽 허용: PowerShell을 "관리자 권한으로 실행"한 창에 붙여 넣으세요',
     secretHint: (secret) => `${secret} 자리에 암호 파일의 내용을 넣으세요.`,
     mutualHint: (secret) => `${secret} 자리에는 --chap-mutual-user의 암호를 넣으세요.`,
-    qemuHint: (file) => `QEMU는 ${file} 파일에서 암호를 읽습니다.`,
+    qemuHint: (file) => `QEMU는 ${file} 파일에서 암호를 읽습니다. 암호 뒤에 줄 바꿈이 없어야 합니다.`,
     otherTargets: (names) => `다른 대상도 같은 방법으로 연결합니다: ${names}`,
     author: (address, port) =>
       `디스크에 내용을 채우려면: 멈췄다가 --author local을 붙여 다시 시작하고, 이 PC에서 ${address} 포트 ${port}에 ` +
@@ -58,6 +65,10 @@ export const ko: Text = {
     authorIs:
       '작성자가 쓴 내용은 이미지에 그대로 저장됩니다. 그동안 다른 사람은 연결할 수 없으니, 다 채우면 멈췄다가 --author ' +
       '없이 다시 시작하세요.',
+    authorOfShared: (address, port) =>
+      `디스크에 내용을 채우려면: 아무도 연결하지 않은 동안 이 PC에서 ${address} 포트 ${port}에 연결하세요. 쓴 내용은 이미지에 ` +
+      '그대로 저장됩니다.',
+    authorOfReadOnly: '디스크에 내용을 채우려면: 멈췄다가 --read-only 대신 --author local을 붙여 다시 시작하세요.',
     ends: '이 창을 닫거나 Ctrl+C를 누르면 공유가 끝납니다. 접속한 사람들이 쓴 내용은 다음에 시작할 때까지 보관됩니다.',
     autostart: 'PC를 켤 때 자동으로 시작하려면',
     autostartWindows: 'PC를 켤 때 자동으로 시작하려면: PowerShell을 "관리자 권한으로 실행"한 창에 붙여 넣으세요'

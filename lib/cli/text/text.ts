@@ -34,7 +34,12 @@ export interface BannerText {
   openTo(entries: string): string
   readonly nearOnly: string
   withChap(who: string, user: string): string
+  partition(number: number): string
+  /** What becomes of what a client writes: on private disks, where some disks are not, and where none is. */
   readonly promise: string
+  readonly promiseOfSome: string
+  readonly promiseShared: string
+  readonly promiseReadOnly: string
   // --- Warnings ---
   readonly warning: string
   dhcp(address: string): string
@@ -59,6 +64,8 @@ export interface BannerText {
   // --- Afterwards ---
   author(address: string, port: number): string
   readonly authorIs: string
+  authorOfShared(address: string, port: number): string
+  readonly authorOfReadOnly: string
   readonly ends: string
   readonly autostart: string
   readonly autostartWindows: string
