@@ -7,6 +7,7 @@ import type { CliContext, Command } from './command.js'
 import { askAtTerminal } from './consent.js'
 import { sentencesOf } from './failure.js'
 import { ConfigError } from '../target/config.js'
+import { codeOf } from '../util/errors.js'
 import { unknownOptions } from './options.js'
 import type { ParsedArguments } from './options.js'
 import { version } from './version.js'
@@ -110,6 +111,7 @@ function knownOptions(parser: Argv): string[] {
 }
 
 function ofProcess(): CliContext {
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', noteUnwritten)
   return {
     environment: process.env,
     directory: process.cwd(),
@@ -122,4 +124,9 @@ function ofProcess(): CliContext {
     },
     ask: askAtTerminal(process.stdin, process.stderr)
   }
+}
+
+/** A reader such as `head` has read enough; an answer that did not get out for another reason is a failure. */
+function noteUnwritten(error: Error): void {
+  if (codeOf(error) !== 'EPIPE') process.exitCode = 1
 }

@@ -48,3 +48,19 @@ it('looks at this very PC, and finds a port that is taken', async () => {
     work.remove()
   }
 })
+
+it.each([
+  ['doctor', 'node $PROGRAM doctor | true'],
+  ['--help', 'node $PROGRAM --help | true']
+])('says nothing when nobody reads what %s answers', async (_command, line) => {
+  const PROGRAM = process.env.CLOUDX_PROGRAM ?? 'dist/cli/main.cjs'
+  expect(await run('sh', ['-c', line], { environment: { NODE_OPTIONS: '', PROGRAM } })).toEqual({ code: 0, output: '' })
+})
+
+it('fails when its answer cannot be written', async () => {
+  const PROGRAM = process.env.CLOUDX_PROGRAM ?? 'dist/cli/main.cjs'
+  const { code } = await run('sh', ['-c', 'node $PROGRAM --help > /dev/full'], {
+    environment: { NODE_OPTIONS: '', PROGRAM }
+  })
+  expect(code).toBe(1)
+})
