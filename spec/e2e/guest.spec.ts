@@ -4,6 +4,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:
 import { join } from 'node:path'
 import { FaultyProxy } from '../support/faulty-proxy.js'
 import { describeWith, run } from '../support/programs.js'
+import { steps } from '../support/random.js'
 import { ServerProcess, sha256, until, workDirectory, type StartOptions } from '../support/server-process.js'
 
 jest.setTimeout(600_000)
@@ -12,6 +13,9 @@ const TARGET = 'iqn.2026-01.org.example:disk'
 const LENGTH = 128 * 1024 * 1024
 /** A guest boots in seconds; on a loaded machine it takes its time. */
 const GUEST_LIMIT_MS = 180_000
+/** What fio writes, and how often the way to the server breaks in each manner: little in a test run, much in a campaign. */
+const WRITTEN_MB = Math.min(96, steps(8))
+const FAULT_ROUNDS = Math.min(10, steps(1))
 const GUEST = 'scripts/e2e/guest/guest.sh'
 const SCRIPTS = 'scripts/e2e/guest/scripts'
 
@@ -114,7 +118,11 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], "a Linux kernel's initiator i
   })
 
   it('verifies mixed block sizes with fio, and every byte under both digests', async () => {
-    const { code, output } = await guest('verify.sh', ['HEADER_DIGEST=CRC32C', 'DATA_DIGEST=CRC32C'])
+    const { code, output } = await guest('verify.sh', [
+      'HEADER_DIGEST=CRC32C',
+      'DATA_DIGEST=CRC32C',
+      `MB=${WRITTEN_MB}`
+    ])
     expect(output).toContain('ALL-PASS')
     expect(code).toBe(0)
     expect(await server.stop()).toBe(0)
@@ -140,10 +148,10 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], "a Linux kernel's initiator i
   })
 
   it('sees no I/O error and no wrong byte when its connection is cut, reset and stalled', async () => {
-    const plan = ['cut', 'reset', 'stall'] as const
-    const proxy = await FaultyProxy.listen(server.port, plan, 4 * 1024 * 1024)
+    const plan = Array.from({ length: FAULT_ROUNDS }, () => ['cut', 'reset', 'stall'] as const).flat()
+    const proxy = await FaultyProxy.listen(server.port, plan, 2 * 1024 * 1024)
     try {
-      const args = [`PORT=${proxy.port}`, `TARGET=${TARGET}`, `FAULTS=${plan.length}`]
+      const args = [`PORT=${proxy.port}`, `TARGET=${TARGET}`, `FAULTS=${plan.length}`, `MB=${8 * FAULT_ROUNDS}`]
       const { code, output } = await guest('faults.sh', args)
       expect(output).toContain('PASS: no I/O error')
       expect(output).toContain('ALL-PASS')

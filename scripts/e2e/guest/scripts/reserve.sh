@@ -5,7 +5,6 @@
 attach
 prout() { sg_persist --out "$@" $DISK; }
 writes() { dd if=/dev/urandom of=$DISK bs=4k count=1 seek=$1 oflag=direct; }
-holder() { sg_persist --in --read-reservation $DISK; }
 if [ "$ROLE" = holder ]; then
   must "register" prout --register --param-sark=0xabc1
   must "reserve, write exclusive" prout --reserve --param-rk=0xabc1 --prout-type=1
