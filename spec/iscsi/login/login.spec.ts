@@ -226,14 +226,10 @@ describe('a login of other initiators', () => {
     expect(answersOf(steps[1]!)).toEqual([
       ['HeaderDigest', 'None'],
       ['DataDigest', 'None'],
-      ['ImmediateData', 'Irrelevant'],
-      ['MaxBurstLength', 'Irrelevant'],
-      ['FirstBurstLength', 'Irrelevant'],
-      ['InitialR2T', 'Irrelevant'],
-      ['MaxOutstandingR2T', 'Irrelevant'],
       ['DefaultTime2Wait', '2'],
       ['DefaultTime2Retain', '0'],
       ['ErrorRecoveryLevel', '0'],
+      ['MaxOutstandingR2T', 'Irrelevant'],
       ['MaxRecvDataSegmentLength', '262144']
     ])
     expect(admitted(logIn(new LoginHarness(), FREEBSD)[1]!).targetName).toBe(TARGET)
