@@ -19,7 +19,8 @@ try {
   if (ci && hasOtherNode()) tally.add(await unitSpecsOnOtherNode())
   const missing = missingPrograms()
   for (const name of missing) tally.add(tellMissing(name))
-  tally.add(await jest('end-to-end specs', 'e2e', { args: ['--runInBand'] }))
+  // Two at a time: they wait for processes, guests and clocks most of the time.
+  tally.add(await jest('end-to-end specs', 'e2e', { args: ['--maxWorkers=2'] }))
   for (const { title, file, args, needs } of SUITES) {
     const absent = needs.filter((name) => missing.includes(name))
     if (absent.length > 0) report(title, `left out without ${absent.join(', ')}`)
@@ -33,7 +34,7 @@ try {
 
 async function unitSpecsOnOtherNode() {
   const node = otherNode()
-  if (node !== undefined) return jest('unit specs, Node LTS', 'unit', { node })
+  if (node !== undefined) return jest('unit specs, Node LTS', 'unit', { node, args: ['--maxWorkers=100%'] })
   report('unit specs, Node LTS', 'FAILED: this Node could not be installed')
   return { passed: 0, failed: 1 }
 }
