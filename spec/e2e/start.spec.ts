@@ -77,7 +77,7 @@ async function isTaken(port: number): Promise<boolean> {
   }
 }
 
-const SMALL = ['--host', '127.0.0.1', '--port', '0', '--size', '1M']
+const SMALL = ['--host', '127.0.0.1', '--port', '0', '--size', '4M']
 
 describe('npm start', () => {
   it(
@@ -87,7 +87,7 @@ describe('npm start', () => {
       const port = await start.listening()
       expect(start.output).toContain('Installing the packages')
       expect(start.output).toContain('Built.')
-      expect(statSync(join(images, 'a b.img')).size).toBe(1048576)
+      expect(statSync(join(images, 'a b.img')).size).toBe(4194304)
       await start.stop()
       expect(start.output).toContain('Stopped.')
       expect(await isTaken(port)).toBe(false)
@@ -104,7 +104,7 @@ describe('npm start', () => {
   }, 60_000)
 
   it('understands the line that PowerShell leaves of it', async () => {
-    const start = new NpmStart(['--lun', './c.img', '--host=127.0.0.1', '--port=0', '--size=1M', '--read-only'])
+    const start = new NpmStart(['--lun', './c.img', '--host=127.0.0.1', '--port=0', '--size=4M', '--read-only'])
     await start.listening()
     expect(existsSync(join(images, 'c.img'))).toBe(true)
     await start.stop()
