@@ -1,5 +1,9 @@
 /** What `npm run check` runs and `npm test` begins with: all that needs neither a socket nor a foreign program. */
+import { availableParallelism } from 'node:os'
 import { jest, tool } from './steps.mjs'
+
+/** One more than processors, because some specs wait for a file system or a time limit. */
+export const SPEC_WORKERS = `--maxWorkers=${availableParallelism() + 1}`
 
 /**
  * The native tools come first and take seconds together, so a slip is told at once; then the specs have all processors.
@@ -10,5 +14,5 @@ export async function runChecks(tally, { environment = {} } = {}) {
   tally.add(await tool('types', 'tsc', ['-p', 'tsconfig.json']))
   tally.add(await tool('lint', 'oxlint', []))
   tally.add(await tool('format', 'oxfmt', ['--list-different']))
-  tally.add(await jest('unit specs', 'unit', { args: ['--maxWorkers=100%'], environment }))
+  tally.add(await jest('unit specs', 'unit', { args: [SPEC_WORKERS], environment }))
 }

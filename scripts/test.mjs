@@ -3,7 +3,7 @@
  * A missing program costs one line with the command that installs it; with CI=true it is a failure, and the unit specs
  * run on the current Node LTS too.
  */
-import { runChecks } from './checks.mjs'
+import { SPEC_WORKERS, runChecks } from './checks.mjs'
 import { hasOtherNode, otherNode } from './node-lts.mjs'
 import { prepare } from './prepare.mjs'
 import { installCommand, missingPrograms } from './programs.mjs'
@@ -34,7 +34,7 @@ try {
 
 async function unitSpecsOnOtherNode() {
   const node = otherNode()
-  if (node !== undefined) return jest('unit specs, Node LTS', 'unit', { node, args: ['--maxWorkers=100%'] })
+  if (node !== undefined) return jest('unit specs, Node LTS', 'unit', { node, args: [SPEC_WORKERS] })
   report('unit specs, Node LTS', 'FAILED: this Node could not be installed')
   return { passed: 0, failed: 1 }
 }

@@ -1,5 +1,6 @@
 import fs from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
+import { syncBuiltinESMExports } from 'node:module'
 import { join, relative } from 'node:path'
 import type { Random } from './random.js'
 
@@ -7,8 +8,8 @@ import type { Random } from './random.js'
  * A directory whose every change is recorded, so that it can be laid out again as a power cut would have left it at any
  * moment: what was synced is there, of the rest any part may be there, in any order, torn at sectors.
  *
- * It stands between the program and the system by replacing functions of `node:fs`. What is to be tested must be
- * imported dynamically, after {@link SimulatedDisk.install}: modules take their functions when they are loaded.
+ * It stands between the program and the system by replacing functions of `node:fs`, for modules that are loaded already
+ * too: what they import of Node is a live binding.
  */
 export class SimulatedDisk {
   private static current: SimulatedDisk | undefined
@@ -50,12 +51,14 @@ export class SimulatedDisk {
       if (file) SimulatedDisk.current!.events.push({ kind: 'truncate', file, length })
     })
     replaceWrites()
+    syncBuiltinESMExports()
   }
 
   static uninstall(): void {
     SimulatedDisk.current = undefined
     for (const [object, functions] of SimulatedDisk.originals) Object.assign(object, Object.fromEntries(functions))
     SimulatedDisk.originals.clear()
+    syncBuiltinESMExports()
   }
 
   static remember(object: object, name: string): void {

@@ -2,11 +2,11 @@ import { afterAll, beforeAll, describe, expect, it } from '@jest/globals'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import type * as OverlayModule from '../../../lib/volume/layers/overlay.js'
-import type { Overlay } from '../../../lib/volume/layers/overlay.js'
-import type * as PromisesModule from '../../../lib/volume/promises.js'
-import type { Volume } from '../../../lib/volume/volume.js'
 import { codeOf } from '../../../lib/util/errors.js'
+import { MemoryVolume } from '../../../lib/volume/drivers/memory.js'
+import { Overlay } from '../../../lib/volume/layers/overlay.js'
+import { flushVolume, readVolume, writeVolume, zeroVolume } from '../../../lib/volume/promises.js'
+import type { Volume } from '../../../lib/volume/volume.js'
 import { Random, seedOf, steps } from '../../support/random.js'
 import { Medium, SimulatedDisk, type Survival } from '../../support/simulated-disk.js'
 import { HEADER } from './golden.js'
@@ -30,15 +30,9 @@ const ZERO_STAMP = 0
 /** Few, so that a history has compactions. */
 const COMPACTION_BYTES = 6000
 
-let lib: typeof OverlayModule & typeof PromisesModule
 let base: Volume
 beforeAll(async () => {
   SimulatedDisk.install()
-  lib = {
-    ...(await import('../../../lib/volume/layers/overlay.js')),
-    ...(await import('../../../lib/volume/promises.js'))
-  }
-  const { MemoryVolume } = await import('../../../lib/volume/drivers/memory.js')
   base = new MemoryVolume(
     SIZE,
     true,
@@ -66,7 +60,7 @@ function stampsOf(bytes: Buffer): number[] {
 }
 
 function open(directory: string, bootId: Buffer): Promise<Overlay> {
-  const overlay = new lib.Overlay({
+  const overlay = new Overlay({
     base,
     delta: {
       directory,
@@ -217,7 +211,7 @@ class History {
 
   private async look(): Promise<number[]> {
     const bytes = Buffer.alloc(SIZE)
-    await lib.readVolume(this.overlay, bytes, 0)
+    await readVolume(this.overlay, bytes, 0)
     return stampsOf(bytes)
   }
 
@@ -231,7 +225,7 @@ class History {
     const [first, count] = this.range()
     const stamp = ++this.stamp
     const sent = this.ledger.send(stamp, first, count, this.now)
-    await lib.writeVolume(
+    await writeVolume(
       this.overlay,
       stamped(() => stamp, first, count),
       first * BLOCK
@@ -242,13 +236,13 @@ class History {
   private async unmap(): Promise<void> {
     const [first, count] = this.range()
     const sent = this.ledger.send(ZERO_STAMP, first, count, this.now)
-    await lib.zeroVolume(this.overlay, first * BLOCK, count * BLOCK, true)
+    await zeroVolume(this.overlay, first * BLOCK, count * BLOCK, true)
     sent.answeredAt = this.now
   }
 
   private async flush(): Promise<void> {
     const ended = this.ledger.beginFlush(this.now)
-    await lib.flushVolume(this.overlay)
+    await flushVolume(this.overlay)
     ended(this.now)
   }
 
@@ -282,7 +276,7 @@ async function inDirectory<T>(work: (directory: string) => Promise<T>): Promise<
 async function readBack(directory: string, bootId: Buffer): Promise<{ stamps: number[]; suspect: boolean }> {
   const overlay = await open(directory, bootId)
   const bytes = Buffer.alloc(SIZE)
-  await lib.readVolume(overlay, bytes, 0)
+  await readVolume(overlay, bytes, 0)
   const suspect = overlay.report.replay?.suspect ?? true
   await overlay.close()
   return { stamps: stampsOf(bytes), suspect }
@@ -358,7 +352,7 @@ describe('a request of the disk that fails', () => {
         expect(requests).toBeGreaterThan(30)
         for (let failAt = n % STRIDE; failAt < requests; failAt += STRIDE) await again(failAt)
       }
-      await lib.readVolume(base, whole, 0)
+      await readVolume(base, whole, 0)
       expect(stampsOf(whole).every((stamp) => stamp === BASE_STAMP)).toBe(true)
     },
     CAMPAIGN_LIMIT_MS
