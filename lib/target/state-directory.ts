@@ -149,21 +149,23 @@ export class StateDirectory {
     await rmdir(this.deltaPath(record)).catch(() => undefined)
   }
 
-  /** Milliseconds that servers have listened with this directory. */
-  async listenedMs(): Promise<number> {
+  /** How long servers have listened with this directory, and the time of day when that was noted. */
+  async listened(): Promise<Listened> {
     const path = this.listeningPath
     try {
       const value = await readJson(path)
-      return value === undefined ? 0 : new Fields(path, value).count('listenedMs')
+      if (value === undefined) return { listenedMs: 0, notedAt: 0 }
+      const fields = new Fields(path, value)
+      return { listenedMs: fields.count('listenedMs'), notedAt: fields.optionalCount('notedAt') ?? 0 }
     } catch (error) {
       // Starting over at zero makes every deadline later, which loses nobody's data.
       this.log.warn(`${messageOf(error)}; grace times start over`)
-      return 0
+      return { listenedMs: 0, notedAt: 0 }
     }
   }
 
-  async saveListenedMs(listenedMs: number): Promise<void> {
-    await writeJson(this.listeningPath, { version: StateDirectory.VERSION, listenedMs })
+  async saveListened({ listenedMs, notedAt }: Listened): Promise<void> {
+    await writeJson(this.listeningPath, { version: StateDirectory.VERSION, listenedMs, notedAt })
   }
 
   /**
@@ -261,6 +263,12 @@ export class StateDirectory {
     if (value === undefined) return writeJson(path, { version: StateDirectory.VERSION })
     new Fields(path, value).version(StateDirectory.VERSION)
   }
+}
+
+export interface Listened {
+  readonly listenedMs: number
+  /** Wall clock, ms since 1970; 0 = not known. */
+  readonly notedAt: number
 }
 
 export interface InitiatorList {

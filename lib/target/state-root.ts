@@ -8,7 +8,8 @@ import type { InitiatorRecord } from './initiator-record.js'
 import { ListeningTime } from './listening-time.js'
 import { Serial } from './serial.js'
 import { Space } from './space.js'
-import { StateDirectory } from './state-directory.js'
+import { StateDirectory, type Listened } from './state-directory.js'
+import { WallClockWatch } from './wall-clock-watch.js'
 
 export interface StateRootOptions {
   readonly path: string
@@ -25,7 +26,7 @@ export class StateRoot {
     const directory = await StateDirectory.open(options.path, options.log)
     const lock = await acquireLock(directory.lockPath, { exclusive: true, create: true })
     try {
-      const root = new StateRoot(options, directory, lock, await directory.listenedMs())
+      const root = new StateRoot(options, directory, lock, await directory.listened())
       root.forgottenIncarnation = await directory.forgottenIncarnation(options.clock.now())
       await root.bin.load()
       await root.load()
@@ -48,6 +49,8 @@ export class StateRoot {
   private forgottenIncarnation = 0
   private damaged: ReadonlySet<string> = new Set()
   private readonly log: Logger
+  private readonly clock: Clock
+  private readonly wallClock: WallClockWatch
   private readonly saves = new Serial()
   /** A save waits for its turn; it will take the newest total. */
   private saveWaits = false
@@ -56,10 +59,12 @@ export class StateRoot {
     { path, undoMs, deltaTotalBytes, clock, log }: StateRootOptions,
     readonly directory: StateDirectory,
     private readonly lock: Lock,
-    listenedMs: number
+    { listenedMs, notedAt }: Listened
   ) {
     this.log = log
+    this.clock = clock
     this.listening = new ListeningTime(clock, listenedMs, () => void this.saveListened())
+    this.wallClock = new WallClockWatch(clock, notedAt, log)
     this.bin = new Bin({
       path: directory.binPath,
       undoMs,
@@ -101,10 +106,14 @@ export class StateRoot {
   /** The server listens from now on. */
   startListening(): void {
     this.listening.start()
+    this.wallClock.start()
+    // From here on a crash leaves a time that the next start can compare the clock with.
+    void this.saveListened()
   }
 
   async close(): Promise<void> {
     this.listening.stop()
+    this.wallClock.stop()
     this.space.stop()
     await this.saveListened()
     await this.bin.idle()
@@ -136,7 +145,7 @@ export class StateRoot {
     return this.saves
       .run(() => {
         this.saveWaits = false
-        return this.directory.saveListenedMs(this.listening.now())
+        return this.directory.saveListened({ listenedMs: this.listening.now(), notedAt: this.clock.now() })
       })
       .catch((error: unknown) => this.log.warn(`cannot note the listening time: ${messageOf(error)}`))
   }

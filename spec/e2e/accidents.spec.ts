@@ -280,6 +280,11 @@ describeWith(['faketime'], 'a clock that jumps', () => {
     const number = await leaveBytes()
     await server!.stop()
     await start([], { launcher: clock(offset) })
+    if (offset.startsWith('-')) {
+      expect(await server!.logged(/set back/)).toMatch(
+        /set back by 876\d\d(\.\d)? h: .*nothing is lost.*"cloudx doctor"/
+      )
+    }
     expect(await server!.logged(/found, kept for/)).toMatch(/kept for (48|47\.\d|96|95\.\d) h/)
     const initiator = await ready()
     expect([await firstByte(initiator), await serial(initiator)]).toEqual([WRITTEN, number])

@@ -102,11 +102,13 @@ describe('StateDirectory', () => {
   })
 
   it('remembers how long it has been listened with, and starts over when that is damaged', async () => {
-    expect(await state.listenedMs()).toBe(0)
-    await state.saveListenedMs(123)
-    expect(await state.listenedMs()).toBe(123)
+    const never = { listenedMs: 0, notedAt: 0 }
+    const once = { listenedMs: 123, notedAt: 1_770_000_000_000 }
+    expect(await state.listened()).toEqual(never)
+    await state.saveListened(once)
+    expect(await state.listened()).toEqual(once)
     await writeFile(join(state.path, 'listening.json'), '{')
-    expect(await state.listenedMs()).toBe(0)
+    expect(await state.listened()).toEqual(never)
     expect(log.with('warn:', 'start over')).toHaveLength(1)
   })
 

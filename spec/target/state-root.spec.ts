@@ -40,6 +40,17 @@ describe('StateRoot', () => {
     await again.close()
   })
 
+  it('says at the next start that the clock was set back since the last one, however that ended', async () => {
+    const root = await open()
+    root.startListening()
+    await root.close()
+    clock.jump(-3_600_000)
+    const again = await open()
+    again.startListening()
+    expect(log.with('warn:', 'set back by 1 h')).toHaveLength(1)
+    await again.close()
+  })
+
   it('sorts the records that it finds by target, and speaks of targets that are gone', async () => {
     const root = await open()
     for (const [target, initiator] of [
