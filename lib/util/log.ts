@@ -1,6 +1,7 @@
 import { format as formatText } from 'node:util'
 import winston from 'winston'
 import { BoundedOutput } from './bounded-output.js'
+import { plain } from './plain.js'
 
 /**
  * The log of the control plane and the one home of winston. A message is a sentence for people; fields are for
@@ -106,14 +107,9 @@ function jsonLine(): winston.Logform.Format {
   })
 }
 
-/** Control characters from a peer could forge a line or move the cursor of a terminal. */
 function sentence(message: unknown): string {
-  const text = typeof message === 'string' ? message : formatText(message)
-  // oxlint-disable-next-line no-control-regex
-  const plain = text.replace(/[\u0000-\u001f\u007f-\u009f\u2028\u2029]/g, (char) => {
-    return `\\u${char.charCodeAt(0).toString(16).padStart(4, '0')}`
-  })
-  return plain.length > LOG_MESSAGE_LENGTH_MAX ? `${plain.slice(0, LOG_MESSAGE_LENGTH_MAX)}…` : plain
+  const text = plain(typeof message === 'string' ? message : formatText(message))
+  return text.length > LOG_MESSAGE_LENGTH_MAX ? `${text.slice(0, LOG_MESSAGE_LENGTH_MAX)}…` : text
 }
 
 /** The second wall: nothing in the code hands a secret to the log, and if it did, it would not be written. */

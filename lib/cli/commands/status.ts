@@ -2,7 +2,8 @@ import { formatDuration, formatSize, formatTime } from '../../util/units.js'
 import type { FoundServer } from '../find-server.js'
 import { findServer, withPlace } from '../find-server.js'
 import { asJson, print, withJson, type Command } from '../command.js'
-import { plain, table } from '../table.js'
+import { plain } from '../../util/plain.js'
+import { table } from '../table.js'
 
 /** What a running server shares, to how many, and how much room is left. */
 export const status: Command = {
