@@ -1,8 +1,9 @@
-import { readdir, stat } from 'node:fs/promises'
+import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { LogicalUnit } from '../scsi/logical-unit.js'
 import type { Nexus } from '../scsi/nexus.js'
-import { codeOf, messageOf } from '../util/errors.js'
+import { namesIn } from '../util/directory.js'
+import { messageOf } from '../util/errors.js'
 import type { SpaceBudget } from '../volume/delta/budget.js'
 import { listDelta, type DeltaListing } from '../volume/delta/files.js'
 import type { DeltaDisk } from './delta-disk.js'
@@ -96,7 +97,7 @@ export class InitiatorState {
   /** All files of the unit, whatever their epoch. */
   async filesOf({ lun }: UnitRecord): Promise<string[]> {
     const directory = this.context.state.deltaPath(this.record)
-    const names = await readdir(directory).catch(noneIfMissing)
+    const names = await namesIn(directory)
     return names.filter((name) => name.startsWith(`${deltaName(lun)}-`)).map((name) => join(directory, name))
   }
 
@@ -174,8 +175,3 @@ export function deltaName(lun: number): string {
 
 /** What `blocks` of stat(2) counts in. */
 const STAT_BLOCK_BYTES = 512
-
-function noneIfMissing(error: unknown): string[] {
-  if (codeOf(error) === 'ENOENT') return []
-  throw error
-}

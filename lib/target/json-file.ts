@@ -1,5 +1,6 @@
 import { open, readFile, rename, rm } from 'node:fs/promises'
 import { dirname } from 'node:path'
+import { syncDirectory } from '../util/directory.js'
 import { codeOf, messageOf } from '../util/errors.js'
 import { TargetError } from './errors.js'
 
@@ -58,15 +59,4 @@ export function isFull(error: unknown): boolean {
 
 export async function removeFile(path: string): Promise<void> {
   await rm(path, { force: true })
-}
-
-/** Makes renames in a directory survive a power cut. Windows cannot open a directory and needs no such call. */
-export async function syncDirectory(path: string): Promise<void> {
-  if (process.platform === 'win32') return
-  const directory = await open(path, 'r')
-  try {
-    await directory.sync()
-  } finally {
-    await directory.close()
-  }
 }

@@ -1,6 +1,6 @@
-import { readdir, rename } from 'node:fs/promises'
+import { rename } from 'node:fs/promises'
 import { join } from 'node:path'
-import { codeOf } from '../util/errors.js'
+import { namesIn, syncDirectory } from '../util/directory.js'
 import { formatDuration, formatSize } from '../util/units.js'
 import { deltaPaths } from '../volume/delta/files.js'
 import { readDeltaHeader, reissueDelta } from '../volume/delta/reissue.js'
@@ -11,7 +11,6 @@ import { TargetError } from './errors.js'
 import type { InitiatorContext } from './initiator-context.js'
 import type { InitiatorRecord, UndoRecord, UnitRecord } from './initiator-record.js'
 import { deltaName, type InitiatorState } from './initiator-state.js'
-import { syncDirectory } from './json-file.js'
 import type { InitiatorKey } from './owner.js'
 import type { Units } from './units.js'
 
@@ -266,10 +265,7 @@ export interface BinnedFiles {
 }
 
 export async function binnedFiles(directory: string): Promise<BinnedFiles> {
-  const names = await readdir(directory).catch((error: unknown) => {
-    if (codeOf(error) === 'ENOENT') return []
-    throw error
-  })
+  const names = await namesIn(directory)
   const find = (ending: string) => names.filter((name) => name.endsWith(ending)).map((name) => join(directory, name))[0]
   return { map: find('.map'), slots: find('.slots') }
 }

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
-import { open, readdir, rename, truncate, unlink, stat } from 'node:fs/promises'
+import { rename, stat, truncate, unlink } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { namesIn } from '../../util/directory.js'
 import { codeOf } from '../../util/errors.js'
 
 /** Names and removal of the files of a delta: `NAME-EPOCH.map` and `NAME-EPOCH.slots`. */
@@ -26,7 +27,7 @@ export interface DeltaListing {
 }
 
 export async function listDelta(directory: string, name: string): Promise<DeltaListing> {
-  const found = (await readdir(directory).catch(noneIfMissing)).flatMap((file) => {
+  const found = (await namesIn(directory)).flatMap((file) => {
     const match = file.startsWith(`${name}-`) ? /^(\d+)\.(map|slots|map\.new)$/.exec(file.slice(name.length + 1)) : null
     return match ? [{ path: join(directory, file), epoch: Number(match[1]), kind: match[2] }] : []
   })
@@ -63,18 +64,6 @@ function binPaths(binDirectory: string, paths: DeltaPaths): DeltaPaths {
   return { map: `${stem}.map`, slots: `${stem}.slots` }
 }
 
-/** Makes renames and new names in a directory survive a power cut, where the system can do that. */
-export async function syncDirectory(directory: string): Promise<void> {
-  // Windows opens no directory; its file systems journal names by themselves.
-  if (process.platform === 'win32') return
-  const handle = await open(directory, 'r')
-  try {
-    await handle.sync()
-  } finally {
-    await handle.close()
-  }
-}
-
 /**
  * Removes a file that nobody has open, however large: a file system frees the blocks of a big file in one go, which
  * holds up everybody's writes, so it is cut down step by step from the end first.
@@ -89,11 +78,6 @@ export async function removeInSteps(path: string, stepBytes = REMOVE_STEP_BYTES)
 
 export function undefinedIfMissing(error: unknown): undefined {
   if (codeOf(error) !== 'ENOENT') throw error
-}
-
-function noneIfMissing(error: unknown): string[] {
-  undefinedIfMissing(error)
-  return []
 }
 
 const REMOVE_STEP_BYTES = 256 << 20

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { deltaPaths, listDelta, removeInSteps, syncDirectory } from '../../../lib/volume/delta/files.js'
+import { deltaPaths, listDelta, removeInSteps } from '../../../lib/volume/delta/files.js'
 
 let directory: string
 
@@ -66,16 +66,5 @@ describe('removeInSteps', () => {
 
   it('is content with a file that is gone', async () => {
     await expect(removeInSteps(join(directory, 'nothing'))).resolves.toBeUndefined()
-  })
-})
-
-describe('syncDirectory', () => {
-  it('syncs a directory that is there and reports one that is not', async () => {
-    await expect(syncDirectory(directory)).resolves.toBeUndefined()
-    const missing = syncDirectory(join(directory, 'nowhere')).then(
-      () => 'no error',
-      (error: { code: string }) => error.code
-    )
-    await expect(missing).resolves.toBe(process.platform === 'win32' ? 'no error' : 'ENOENT')
   })
 })
