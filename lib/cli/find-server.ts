@@ -3,6 +3,7 @@ import { basename, dirname, join, resolve } from 'node:path'
 import type { Argv } from 'yargs'
 import { AdminClient, AdminError, type StatusAnswer } from '../admin/client.js'
 import { readConfiguration } from '../target/config.js'
+import { STATE_ENDING, stateBeside } from '../target/state-place.js'
 import { codeOf, IscsiError } from '../util/errors.js'
 import type { CliContext } from './command.js'
 import { single, type ParsedArguments } from './options.js'
@@ -15,8 +16,6 @@ export interface FoundServer {
 
 /** Folders beside images that are looked into at most; a folder with more holds other things. */
 const CANDIDATES_MAX = 64
-/** What the folder of a state directory is called beside its image. */
-const STATE_ENDING = '.cloudx'
 
 /** The options that say which server is meant. */
 export function withPlace<T>(yargs: Argv<T>): Argv {
@@ -137,8 +136,4 @@ function only(found: readonly FoundServer[], name: string): FoundServer {
     return `--state-dir ${client.stateDirectory} (${images.join(', ')})`
   })
   throw new IscsiError('ERR_ADMIN_WHICH', `${found.length} servers run for ${name}; say which: ${list.join('; ')}`)
-}
-
-function stateBeside(image: string): string {
-  return `${image}${STATE_ENDING}`
 }

@@ -2,6 +2,7 @@ import { access } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { readConfiguration } from '../../target/config.js'
 import type { ServerOptions } from '../../target/options.js'
+import { stateBeside } from '../../target/state-place.js'
 import { messageOf } from '../../util/errors.js'
 import { realPath } from '../banner-facts.js'
 import { columnsOf, padded, wrap } from '../columns.js'
@@ -67,7 +68,7 @@ async function situationOf(
   probe: Situation['probe']
 ): Promise<Situation> {
   const images = targets.flatMap(({ units }) => units.map(({ path }) => path))
-  const state = stateDirectory ?? `${images[0] ?? ANY_IMAGE}.cloudx`
+  const state = stateDirectory ?? stateBeside(images[0] ?? ANY_IMAGE)
   const [address] = await ownAddresses(system)
   return {
     system,
@@ -77,7 +78,7 @@ async function situationOf(
     port: portals[0]!.port,
     address,
     statePath: await existing(await realPath(state)),
-    paths: [...images, ...(stateDirectory === undefined ? images.map((path) => `${path}.cloudx`) : [stateDirectory])],
+    paths: [...images, ...(stateDirectory === undefined ? images.map(stateBeside) : [stateDirectory])],
     probe
   }
 }

@@ -5,6 +5,7 @@ import { closest, editDistance } from '../../util/closest.js'
 import { TargetError } from '../errors.js'
 import { realPlace } from '../real-place.js'
 import { hashOf } from '../state-directory.js'
+import { stateBeside } from '../state-place.js'
 
 /**
  * Before a missing image is made: is it really a new one that is wanted? An image that was moved away, and one whose
@@ -17,11 +18,6 @@ export interface MissingImage {
   readonly statePath: string
   /** Paths of the images that are served beside it: `disk2.img` is no mistyped `disk1.img`. */
   readonly others: readonly string[]
-}
-
-/** The state directory of an image when no other is named. */
-export function stateBeside(path: string): string {
-  return `${path}.cloudx`
 }
 
 /** Names of which a mistake is guessed; beyond that only the longest folder listings are cut. */

@@ -2,13 +2,9 @@ import { mkdir, mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import {
-  isSimilar,
-  refuseDoubtful,
-  refuseOrphanedState,
-  stateBeside
-} from '../../../lib/target/creation/missing-image.js'
+import { isSimilar, refuseDoubtful, refuseOrphanedState } from '../../../lib/target/creation/missing-image.js'
 import { StateDirectory } from '../../../lib/target/state-directory.js'
+import { stateBeside } from '../../../lib/target/state-place.js'
 import { LogRecorder } from '../../support/log-recorder.js'
 
 let root: string
