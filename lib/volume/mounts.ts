@@ -1,5 +1,6 @@
 import { readFile, readdir, realpath, stat } from 'node:fs/promises'
 import { basename, join } from 'node:path'
+import { parseMountInfo, unescapeOctal } from '../util/mount-info.js'
 import { major, minor, readWord } from './drivers/medium.js'
 
 /**
@@ -114,13 +115,13 @@ export class Machine {
   }
 
   private async firstUse(devices: Devices): Promise<Mount | undefined> {
-    for (const line of await this.lines('self/mountinfo')) {
-      const mount = parseMountInfo(line)
-      const name = mount && (devices.get(mount.number) ?? (await this.namedBy(mount.source, devices)))
-      if (name !== undefined) return { device: `/dev/${name}`, use: `mounted at ${mount!.mountPoint}` }
+    for (const { number, source, mountPoint } of parseMountInfo(await this.text('self/mountinfo'))) {
+      const name = devices.get(number) ?? (await this.namedBy(source, devices))
+      if (name !== undefined) return { device: `/dev/${name}`, use: `mounted at ${mountPoint}` }
     }
-    for (const line of (await this.lines('swaps')).slice(1)) {
-      const name = await this.namedBy(unescape(line.split(/\s/)[0]!), devices)
+    const [, ...swaps] = (await this.text('swaps')).split('\n').filter((line) => line !== '')
+    for (const line of swaps) {
+      const name = await this.namedBy(unescapeOctal(line.split(/\s/)[0]!), devices)
       if (name !== undefined) return { device: `/dev/${name}`, use: 'used as swap' }
     }
     return undefined
@@ -141,21 +142,7 @@ export class Machine {
     return readdir(join(this.sysRoot, directory)).catch(() => [])
   }
 
-  private async lines(file: string): Promise<string[]> {
-    const text = await readFile(join(this.procRoot, file), 'utf8').catch(() => '')
-    return text.split('\n').filter((line) => line !== '')
+  private text(file: string): Promise<string> {
+    return readFile(join(this.procRoot, file), 'utf8').catch(() => '')
   }
-}
-
-/** proc(5): `36 35 98:0 /root /mount/point options optional… - type source super-options`. */
-function parseMountInfo(line: string): { number: string; mountPoint: string; source: string } | undefined {
-  const fields = line.split(' ')
-  const dash = fields.indexOf('-', 6)
-  if (dash < 0 || fields.length < dash + 3) return undefined
-  return { number: fields[2]!, mountPoint: unescape(fields[4]!), source: unescape(fields[dash + 2]!) }
-}
-
-/** The kernel writes blanks in names as `\040`. */
-function unescape(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_match, digits: string) => String.fromCharCode(parseInt(digits, 8)))
 }

@@ -1,4 +1,5 @@
 import { posix, win32 } from 'node:path'
+import { parseMountInfo } from '../../util/mount-info.js'
 import { powerShell, type System } from './system.js'
 
 /** What a path lies on, as far as it matters: `name` is for people, such as "vfat" or "OneDrive". */
@@ -59,13 +60,11 @@ const FILE_SYSTEMS: Readonly<
   darwin: onMacOs
 }
 
-/** proc(5): the mount point is the fifth field, the type follows the dash. The last mount at a place hides others. */
+/** The last mount at a place hides others. */
 async function onLinux(system: System, path: string): Promise<Place | undefined> {
-  const mounts = ((await system.read('/proc/self/mountinfo')) ?? '').split('\n').flatMap((line) => {
-    const [, point, type] = /^(?:\S+ ){4}(\S+) .*? - (\S+) /.exec(line) ?? []
-    return point === undefined ? [] : [{ point: unescape(point), type: type! }]
-  })
-  return deepest(path, mounts)
+  const mounts = parseMountInfo((await system.read('/proc/self/mountinfo')) ?? '')
+  const places = mounts.map(({ mountPoint, type }) => ({ point: mountPoint, type }))
+  return deepest(path, places)
 }
 
 /** `//user@server/share on /Volumes/share (smbfs, nodev, …)`. */
@@ -105,9 +104,4 @@ function deepest(
 function placeOfType(type: string): Place {
   const [kind] = KINDS.find(([, pattern]) => pattern.test(type)) ?? ['local' as const]
   return { kind, name: type }
-}
-
-/** The kernel writes blanks in names as `\040`. */
-function unescape(text: string): string {
-  return text.replace(/\\([0-7]{3})/g, (_match, digits: string) => String.fromCodePoint(Number.parseInt(digits, 8)))
 }
