@@ -18,7 +18,7 @@ export const MAX_UNMAP_DESCRIPTORS = 256
  * One block is what locks on disks are made of (ESXi's ATS) and what other targets offer; a client that sends more has
  * miscounted.
  */
-const MAX_COMPARE_AND_WRITE_BLOCKS = 1
+export const MAX_COMPARE_AND_WRITE_BLOCKS = 1
 /** WRITE ATOMIC: its data are gathered. */
 const MAX_ATOMIC_BYTES = MAX_GATHERED_BYTES
 
@@ -32,10 +32,6 @@ export function optimalTransferBlocks(unit: LogicalUnit): number {
 
 export function maxWriteSameBlocks(unit: LogicalUnit): number {
   return MAX_WRITE_SAME_BYTES / unit.blockSize
-}
-
-export function maxCompareAndWriteBlocks(): number {
-  return MAX_COMPARE_AND_WRITE_BLOCKS
 }
 
 export function maxAtomicBlocks(unit: LogicalUnit): number {

@@ -1,4 +1,5 @@
 import { bytes, defineLayout, u16, u24, u32, u64, u8 } from '../../layout/layout.js'
+import type { LogicalUnit } from '../logical-unit.js'
 
 /**
  * The four shapes that most block commands share. The views are movable windows on one CDB each: read what is needed
@@ -15,6 +16,12 @@ export const rawCdb6 = defineLayout(6, { opcode: u8, rest: bytes(4), control: u8
 /** Byte 1 of READ and WRITE (SBC-3 §5.11, §5.33). */
 export const FLAG_FUA = 0x08
 export const FLAG_DPO = 0x10
+
+/** Whether what a command wrote must be on the medium before its status (SBC-3 §4.15). @param flags - byte 1 of its CDB */
+export function mustFlush(flags: number, unit: LogicalUnit): boolean {
+  return (flags & FLAG_FUA) !== 0 || !unit.writeCacheEnabled
+}
+
 /** GROUP NUMBER: five bits, evaluated in no command here but allowed to be set. */
 export const GROUP_MASK = 0x1f
 

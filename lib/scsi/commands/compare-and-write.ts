@@ -3,10 +3,10 @@ import { flushVolume, writeVolume } from '../../volume/promises.js'
 import { defineCommand } from '../command.js'
 import { firstMediumDifference } from '../compare-medium.js'
 import { invalidCdbField } from '../invalid-field.js'
-import { maxCompareAndWriteBlocks } from '../limits.js'
+import { MAX_COMPARE_AND_WRITE_BLOCKS } from '../limits.js'
 import { INVALID_FIELD_IN_INFORMATION_UNIT, LBA_OUT_OF_RANGE, MISCOMPARE_DURING_VERIFY } from '../sense.js'
 import type { Task } from '../task.js'
-import { FLAG_DPO, FLAG_FUA } from './cdb.js'
+import { FLAG_DPO, FLAG_FUA, mustFlush } from './cdb.js'
 
 const cdb = defineLayout(16, {
   opcode: u8,
@@ -53,7 +53,7 @@ export const compareAndWrite = defineCommand(
     execute(task, unit) {
       const { lba, blocks } = view.at(task.cdb)
       if (!unit.covers(lba, blocks)) return task.check(LBA_OUT_OF_RANGE)
-      if (blocks > maxCompareAndWriteBlocks()) return invalidCdbField(task, BLOCKS_BYTE, 7)
+      if (blocks > MAX_COMPARE_AND_WRITE_BLOCKS) return invalidCdbField(task, BLOCKS_BYTE, 7)
       // Another length than both halves have is a mistake of the client's; nothing may be compared or written by it.
       const length = 2 * blocks * unit.blockSize
       if (task.expectedDataOut !== length) return refuseLength(task, blocks)
@@ -65,7 +65,7 @@ export const compareAndWrite = defineCommand(
       if (task.received < data.length) return task.check(INVALID_FIELD_IN_INFORMATION_UNIT)
       const { lba, flags } = view.at(task.cdb)
       const offset = lba * unit.blockSize
-      const forced = (flags & FLAG_FUA) !== 0 || !unit.writeCacheEnabled
+      const forced = mustFlush(flags, unit)
       const expected = data.subarray(0, data.length / 2)
       task.run(async () => {
         const difference = await firstMediumDifference(unit.volume, expected, offset)

@@ -6,7 +6,7 @@ import type { LogicalUnit } from '../logical-unit.js'
 import { PIECE_BYTES } from '../pieces.js'
 import { INVALID_FIELD_IN_CDB, LBA_OUT_OF_RANGE } from '../sense.js'
 import type { Task } from '../task.js'
-import { FLAG_DPO, FLAG_FUA, cdb16, range16 } from './cdb.js'
+import { FLAG_DPO, FLAG_FUA, cdb16, mustFlush, range16 } from './cdb.js'
 
 const merged = Buffer.allocUnsafe(PIECE_BYTES)
 
@@ -63,7 +63,7 @@ export const orwrite16 = defineCommand(
       )
     },
     finish(task, unit) {
-      const forced = (task.cdb[1]! & FLAG_FUA) !== 0 || !unit.writeCacheEnabled
+      const forced = mustFlush(task.cdb[1]!, unit)
       if (forced && task.received > 0) task.volumeIo((io) => unit.volume.flush(io))
       else task.good()
     }

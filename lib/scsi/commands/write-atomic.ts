@@ -4,7 +4,7 @@ import { defineCommand } from '../command.js'
 import { invalidCdbField } from '../invalid-field.js'
 import { atomicGranularityBlocks, maxAtomicBlocks } from '../limits.js'
 import { INVALID_FIELD_IN_INFORMATION_UNIT, LBA_OUT_OF_RANGE } from '../sense.js'
-import { FLAG_DPO, FLAG_FUA } from './cdb.js'
+import { FLAG_DPO, FLAG_FUA, mustFlush } from './cdb.js'
 
 const cdb = defineLayout(16, {
   opcode: u8,
@@ -65,7 +65,7 @@ export const writeAtomic16 = defineCommand(
       if (data.length === 0) return task.good()
       if (task.received < data.length) return task.check(INVALID_FIELD_IN_INFORMATION_UNIT)
       const { lba, flags } = view.at(task.cdb)
-      const forced = (flags & FLAG_FUA) !== 0 || !unit.writeCacheEnabled
+      const forced = mustFlush(flags, unit)
       task.run(async () => {
         await writeAtomically(unit.volume, data, lba * unit.blockSize)
         if (forced) await flushVolume(unit.volume)

@@ -3,7 +3,7 @@ import type { LogicalUnit } from '../logical-unit.js'
 import { INVALID_FIELD_IN_CDB, LBA_OUT_OF_RANGE } from '../sense.js'
 import { MAX_TRANSFER_BYTES } from '../limits.js'
 import type { Task } from '../task.js'
-import { FLAG_FUA, cdb10, cdb12, cdb16, cdb6, range10, range12, range16, range6, type ReadRange } from './cdb.js'
+import { cdb10, cdb12, cdb16, cdb6, mustFlush, range10, range12, range16, range6, type ReadRange } from './cdb.js'
 
 /** WRITE(6), (10), (12), (16): SBC-3 §5.32 to §5.35. The data goes to the medium as it arrives. */
 export const write6 = write('WRITE(6)', 0x0a, cdb6, range6, [0x0a, 0x1f, 0xff, 0xff, 0xff, 0x00])
@@ -52,8 +52,8 @@ function write(
       },
       finish(task: Task, unit: LogicalUnit) {
         // A 6-byte CDB has no FUA; its byte 1 is part of the LBA.
-        const forced = cdb !== cdb6 && (task.cdb[1]! & FLAG_FUA) !== 0
-        if (task.received > 0 && (forced || !unit.writeCacheEnabled)) task.volumeIo((io) => unit.volume.flush(io))
+        const flags = cdb === cdb6 ? 0 : task.cdb[1]!
+        if (task.received > 0 && mustFlush(flags, unit)) task.volumeIo((io) => unit.volume.flush(io))
         else task.good()
       }
     },

@@ -4,7 +4,7 @@ import {
   MAX_UNMAP_DESCRIPTORS,
   atomicGranularityBlocks,
   maxAtomicBlocks,
-  maxCompareAndWriteBlocks,
+  MAX_COMPARE_AND_WRITE_BLOCKS,
   maxTransferBlocks,
   maxWriteSameBlocks,
   optimalTransferBlocks
@@ -41,7 +41,7 @@ export const blockLimits: VpdPage = {
   build: (unit) =>
     layout.make({
       flags: WRITE_SAME_NON_ZERO,
-      maxCompareAndWrite: maxCompareAndWriteBlocks(),
+      maxCompareAndWrite: MAX_COMPARE_AND_WRITE_BLOCKS,
       optimalTransferGranularity: unit.physicalBlockSize / unit.blockSize,
       maxTransfer: maxTransferBlocks(unit),
       optimalTransfer: optimalTransferBlocks(unit),
