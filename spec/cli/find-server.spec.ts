@@ -1,7 +1,6 @@
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { AdminServer } from '../../lib/admin/server.js'
 import { delta } from '../../lib/cli/commands/delta.js'
@@ -17,14 +16,7 @@ import { version } from '../../lib/cli/version.js'
 import type { UndoOrder } from '../../lib/target/control.js'
 import { silentLog } from '../../lib/util/log.js'
 import { FAKE_PC, fakeControl } from '../support/fake-control.js'
-
-class Text extends Writable {
-  text = ''
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.text += chunk.toString()
-    done()
-  }
-}
+import { TextOutput } from '../support/text-output.js'
 
 let folder: string
 let orders: UndoOrder[]
@@ -52,7 +44,7 @@ async function serverAt(name: string, startedAt = 1_700_000_000_000): Promise<vo
 }
 
 async function run(...argv: string[]) {
-  const [stdout, stderr] = [new Text(), new Text()]
+  const [stdout, stderr] = [new TextOutput(), new TextOutput()]
   const context = { environment: {}, directory: folder, stdout, stderr }
   const exitCode = await main(argv, context, [status, sessions, delta])
   return { exitCode, stdout: stdout.text, stderr: stderr.text }
@@ -116,7 +108,7 @@ describe('a command to a running server', () => {
 
   it('gives the client and what the server said to whoever wants it', async () => {
     await serverAt('share.img.cloudx')
-    const context = { environment: {}, directory: folder, stdout: new Text(), stderr: new Text() }
+    const context = { environment: {}, directory: folder, stdout: new TextOutput(), stderr: new TextOutput() }
     const found = await findServer({}, context)
     expect([found.client.stateDirectory, found.status.version]).toEqual([join(folder, 'share.img.cloudx'), '1.2.3'])
   })

@@ -2,21 +2,13 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
 import { checkConfig } from '../../lib/cli/commands/check-config.js'
 import { serveWith } from '../../lib/cli/commands/serve.js'
 import type { Server } from '../../lib/cli/commands/serve.js'
 import { main } from '../../lib/cli/index.js'
 import type { Control } from '../../lib/target/control.js'
 import type { ServerOptions } from '../../lib/target/options.js'
-
-class Text extends Writable {
-  text = ''
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.text += chunk.toString()
-    done()
-  }
-}
+import { TextOutput } from '../support/text-output.js'
 
 let folder: string
 beforeEach(() => {
@@ -47,7 +39,7 @@ async function run(argv: string[], server: Partial<Server> = {}, environment: Re
     () => ({ stopped: Promise.resolve('SIGTERM'), end: () => void calls.push('end') }),
     () => Promise.resolve({ close: () => Promise.resolve() })
   )
-  const [stdout, stderr] = [new Text(), new Text()]
+  const [stdout, stderr] = [new TextOutput(), new TextOutput()]
   const exitCode = await main(argv, { environment, directory: folder, stdout, stderr }, [serve, checkConfig])
   return { exitCode, stdout: stdout.text, stderr: stderr.text, options, calls }
 }

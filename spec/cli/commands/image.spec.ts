@@ -2,17 +2,9 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { Writable } from 'node:stream'
 import { imageWith } from '../../../lib/cli/commands/image.js'
 import { main } from '../../../lib/cli/index.js'
-
-class Text extends Writable {
-  text = ''
-  override _write(chunk: Buffer, _encoding: string, done: () => void): void {
-    this.text += chunk.toString()
-    done()
-  }
-}
+import { TextOutput } from '../../support/text-output.js'
 
 let folder: string
 beforeEach(() => {
@@ -21,7 +13,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }))
 
 async function run(argv: string[], stopped: Promise<NodeJS.Signals> = new Promise(() => {})) {
-  const [stdout, stderr] = [new Text(), new Text()]
+  const [stdout, stderr] = [new TextOutput(), new TextOutput()]
   const context = { environment: {}, directory: folder, stdout, stderr }
   const verb = imageWith(() => ({ stopped, end: () => undefined }))
   const exitCode = await main(['image', ...argv], context, [verb])
