@@ -25,7 +25,7 @@ import { openOverlayDisk } from './overlay-disk.js'
 import { LocalOwners, type InitiatorKey } from './owner.js'
 import { OperatorControl } from './operator-control.js'
 import { realPlace } from './real-place.js'
-import { SourceAddresses } from './source-addresses.js'
+import { SourceAddresses, describeOneSource, type OneSource } from './source-addresses.js'
 import { describeEnded, describeLogin, describeRefusal } from './session-log.js'
 import { openSharedUnit } from './shared-unit.js'
 import { stateBeside } from './state-place.js'
@@ -40,6 +40,8 @@ const TARGET_PORTAL_GROUP_TAG = 1
 export interface ServerParts {
   readonly log: Logger
   readonly clock?: Clock
+  /** What the log says when all clients come from one address, in the language of its reader; English when absent. */
+  readonly describeOneSource?: (oneSource: OneSource) => string
   /** How images are stored and deltas made; specs put in their own. */
   readonly storage?: ImageStorage
   readonly openDelta?: OpenDeltaDisk
@@ -75,6 +77,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   readonly control: Control
   private readonly operator: OperatorControl
   private readonly sources = new SourceAddresses()
+  private readonly describeOneSource: (oneSource: OneSource) => string
   private readonly options: ServerOptions
   private readonly log: Logger
   private readonly clock: Clock
@@ -98,6 +101,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     this.options = options
     this.log = parts.log
     this.clock = parts.clock ?? systemClock
+    this.describeOneSource = parts.describeOneSource ?? describeOneSource
     this.startedAt = this.clock.now()
     this.openDelta = parts.openDelta ?? openOverlayDisk
     this.maxInitiators = parts.maxInitiators
@@ -225,8 +229,8 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   private readonly sessionEvents: SessionEvents = {
     login: (session) => {
       this.log.info(describeLogin(session), { initiator: session.initiatorName, target: session.targetName })
-      const warning = this.sources.add(session)
-      if (warning !== undefined) this.log.warn(warning)
+      const oneSource = this.sources.add(session)
+      if (oneSource) this.log.warn(this.describeOneSource(oneSource))
       this.emit('login', session)
     },
     ended: (session, end, tookMs) => {

@@ -13,20 +13,31 @@ export class SourceAddresses {
   private address: string | undefined
   private decided = false
 
-  /** A sentence for the log, with the login that makes it plain. */
+  /** What is plain with this login; undefined before and afterwards. */
   add(
     { type, initiatorName, remoteAddress }: Pick<SessionView, 'type' | 'initiatorName' | 'remoteAddress'>,
     isLocal: (address: string) => boolean = isLocalAddress
-  ): string | undefined {
+  ): OneSource | undefined {
     if (this.decided || type === 'Discovery' || isLocal(remoteAddress)) return undefined
     this.address ??= remoteAddress
     this.names.add(initiatorName)
     this.decided = this.address !== remoteAddress || this.names.size >= CLIENTS_MIN
     if (!this.decided || this.address !== remoteAddress) return undefined
-    return (
-      `All ${this.names.size} clients so far come from ${remoteAddress}: something in between translates their addresses ` +
-      '(NAT, a container network). Rules about addresses cannot tell them apart; use names and CHAP, or in a container the ' +
-      'network of the host.'
-    )
+    return { clientCount: this.names.size, address: remoteAddress }
   }
+}
+
+/** Everybody came from here. */
+export interface OneSource {
+  readonly clientCount: number
+  readonly address: string
+}
+
+/** For the log. */
+export function describeOneSource({ clientCount, address }: OneSource): string {
+  return (
+    `All ${clientCount} clients so far come from ${address}: something in between translates their addresses ` +
+    '(NAT, a container network). Rules about addresses cannot tell them apart; use names and CHAP, or in a container the ' +
+    'network of the host.'
+  )
 }

@@ -149,9 +149,19 @@ describe('placeOf', () => {
     '31 22 0:40 / /mnt/nas rw shared:3 master:1 - cifs //nas/share rw',
     '32 22 0:41 / /mnt/x rw - exfat /dev/sdc1 rw',
     '33 22 0:42 / /mnt/x rw - xfs /dev/sdd1 rw',
-    '34 22 0:43 / /run rw - tmpfs tmpfs rw'
+    '34 22 0:43 / /run rw - tmpfs tmpfs rw',
+    '35 22 8:33 / /media/fuse rw - fuseblk /dev/sdc1 rw',
+    '36 22 8:34 / /media/ntfs rw - fuseblk /dev/sdc2 rw',
+    '37 22 8:35 / /media/bare rw - fuseblk /dev/sdc3 rw'
   ].join('\n')
-  const linux: FakeSystem = { platform: 'linux', files: { '/proc/self/mountinfo': mountinfo } }
+  const linux: FakeSystem = {
+    platform: 'linux',
+    files: {
+      '/proc/self/mountinfo': mountinfo,
+      '/run/udev/data/b8:33': 'S:disk/by-uuid/1234-5678\nE:ID_FS_TYPE=exfat\nE:ID_FS_USAGE=filesystem\n',
+      '/run/udev/data/b8:34': 'E:ID_FS_TYPE=ntfs\n'
+    }
+  }
   const drive = (type: string, format: string): FakeSystem => ({
     platform: 'win32',
     programs: { 'powershell.exe': `${type}\r\n${format}\r\n` }
@@ -171,6 +181,9 @@ describe('placeOf', () => {
     ['/mnt/nas/a.img', linux, 'network', 'cifs'],
     ['/mnt/x/a.img', linux, 'local', 'xfs'],
     ['/run/a.img', linux, 'memory', 'tmpfs'],
+    ['/media/fuse/a.img', linux, 'fat', 'exfat'],
+    ['/media/ntfs/a.img', linux, 'local', 'ntfs'],
+    ['/media/bare/a.img', linux, 'local', 'fuseblk'],
     ['/home/kim/Dropbox/a.img', linux, 'synced', 'Dropbox'],
     ['/home/kim/Nextcloud/a/b.img', linux, 'synced', 'Nextcloud'],
     [

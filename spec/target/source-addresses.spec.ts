@@ -1,16 +1,16 @@
 import { describe, expect, it } from '@jest/globals'
-import { SourceAddresses } from '../../lib/target/source-addresses.js'
+import { SourceAddresses, describeOneSource, type OneSource } from '../../lib/target/source-addresses.js'
 
 const isLocal = (address: string) => address === '127.0.0.1'
 
 /** Logs in one after the other, and answers what was said at each. */
-function logins(...list: readonly (readonly [string, string, 'Discovery'?])[]): (string | undefined)[] {
+function logins(...list: readonly (readonly [string, string, 'Discovery'?])[]): (OneSource | undefined)[] {
   const sources = new SourceAddresses()
   return list.map(([initiatorName, remoteAddress, type = 'Normal']) =>
     sources.add({ initiatorName, remoteAddress, type } as never, isLocal)
   )
 }
-const NAT = expect.stringMatching(/^All 3 clients so far come from 172\.17\.0\.1: .*NAT/)
+const NAT = { clientCount: 3, address: '172.17.0.1' }
 
 describe('SourceAddresses', () => {
   it('says once that all clients come from one address', () => {
@@ -43,4 +43,10 @@ describe('SourceAddresses', () => {
       NAT
     ])
   })
+})
+
+it('says what that means and what helps', () => {
+  expect(describeOneSource({ clientCount: 3, address: '172.17.0.1' })).toMatch(
+    /^All 3 clients so far come from 172\.17\.0\.1: .*NAT.* use names and CHAP/
+  )
 })

@@ -7,9 +7,11 @@ import { DEFAULT_LABEL, labelProblem } from '../../target/creation/label.js'
 import { formatSize } from '../../util/units.js'
 import { print } from '../command.js'
 import type { CliContext, Command } from '../command.js'
+import { languageOf, textOfProcess, withLanguage } from '../language.js'
 import { single } from '../options.js'
 import type { ParsedArguments } from '../options.js'
 import { Progress } from '../progress.js'
+import type { ImageText } from '../text/text.js'
 import { watchSignals } from '../signals.js'
 import type { StopWatch } from '../signals.js'
 
@@ -27,16 +29,17 @@ export function imageWith(watch: () => StopWatch): Command {
     options,
 
     async run(args, context) {
+      const { image: text } = textOfProcess(languageOf(args), context.environment)
       const order = orderOf(args, context.directory)
       const stop = watch()
       const abort = new AbortController()
       void stop.stopped.then(() => abort.abort())
       try {
-        await create(order, abort.signal, context)
+        await create(order, abort.signal, context, text)
         return 0
       } catch (error) {
         if (!abort.signal.aborted) throw error
-        print(context.stderr, `cloudx: Interrupted; there is no ${order.path}.`)
+        print(context.stderr, `cloudx: ${text.interrupted(order.path)}`)
         return EXIT_INTERRUPTED
       } finally {
         stop.end()
@@ -47,7 +50,7 @@ export function imageWith(watch: () => StopWatch): Command {
 
 function options(yargs: Argv): Argv {
   const value = { nargs: 1, requiresArg: true } as const
-  return yargs
+  return withLanguage(yargs)
     .positional('action', { type: 'string', choices: ['create'], describe: 'What to do' })
     .positional('file', { type: 'string', describe: 'The image to make; nothing may have this name yet' })
     .option('size', { ...value, describe: 'Size of the disk, such as 50G; it fits the folder, or is 8G, when absent' })
@@ -113,7 +116,12 @@ function valueOf<K extends SettingKey>(args: ParsedArguments, key: K): SettingVa
   return value as SettingValue<K>
 }
 
-async function create(order: Order, signal: AbortSignal, { stdout, stderr }: CliContext): Promise<void> {
+async function create(
+  order: Order,
+  signal: AbortSignal,
+  { stdout, stderr }: CliContext,
+  text: ImageText
+): Promise<void> {
   // Loaded when it is wanted, so that --help and a mistake in an option are answered at once.
   const { createBlankImage, createFolderImage, createWelcomeImage } =
     await import('../../target/creation/create-image.js')
@@ -123,11 +131,11 @@ async function create(order: Order, signal: AbortSignal, { stdout, stderr }: Cli
   const shape = { sizeBytes: order.sizeBytes ?? SETTINGS.size.kind.parse(SETTINGS.size.preset!)!, blockSize }
   if (blank) {
     await createBlankImage(path, shape)
-    return print(stdout, `${path}: ${formatSize(shape.sizeBytes)} of zeroes, sparse.`)
+    return print(stdout, text.blank(path, formatSize(shape.sizeBytes)))
   }
   if (folder === undefined) {
     await createWelcomeImage(path, shape, Date.now(), label)
-    return print(stdout, `${path}: an empty drive ${label} of ${formatSize(shape.sizeBytes)}, sparse.`)
+    return print(stdout, text.empty(path, label, formatSize(shape.sizeBytes)))
   }
   const progress = new Progress(stderr)
   let summary = ''
@@ -135,9 +143,9 @@ async function create(order: Order, signal: AbortSignal, { stdout, stderr }: Cli
     await createFolderImage({
       ...{ path, folder, label, blockSize, signal, sizeBytes: order.sizeBytes },
       found: ({ fileCount, directoryCount, contentBytes, leftOut }, sizeBytes) => {
-        for (const sentence of leftOut) print(stderr, `Left out: ${sentence}.`)
-        const counts = `${counted(fileCount, 'file')} and ${counted(directoryCount, 'folder')}, ${formatSize(contentBytes)} in all`
-        summary = `${path}: a drive ${label} of ${formatSize(sizeBytes)}, sparse, with ${counts}.`
+        for (const sentence of leftOut) print(stderr, text.leftOut(sentence))
+        const content = { fileCount, directoryCount, size: formatSize(contentBytes) }
+        summary = text.filled(path, label, formatSize(sizeBytes), content)
       },
       progress: (done, total) => progress.update(done, total)
     })
@@ -145,8 +153,4 @@ async function create(order: Order, signal: AbortSignal, { stdout, stderr }: Cli
     progress.end()
   }
   print(stdout, summary)
-}
-
-function counted(count: number, noun: string): string {
-  return `${count} ${noun}${count === 1 ? '' : 's'}`
 }

@@ -4,11 +4,11 @@ import { ConfigError, readConfiguration } from '../../target/config.js'
 import type { BannerOptions } from '../../target/config.js'
 import type { Control } from '../../target/control.js'
 import type { ServerOptions } from '../../target/options.js'
+import type { ServerParts } from '../../target/server.js'
 import { messageOf } from '../../util/errors.js'
-import type { Clock } from '../../util/clock.js'
 import { systemClock } from '../../util/clock.js'
 import { openLog } from '../../util/log.js'
-import type { ClosableLogger, Logger, LogOptions } from '../../util/log.js'
+import type { Logger, LogOptions } from '../../util/log.js'
 import { closest } from '../../util/closest.js'
 import { isLocalAddress } from '../../target/addresses.js'
 import { bannerLines } from '../banner.js'
@@ -40,7 +40,8 @@ export interface Server {
 
 type Listening = readonly { readonly address: string; readonly port: number }[]
 
-export type MakeServer = (options: ServerOptions, parts: { log: Logger; clock: Clock }) => Promise<Server>
+type Parts = Pick<ServerParts, 'log' | 'clock' | 'describeOneSource'>
+export type MakeServer = (options: ServerOptions, parts: Parts) => Promise<Server>
 export type WatchStop = () => StopWatch
 /** Opens the control channel of a server in its state directories. */
 export type OpenAdmin = (control: Control, log: Logger) => Promise<{ close(): Promise<void> }>
@@ -92,7 +93,9 @@ export function serveWith(make: MakeServer, watch: WatchStop, admin: OpenAdmin):
             warnOfOpenTargets(options, listening, log)
           })
         }
-        return await serveUntilStopped(options, log, make, watch, admin, agree, tell)
+        const { oneSource: describeOneSource } = textOfProcess(banner.language, environment).banner
+        const parts = { log, clock: systemClock, describeOneSource }
+        return await serveUntilStopped(options, parts, make, watch, admin, agree, tell)
       } finally {
         await log.close()
         await console.close()
@@ -124,20 +127,21 @@ function imagesOf({ image, '--': literal }: ParsedArguments): readonly string[] 
 
 async function serveUntilStopped(
   options: ServerOptions,
-  log: ClosableLogger,
+  parts: Parts,
   make: MakeServer,
   watch: WatchStop,
   admin: OpenAdmin,
   agree: (server: Server) => Promise<void>,
   tell: (listening: Listening) => void
 ): Promise<number> {
+  const { log } = parts
   // Before anything is opened, so that a stop in the middle of the start is also a graceful one.
   const stop = watch()
   // A promise that nobody looked after is a mistake of ours that must not end everybody's sessions.
   const stray = (reason: unknown): void => log.error(`A mistake in the server: ${messageOf(reason)}`, { reason })
   process.on('unhandledRejection', stray)
   try {
-    const server = await make(options, { log, clock: systemClock })
+    const server = await make(options, parts)
     await server.open()
     await agree(server).catch(async (error: unknown) => {
       await server.close()
@@ -216,7 +220,7 @@ async function sizeOf(path: string): Promise<number | undefined> {
 }
 
 /** The server is loaded when it is wanted, so that --help and a mistake in an option are answered at once. */
-async function makeServer(options: ServerOptions, parts: { log: Logger; clock: Clock }): Promise<Server> {
+async function makeServer(options: ServerOptions, parts: Parts): Promise<Server> {
   const { IscsiServer } = await import('../../target/server.js')
   return new IscsiServer(options, parts)
 }

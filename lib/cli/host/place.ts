@@ -62,9 +62,17 @@ const FILE_SYSTEMS: Readonly<
 
 /** The last mount at a place hides others. */
 async function onLinux(system: System, path: string): Promise<Place | undefined> {
-  const mounts = parseMountInfo((await system.read('/proc/self/mountinfo')) ?? '')
-  const places = mounts.map(({ mountPoint, type }) => ({ point: mountPoint, type }))
-  return deepest(path, places)
+  const mounts = parseMountInfo((await system.read('/proc/self/mountinfo')) ?? '').map(({ mountPoint, ...rest }) => ({
+    point: mountPoint,
+    ...rest
+  }))
+  const found = deepest(path, mounts)
+  return found && placeOfType((found.type === 'fuseblk' && (await typeOnDevice(system, found.number))) || found.type)
+}
+
+/** A file system of a program is only called `fuseblk`, whether NTFS or exFAT; udev has looked at the device itself. */
+async function typeOnDevice(system: System, number: string): Promise<string | undefined> {
+  return /^E:ID_FS_TYPE=(\S+)$/m.exec((await system.read(`/run/udev/data/b${number}`)) ?? '')?.[1]
 }
 
 /** `//user@server/share on /Volumes/share (smbfs, nodev, …)`. */
@@ -74,7 +82,8 @@ async function onMacOs(system: System, path: string): Promise<Place | undefined>
     const [, point, type] = / on (\/.*) \((\w+)/.exec(line) ?? []
     return point === undefined ? [] : [{ point, type: type! }]
   })
-  return deepest(path, mounts)
+  const found = deepest(path, mounts)
+  return found && placeOfType(found.type)
 }
 
 /** .NET tells it in one word each, and in English. */
@@ -91,14 +100,11 @@ async function onWindows(system: System, path: string): Promise<Place | undefine
   return type === 'Network' ? { kind: 'network', name: `${letter.toUpperCase()}:` } : placeOfType(format)
 }
 
-function deepest(
-  path: string,
-  mounts: readonly { readonly point: string; readonly type: string }[]
-): Place | undefined {
+/** The mount that holds a path. */
+function deepest<T extends { readonly point: string }>(path: string, mounts: readonly T[]): T | undefined {
   const holding = mounts.filter(({ point }) => path === point || path.startsWith(point === '/' ? '/' : `${point}/`))
   const longest = Math.max(...holding.map(({ point }) => point.length))
-  const found = holding.findLast(({ point }) => point.length === longest)
-  return found && placeOfType(found.type)
+  return holding.findLast(({ point }) => point.length === longest)
 }
 
 function placeOfType(type: string): Place {

@@ -1,3 +1,4 @@
+import { describeOneSource } from '../../target/source-addresses.js'
 import type { Text } from './text.js'
 
 export const en: Text = {
@@ -8,7 +9,17 @@ export const en: Text = {
     windowsAccess: 'So that no other user of this PC can read it (PowerShell):',
     exists: (path) => `${path} exists already and is left as it is; name another file, or remove this one first.`
   },
+  image: {
+    blank: (path, size) => `${path}: ${size} of zeroes, sparse.`,
+    empty: (path, label, size) => `${path}: an empty drive ${label} of ${size}, sparse.`,
+    filled: (path, label, size, { fileCount, directoryCount, size: content }) =>
+      `${path}: a drive ${label} of ${size}, sparse, with ${counted(fileCount, 'file')} and ` +
+      `${counted(directoryCount, 'folder')}, ${content} in all.`,
+    leftOut: (sentence) => `Left out: ${sentence}.`,
+    interrupted: (path) => `Interrupted; there is no ${path}.`
+  },
   banner: {
+    oneSource: describeOneSource,
     facts: { image: 'Image', name: 'Name', address: 'Address', open: 'Open to' },
     readOnly: 'read-only',
     shared: 'shared by all, writes go into the image',
@@ -126,4 +137,8 @@ export const en: Text = {
     problems: (count) => `${count} to fix.`,
     allWell: 'Nothing to fix.'
   }
+}
+
+function counted(count: number, noun: string): string {
+  return count === 1 ? `1 ${noun}` : `${count} ${noun}s`
 }

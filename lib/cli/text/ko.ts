@@ -8,7 +8,19 @@ export const ko: Text = {
     windowsAccess: '이 PC의 다른 사용자가 읽지 못하게 하려면(PowerShell):',
     exists: (path) => `${path} 파일이 이미 있어 그대로 두었습니다. 다른 이름을 지정하거나 먼저 지우세요.`
   },
+  image: {
+    blank: (path, size) => `${path}: 0으로 채워진 ${size} 이미지를 만들었습니다(쓴 만큼만 공간 차지).`,
+    empty: (path, label, size) => `${path}: ${size} 빈 드라이브 ${label}을(를) 만들었습니다(쓴 만큼만 공간 차지).`,
+    filled: (path, label, size, { fileCount, directoryCount, size: content }) =>
+      `${path}: ${size} 드라이브 ${label}을(를) 만들고 파일 ${fileCount}개, 폴더 ${directoryCount}개, 모두 ${content}를 ` +
+      '담았습니다(쓴 만큼만 공간 차지).',
+    leftOut: (sentence) => `제외됨: ${sentence}.`,
+    interrupted: (path) => `중단했습니다. ${path} 파일은 만들지 않았습니다.`
+  },
   banner: {
+    oneSource: ({ clientCount, address }) =>
+      `지금까지 접속한 PC ${clientCount}대가 모두 ${address}에서 들어왔습니다. 중간에서 주소를 바꾸고 있습니다(NAT, 컨테이너 ` +
+      '네트워크). 주소로는 PC를 구별할 수 없으니 이름과 CHAP 암호로 제한하거나, 컨테이너라면 호스트 네트워크를 쓰세요.',
     facts: { image: '이미지', name: '대상 이름', address: '주소', open: '접속 허용' },
     readOnly: '읽기 전용',
     shared: '모두가 함께 쓰며 이미지에 바로 기록',

@@ -1,6 +1,9 @@
+import type { OneSource } from '../../target/source-addresses.js'
+
 /** Every sentence that a person reads outside the log, once for each language: a table that misses one is no Text. */
 export interface Text {
   readonly secret: SecretText
+  readonly image: ImageText
   readonly banner: BannerText
   readonly doctor: DoctorText
 }
@@ -11,6 +14,22 @@ export interface SecretText {
   readonly clients: string
   readonly windowsAccess: string
   exists(path: string): string
+}
+
+/** What `cloudx image create` says; sizes are ready for people, such as `8 GiB`. */
+export interface ImageText {
+  blank(path: string, size: string): string
+  empty(path: string, label: string, size: string): string
+  filled(path: string, label: string, size: string, content: FolderContent): string
+  /** A sentence about one name that was not taken along. */
+  leftOut(sentence: string): string
+  interrupted(path: string): string
+}
+
+export interface FolderContent {
+  readonly fileCount: number
+  readonly directoryCount: number
+  readonly size: string
 }
 
 export interface BannerText {
@@ -47,6 +66,8 @@ export interface BannerText {
   network(what: string, path: string, name: string): string
   synced(what: string, path: string, name: string): string
   memory(what: string, path: string): string
+  /** Found out by the logins. */
+  oneSource(oneSource: OneSource): string
   readonly image: string
   readonly state: string
   // --- Lines to paste ---

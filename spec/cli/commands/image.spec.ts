@@ -33,6 +33,11 @@ describe('cloudx image create', () => {
     expect(again).toEqual({ exitCode: 1, stdout: '', stderr: 'cloudx: /new.img exists already; nothing was changed\n' })
   })
 
+  it('speaks Korean where the system or --language does', async () => {
+    const said = await run(['create', 'new.img', '--size', '64M', '--language', 'ko'])
+    expect(said.stdout).toBe('/new.img: 64 MiB 빈 드라이브 CLOUD-X을(를) 만들었습니다(쓴 만큼만 공간 차지).\n')
+  })
+
   it('takes over a folder, and tells how far it is and what it left out', async () => {
     mkdirSync(join(folder, 'in/System Volume Information'), { recursive: true })
     writeFileSync(join(folder, 'in/a'), Buffer.alloc(1000, 1))
