@@ -5,10 +5,10 @@ import type { LogicalUnit } from '../logical-unit.js'
  * The four shapes that most block commands share. The views are movable windows on one CDB each: read what is needed
  * before anything else can run, an asynchronous step included.
  */
-export const cdb6 = defineLayout(6, { opcode: u8, lba: u24, blocks: u8, control: u8 })
+const cdb6 = defineLayout(6, { opcode: u8, lba: u24, blocks: u8, control: u8 })
 export const cdb10 = defineLayout(10, { opcode: u8, flags: u8, lba: u32, group: u8, blocks: u16, control: u8 })
-export const cdb12 = defineLayout(12, { opcode: u8, flags: u8, lba: u32, blocks: u32, group: u8, control: u8 })
-export const cdb16 = defineLayout(16, { opcode: u8, flags: u8, lba: u64, blocks: u32, group: u8, control: u8 })
+const cdb12 = defineLayout(12, { opcode: u8, flags: u8, lba: u32, blocks: u32, group: u8, control: u8 })
+const cdb16 = defineLayout(16, { opcode: u8, flags: u8, lba: u64, blocks: u32, group: u8, control: u8 })
 
 /** A CDB of which only bytes are looked at. */
 export const rawCdb6 = defineLayout(6, { opcode: u8, rest: bytes(4), control: u8 })
@@ -41,7 +41,7 @@ const view16 = cdb16.view()
 const range = { lba: 0, blocks: 0, flags: 0 }
 
 /** SBC-3 §5.10: a 6-byte CDB has 21 bits of LBA, and 0 blocks mean 256. */
-export function range6(cdb: Buffer): BlockRange {
+function range6(cdb: Buffer): BlockRange {
   view6.at(cdb)
   range.lba = view6.lba & 0x1fffff
   range.blocks = view6.blocks === 0 ? 256 : view6.blocks
@@ -49,15 +49,15 @@ export function range6(cdb: Buffer): BlockRange {
   return range
 }
 
-export function range10(cdb: Buffer): BlockRange {
+function range10(cdb: Buffer): BlockRange {
   return fill(view10.at(cdb))
 }
 
-export function range12(cdb: Buffer): BlockRange {
+function range12(cdb: Buffer): BlockRange {
   return fill(view12.at(cdb))
 }
 
-export function range16(cdb: Buffer): BlockRange {
+function range16(cdb: Buffer): BlockRange {
   return fill(view16.at(cdb))
 }
 
@@ -66,4 +66,39 @@ function fill(view: BlockRange): BlockRange {
   range.blocks = view.blocks
   range.flags = view.flags
   return range
+}
+
+/** One of the shapes of CDB that block commands come in. */
+export interface CdbForm {
+  /** Bytes. */
+  readonly length: number
+  readonly rangeOf: ReadRange
+  /** CDB usage data (SPC-4 §6.35.3). @param flags - the bits of byte 1 that the command evaluates */
+  readonly usage: (opcode: number, flags: number) => readonly number[]
+}
+
+/** Byte 1 is part of the LBA here, so there are no flags. */
+export const form6: CdbForm = {
+  length: cdb6.length,
+  rangeOf: range6,
+  usage: (opcode) => [opcode, 0x1f, 0xff, 0xff, 0xff, 0x00]
+}
+export const form10: CdbForm = {
+  length: cdb10.length,
+  rangeOf: range10,
+  usage: (opcode, flags) => [opcode, flags, 0xff, 0xff, 0xff, 0xff, GROUP_MASK, 0xff, 0xff, 0x00]
+}
+export const form12: CdbForm = {
+  length: cdb12.length,
+  rangeOf: range12,
+  usage: (opcode, flags) => [opcode, flags, ...allBits(8), GROUP_MASK, 0x00]
+}
+export const form16: CdbForm = {
+  length: cdb16.length,
+  rangeOf: range16,
+  usage: (opcode, flags) => [opcode, flags, ...allBits(12), GROUP_MASK, 0x00]
+}
+
+function allBits(bytes: number): readonly number[] {
+  return Array<number>(bytes).fill(0xff)
 }

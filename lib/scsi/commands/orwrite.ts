@@ -6,7 +6,7 @@ import type { LogicalUnit } from '../logical-unit.js'
 import { PIECE_BYTES } from '../pieces.js'
 import { INVALID_FIELD_IN_CDB, LBA_OUT_OF_RANGE } from '../sense.js'
 import type { Task } from '../task.js'
-import { FLAG_DPO, FLAG_FUA, cdb16, mustFlush, range16 } from './cdb.js'
+import { FLAG_DPO, FLAG_FUA, form16, mustFlush } from './cdb.js'
 
 const merged = Buffer.allocUnsafe(PIECE_BYTES)
 
@@ -18,29 +18,12 @@ export const orwrite16 = defineCommand(
   {
     opcode: 0x8b,
     name: 'ORWRITE(16)',
-    usage: [
-      0x8b,
-      FLAG_DPO | FLAG_FUA,
-      0xff,
-      0xff,
-      0xff,
-      0xff,
-      0xff,
-      0xff,
-      0xff,
-      0xff,
-      0xff,
-      0xff,
-      0xff,
-      0xff,
-      0x1f,
-      0x00
-    ],
+    usage: form16.usage(0x8b, FLAG_DPO | FLAG_FUA),
     access: 'write',
     medium: true,
     alone: true,
     execute(task: Task, unit: LogicalUnit) {
-      const { lba, blocks } = range16(task.cdb)
+      const { lba, blocks } = form16.rangeOf(task.cdb)
       if (!unit.covers(lba, blocks)) return task.check(LBA_OUT_OF_RANGE)
       const length = blocks * unit.blockSize
       if (length > MAX_TRANSFER_BYTES) return task.check(INVALID_FIELD_IN_CDB)
@@ -68,7 +51,7 @@ export const orwrite16 = defineCommand(
       else task.good()
     }
   },
-  cdb16
+  form16
 )
 
 async function orLater(unit: LogicalUnit, io: BlockIo): Promise<void> {

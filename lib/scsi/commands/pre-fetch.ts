@@ -4,7 +4,7 @@ import { readThrough } from '../pieces.js'
 import { LBA_OUT_OF_RANGE } from '../sense.js'
 import { Status } from '../status.js'
 import type { Task } from '../task.js'
-import { cdb10, cdb16, range10, range16, type ReadRange } from './cdb.js'
+import { form10, form16, type CdbForm } from './cdb.js'
 
 const FLAG_IMMED = 0x02
 /** More than this is not fetched, as if it were all that the cache holds. */
@@ -14,49 +14,16 @@ const MAX_FETCHED_BYTES = 16 * 1024 * 1024
  * PRE-FETCH(10), (16): SBC-3 §5.8, §5.9. What is read lands in the page cache of the server or in the read cache of
  * the base; GOOD says that not all of the range was fetched, CONDITION MET that it was.
  */
-export const preFetch10 = preFetch('PRE-FETCH(10)', 0x34, cdb10, range10, [
-  0x34,
-  FLAG_IMMED,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0x1f,
-  0xff,
-  0xff,
-  0x00
-])
-export const preFetch16 = preFetch('PRE-FETCH(16)', 0x90, cdb16, range16, [
-  0x90,
-  FLAG_IMMED,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0x1f,
-  0x00
-])
+export const preFetch10 = preFetch('PRE-FETCH(10)', 0x34, form10, FLAG_IMMED)
+export const preFetch16 = preFetch('PRE-FETCH(16)', 0x90, form16, FLAG_IMMED)
 
-function preFetch(
-  name: string,
-  opcode: number,
-  cdb: { readonly length: number },
-  rangeOf: ReadRange,
-  usage: readonly number[]
-): Command {
+function preFetch(name: string, opcode: number, form: CdbForm, flags: number): Command {
+  const { rangeOf } = form
   return defineCommand(
     {
       opcode,
       name,
-      usage,
+      usage: form.usage(opcode, flags),
       access: 'read',
       medium: true,
       execute(task: Task, unit: LogicalUnit) {
@@ -72,6 +39,6 @@ function preFetch(
         })
       }
     },
-    cdb
+    form
   )
 }

@@ -2,7 +2,7 @@ import { defineCommand, type Command } from '../command.js'
 import type { LogicalUnit } from '../logical-unit.js'
 import { LBA_OUT_OF_RANGE } from '../sense.js'
 import type { Task } from '../task.js'
-import { cdb10, cdb16, range10, range16, type ReadRange } from './cdb.js'
+import { form10, form16, type CdbForm } from './cdb.js'
 
 /** IMMED: the status comes before the work. SYNC_NV (bit 2) is obsolete and asks for less than is done. */
 const FLAG_IMMED = 0x02
@@ -12,49 +12,16 @@ const FLAG_SYNC_NV = 0x04
  * SYNCHRONIZE CACHE(10), (16): SBC-3 §5.26, §5.27. Whatever range is named, everything is made durable. It does not
  * count as a write: a client may well send it to a disk that it can only read.
  */
-export const synchronizeCache10 = synchronizeCache('SYNCHRONIZE CACHE(10)', 0x35, cdb10, range10, [
-  0x35,
-  FLAG_SYNC_NV | FLAG_IMMED,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0x1f,
-  0xff,
-  0xff,
-  0x00
-])
-export const synchronizeCache16 = synchronizeCache('SYNCHRONIZE CACHE(16)', 0x91, cdb16, range16, [
-  0x91,
-  FLAG_SYNC_NV | FLAG_IMMED,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0x1f,
-  0x00
-])
+export const synchronizeCache10 = synchronizeCache('SYNCHRONIZE CACHE(10)', 0x35, form10, FLAG_SYNC_NV | FLAG_IMMED)
+export const synchronizeCache16 = synchronizeCache('SYNCHRONIZE CACHE(16)', 0x91, form16, FLAG_SYNC_NV | FLAG_IMMED)
 
-function synchronizeCache(
-  name: string,
-  opcode: number,
-  cdb: { readonly length: number },
-  rangeOf: ReadRange,
-  usage: readonly number[]
-): Command {
+function synchronizeCache(name: string, opcode: number, form: CdbForm, flags: number): Command {
+  const { rangeOf } = form
   return defineCommand(
     {
       opcode,
       name,
-      usage,
+      usage: form.usage(opcode, flags),
       access: 'none',
       medium: true,
       allowedUnderReservation: 'never',
@@ -65,7 +32,7 @@ function synchronizeCache(
         flushFor(task, unit, (flags & FLAG_IMMED) !== 0)
       }
     },
-    cdb
+    form
   )
 }
 

@@ -12,33 +12,16 @@ import {
 } from '../sense.js'
 import type { Task } from '../task.js'
 import type { BlockIo } from '../../volume/block-io.js'
-import { cdb10, cdb12, cdb16, range10, range12, range16, type ReadRange } from './cdb.js'
-
-/** VERIFY(10), (12), (16): SBC-3 §5.29 to §5.31. Sent data is compared as it arrives, and is kept nowhere. */
-export const verify10 = verify(
-  'VERIFY(10)',
-  0x2f,
-  cdb10,
-  range10,
-  [0x2f, 0x16, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0x00]
-)
-export const verify12 = verify(
-  'VERIFY(12)',
-  0xaf,
-  cdb12,
-  range12,
-  [0xaf, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00]
-)
-export const verify16 = verify(
-  'VERIFY(16)',
-  0x8f,
-  cdb16,
-  range16,
-  [0x8f, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00]
-)
+import { FLAG_DPO, form10, form12, form16, type CdbForm, type ReadRange } from './cdb.js'
 
 /** BYTCHK, bits 2-1 of byte 1. */
+export const BYTCHK_MASK = 0x06
 export const ByteCheck = { None: 0, Compare: 1, Reserved: 2, CompareOneBlock: 3 } as const
+
+/** VERIFY(10), (12), (16): SBC-3 §5.29 to §5.31. Sent data is compared as it arrives, and is kept nowhere. */
+export const verify10 = verify('VERIFY(10)', 0x2f, form10, FLAG_DPO | BYTCHK_MASK)
+export const verify12 = verify('VERIFY(12)', 0xaf, form12, FLAG_DPO | BYTCHK_MASK)
+export const verify16 = verify('VERIFY(16)', 0x8f, form16, FLAG_DPO | BYTCHK_MASK)
 
 export function byteCheck(cdb: Buffer): number {
   return (cdb[1]! >>> 1) & 3
@@ -47,18 +30,13 @@ export function byteCheck(cdb: Buffer): number {
 /** In `task.scratch` of a task whose data differed from the medium. */
 export const MISCOMPARED = Symbol('miscompared')
 
-function verify(
-  name: string,
-  opcode: number,
-  cdb: { readonly length: number },
-  rangeOf: ReadRange,
-  usage: readonly number[]
-): Command {
+function verify(name: string, opcode: number, form: CdbForm, flags: number): Command {
+  const { rangeOf } = form
   return defineCommand(
     {
       opcode,
       name,
-      usage,
+      usage: form.usage(opcode, flags),
       access: 'read',
       medium: true,
       timeoutSeconds: 120,
@@ -89,7 +67,7 @@ function verify(
         else task.good()
       }
     },
-    cdb
+    form
   )
 }
 

@@ -8,44 +8,21 @@ import type { LogicalUnit } from '../logical-unit.js'
 import { readThrough } from '../pieces.js'
 import { INVALID_FIELD_IN_CDB, LBA_OUT_OF_RANGE, MISCOMPARE_DURING_VERIFY } from '../sense.js'
 import type { Task } from '../task.js'
-import { cdb10, cdb12, cdb16, range10, range12, range16, type ReadRange } from './cdb.js'
-import { ByteCheck, MISCOMPARED, byteCheck, compareLater } from './verify.js'
+import { FLAG_DPO, form10, form12, form16, type CdbForm } from './cdb.js'
+import { BYTCHK_MASK, ByteCheck, MISCOMPARED, byteCheck, compareLater } from './verify.js'
 
 /** WRITE AND VERIFY(10), (12), (16): SBC-3 §5.37 to §5.39. Durable before its status, as a write medium operation. */
-export const writeAndVerify10 = writeAndVerify(
-  'WRITE AND VERIFY(10)',
-  0x2e,
-  cdb10,
-  range10,
-  [0x2e, 0x16, 0xff, 0xff, 0xff, 0xff, 0x1f, 0xff, 0xff, 0x00]
-)
-export const writeAndVerify12 = writeAndVerify(
-  'WRITE AND VERIFY(12)',
-  0xae,
-  cdb12,
-  range12,
-  [0xae, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00]
-)
-export const writeAndVerify16 = writeAndVerify(
-  'WRITE AND VERIFY(16)',
-  0x8e,
-  cdb16,
-  range16,
-  [0x8e, 0x16, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0x1f, 0x00]
-)
+export const writeAndVerify10 = writeAndVerify('WRITE AND VERIFY(10)', 0x2e, form10, FLAG_DPO | BYTCHK_MASK)
+export const writeAndVerify12 = writeAndVerify('WRITE AND VERIFY(12)', 0xae, form12, FLAG_DPO | BYTCHK_MASK)
+export const writeAndVerify16 = writeAndVerify('WRITE AND VERIFY(16)', 0x8e, form16, FLAG_DPO | BYTCHK_MASK)
 
-function writeAndVerify(
-  name: string,
-  opcode: number,
-  cdb: { readonly length: number },
-  rangeOf: ReadRange,
-  usage: readonly number[]
-): Command {
+function writeAndVerify(name: string, opcode: number, form: CdbForm, flags: number): Command {
+  const { rangeOf } = form
   return defineCommand(
     {
       opcode,
       name,
-      usage,
+      usage: form.usage(opcode, flags),
       access: 'write',
       medium: true,
       execute(task: Task, unit: LogicalUnit) {
@@ -86,6 +63,6 @@ function writeAndVerify(
         })
       }
     },
-    cdb
+    form
   )
 }

@@ -6,7 +6,7 @@ import type { LogicalUnit } from '../logical-unit.js'
 import { PIECE_BYTES, ZERO_PIECE_BYTES, inPieces } from '../pieces.js'
 import { INVALID_FIELD_IN_INFORMATION_UNIT, LBA_OUT_OF_RANGE } from '../sense.js'
 import type { Task } from '../task.js'
-import { cdb10, cdb16, range10, range16, type ReadRange } from './cdb.js'
+import { form10, form16, type CdbForm } from './cdb.js'
 
 /** UNMAP: what reads as zeroes afterwards may give its space back. ANCHOR stays out of the usage maps. */
 const FLAG_UNMAP = 0x08
@@ -15,51 +15,23 @@ const UNMAP_BIT = 3
 const FLAG_NDOB = 0x01
 
 /** WRITE SAME(10), (16): SBC-3 §5.43, §5.44. */
-export const writeSame10 = writeSame('WRITE SAME(10)', 0x41, cdb10, range10, 0, 7, [
-  0x41,
-  FLAG_UNMAP,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0x1f,
-  0xff,
-  0xff,
-  0x00
-])
-export const writeSame16 = writeSame('WRITE SAME(16)', 0x93, cdb16, range16, FLAG_NDOB, 10, [
-  0x93,
-  FLAG_UNMAP | FLAG_NDOB,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0xff,
-  0x1f,
-  0x00
-])
+export const writeSame10 = writeSame('WRITE SAME(10)', 0x41, form10, 0, 7, FLAG_UNMAP)
+export const writeSame16 = writeSame('WRITE SAME(16)', 0x93, form16, FLAG_NDOB, 10, FLAG_UNMAP | FLAG_NDOB)
 
 function writeSame(
   name: string,
   opcode: number,
-  cdb: { readonly length: number },
-  rangeOf: ReadRange,
+  form: CdbForm,
   noDataFlag: number,
   lengthByte: number,
-  usage: readonly number[]
+  flags: number
 ): Command {
+  const { rangeOf } = form
   return defineCommand(
     {
       opcode,
       name,
-      usage,
+      usage: form.usage(opcode, flags),
       access: 'write',
       medium: true,
       timeoutSeconds: 120,
@@ -81,7 +53,7 @@ function writeSame(
         fill(task, unit, lba, blocks)
       }
     },
-    cdb
+    form
   )
 }
 
