@@ -249,6 +249,7 @@ class ConfigurationReader {
       units,
       access: await this.access(layers),
       authors: [...new Set(this.list(layers, 'author'))],
+      initiators: this.list(layers, 'policy'),
       authorDiscards: this.preset(layers, 'author-discards')
     }
   }

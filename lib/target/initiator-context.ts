@@ -6,6 +6,7 @@ import type { Bin } from './bin.js'
 import type { OpenDeltaDisk } from './delta-disk.js'
 import type { Image } from './images.js'
 import type { ListeningTime } from './listening-time.js'
+import type { Policy } from './policy.js'
 import type { Space } from './space.js'
 import type { StateDirectory } from './state-directory.js'
 
@@ -27,6 +28,8 @@ export interface UnitSource {
 /** What an initiator needs of the place that it lives in. */
 export interface InitiatorContext {
   readonly sources: readonly UnitSource[]
+  /** What becomes of the writes of this initiator. */
+  readonly policyOf: (initiatorName: string) => Policy
   readonly targetPortalGroupTag: number
   readonly state: StateDirectory
   readonly bin: Bin

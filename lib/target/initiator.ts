@@ -14,6 +14,7 @@ import { isFull } from './json-file.js'
 import { InitiatorState, deltaName, type OpenUnit } from './initiator-state.js'
 import type { InitiatorView } from './initiator-view.js'
 import { keyOf } from './owner.js'
+import { isKept, type Policy } from './policy.js'
 import { restorePolicy, type DeltaEvent, type Grace } from './restore-policy.js'
 import { RestoreUndo, type Undone, type UndoRequest } from './restore-undo.js'
 import { Units } from './units.js'
@@ -346,9 +347,9 @@ export class Initiator {
     this.record.end = describeEnd(end)
     this.see()
     const event = eventOf(end)
-    if (this.state.nexuses.size === 0) this.record.letGo = restorePolicy(event, 0).action === 'drop'
+    if (this.state.nexuses.size === 0) this.record.letGo = event === 'logout'
     if (this.state.role === 'author') return this.departAuthor(event)
-    const verdict = restorePolicy(event, this.state.nexuses.size)
+    const verdict = restorePolicy(event, this.state.nexuses.size, this.policy)
     if (verdict.action === 'drop') await this.drop(event)
     else if (this.state.nexuses.size === 0) await this.wait(verdict.grace)
   }
@@ -362,6 +363,7 @@ export class Initiator {
   /** The last session is gone and the delta waits for its client. */
   private async wait(grace: Grace): Promise<void> {
     if (!this.state.hasDelta) return this.settle()
+    if (grace === 'unlimited') return this.keep()
     const graceMs = grace === 'grace-closed' ? this.context.graceClosedMs : this.context.graceMs
     this.setGrace(this.context.listening.now() + graceMs)
     this.context.log.info(
@@ -373,18 +375,39 @@ export class Initiator {
     this.later(() => this.restIfAbsent())
   }
 
+  /** The last session is gone, and somebody has to decide about the delta. */
+  private async keep(): Promise<void> {
+    this.context.log.info(
+      `${this.initiatorName}: ${formatSize(this.state.dataBytesStored)} kept until they are published or dropped ` +
+        `(${this.record.end ?? 'no logout'})`
+    )
+    await this.state.save()
+    this.later(() => this.restIfAbsent())
+  }
+
+  /** What is said of this initiator now. */
+  private get policy(): Policy {
+    return this.context.policyOf(this.initiatorName)
+  }
+
   private async restIfAbsent(): Promise<void> {
     if (this.state.nexuses.size === 0) await this.state.restDeltas()
   }
 
   private setGrace(ends: number): void {
+    if (isKept(this.policy)) return this.clearGrace()
     this.record.graceEnds = ends
     this.context.listening.setDeadline(this.key, ends, () => this.later(() => this.graceOver()))
   }
 
+  private clearGrace(): void {
+    this.record.graceEnds = undefined
+    this.context.listening.clearDeadline(this.key)
+  }
+
   private async graceOver(): Promise<void> {
     if (this.state.nexuses.size > 0 || this.record.graceEnds === undefined) return
-    if (restorePolicy('grace-over', 0).action !== 'lost') return
+    if (restorePolicy('grace-over', 0, this.policy).action !== 'lost') return
     try {
       await this.lose('grace-over')
     } catch (error) {
@@ -458,8 +481,10 @@ export class Initiator {
     }
     if (!this.state.hasDelta) return this.settle()
     this.waitOn()
-    const left = formatDuration(this.record.graceEnds! - this.context.listening.now())
-    this.context.log.info(`${this.initiatorName}: delta at ${this.targetName} found, kept for ${left}`)
+    const { graceEnds } = this.record
+    const left = graceEnds === undefined ? undefined : formatDuration(graceEnds - this.context.listening.now())
+    const kept = left === undefined ? 'until it is published or dropped' : `for ${left}`
+    this.context.log.info(`${this.initiatorName}: delta at ${this.targetName} found, kept ${kept}`)
     await this.state.save()
   }
 
@@ -471,7 +496,7 @@ export class Initiator {
       // An author has the image reserved; what it writes makes this delta a lost one at the next start or login.
       this.state.report(error)
     }
-    if (restorePolicy('server-started', 0).action !== 'keep') return
+    if (restorePolicy('server-started', 0, this.policy).action !== 'keep') return
     // A shorter --grace than at the last run holds from now on; a counter that was lost cannot make it longer.
     const { listening, graceMs } = this.context
     this.setGrace(Math.min(this.record.graceEnds ?? Infinity, listening.now() + graceMs))

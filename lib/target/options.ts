@@ -1,4 +1,5 @@
 import type { ProtocolLimits } from '../iscsi/limits.js'
+import type { InitiatorRule } from './policy.js'
 
 /**
  * What a server is told, checked and with every default filled in. The command line and the configuration file end
@@ -50,6 +51,8 @@ export interface TargetOptions {
   readonly access: AccessOptions
   /** Normalised initiator names, or `local` for any initiator on this PC: their writes go into the image. */
   readonly authors: readonly string[]
+  /** What becomes of the writes of an initiator; the first rule that fits counts. */
+  readonly initiators: readonly InitiatorRule[]
   /** Drop the deltas over the image when an author logs in, instead of refusing the author. */
   readonly authorDiscards: boolean
 }

@@ -1,3 +1,5 @@
+import { isKept, type Policy } from './policy.js'
+
 /**
  * When a delta is dropped: the whole policy as one table.
  *
@@ -45,7 +47,7 @@ export type DeltaEvent =
 export type Action = 'keep' | 'drop' | 'lost'
 
 /** Which time a kept delta waits for its client, when no session is left. */
-export type Grace = 'none' | 'grace' | 'grace-closed'
+export type Grace = 'none' | 'grace' | 'grace-closed' | 'unlimited'
 
 export interface Verdict {
   readonly action: Action
@@ -55,6 +57,7 @@ export interface Verdict {
 const KEEP: Verdict = { action: 'keep', grace: 'none' }
 const KEEP_FOR_GRACE: Verdict = { action: 'keep', grace: 'grace' }
 const KEEP_FOR_GRACE_CLOSED: Verdict = { action: 'keep', grace: 'grace-closed' }
+const KEEP_WITHOUT_END: Verdict = { action: 'keep', grace: 'unlimited' }
 const DROP: Verdict = { action: 'drop', grace: 'none' }
 const LOST: Verdict = { action: 'lost', grace: 'none' }
 
@@ -78,6 +81,20 @@ const TABLE: Readonly<Record<DeltaEvent, readonly [others: Verdict, none: Verdic
 }
 
 /** @param sessionsLeft - normal sessions of the initiator at this target after the event; discovery never counts */
-export function restorePolicy(event: DeltaEvent, sessionsLeft: number): Verdict {
-  return TABLE[event][sessionsLeft > 0 ? 0 : 1]
+export function restorePolicy(event: DeltaEvent, sessionsLeft: number, policy: Policy = 'restore'): Verdict {
+  const verdict = TABLE[event][sessionsLeft > 0 ? 0 : 1]
+  return isKept(policy) && NEVER_DROPPED.has(event) && sessionsLeft === 0 ? KEEP_WITHOUT_END : verdict
 }
+
+/** What ends or limits no delta that is kept until somebody decides about it. */
+const NEVER_DROPPED: ReadonlySet<DeltaEvent> = new Set([
+  'logout',
+  'logout-on-request',
+  'logout-for-recovery',
+  'closed',
+  'lost',
+  'reinstated',
+  'stopped',
+  'server-started',
+  'grace-over'
+])

@@ -23,6 +23,7 @@ import { newInitiatorRecord } from './initiator-record.js'
 import type { ServerOptions, TargetOptions } from './options.js'
 import { openOverlayDisk } from './overlay-disk.js'
 import { LocalOwners, type InitiatorKey } from './owner.js'
+import { policyOf } from './policy.js'
 import { OperatorControl } from './operator-control.js'
 import { realPlace } from './real-place.js'
 import { SourceAddresses, describeOneSource, type OneSource } from './source-addresses.js'
@@ -184,7 +185,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     const root = await this.openRoot(options)
     if (existed && root.directory.made) this.tellFirstTime(first, root.directory.path)
     const sources = await this.openSources(options, root)
-    const context = this.contextOf(sources, root)
+    const context = this.contextOf(options, sources, root)
     const owners = new LocalOwners(
       (key) => this.makeInitiator(context, key, root),
       (incarnation) => root.raiseIncarnationFloor(incarnation),
@@ -400,11 +401,12 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     }
   }
 
-  private contextOf(sources: readonly UnitSource[], root: StateRoot): InitiatorContext {
+  private contextOf({ initiators }: TargetOptions, sources: readonly UnitSource[], root: StateRoot): InitiatorContext {
     const { graceMs, graceClosedMs, deltaLimitBytes, chunkBytes } = this.options
     const { flusher, bootId } = this
     return {
       sources,
+      policyOf: (initiatorName) => policyOf(initiators, initiatorName),
       targetPortalGroupTag: TARGET_PORTAL_GROUP_TAG,
       state: root.directory,
       bin: root.bin,

@@ -70,7 +70,7 @@ export class TargetBench {
 
   target(changes: Partial<TargetOptions> = {}): TargetOptions {
     const access = { allow: [], chap: undefined, mutual: undefined }
-    const plain = { name: TARGET, alias: undefined, access, authors: [], authorDiscards: false }
+    const plain = { name: TARGET, alias: undefined, access, authors: [], initiators: [], authorDiscards: false }
     return { ...plain, units: [this.unit()], ...this.targetChanges, ...changes }
   }
 

@@ -104,6 +104,7 @@ describe('readConfiguration', () => {
           ],
           access: { allow: [], chap: undefined, mutual: undefined },
           authors: [],
+          initiators: [],
           authorDiscards: false
         }
       ]
@@ -148,6 +149,7 @@ describe('readConfiguration', () => {
       'chap-mutual-user': 'server',
       'chap-mutual-secret-file': mutualFile,
       author: ['local', 'iqn.2025-01.org.example:Owner'],
+      policy: ['iqn.2025-01.org.example:Studio=author', '*=restore'],
       'author-discards': 'true',
       grace: '30m',
       'grace-closed': '0',
@@ -231,6 +233,10 @@ describe('readConfiguration', () => {
             mutual: { user: 'server', secret: Buffer.from(OTHER_SECRET) }
           },
           authors: ['local', 'iqn.2025-01.org.example:owner'],
+          initiators: [
+            { match: 'iqn.2025-01.org.example:studio', policy: 'author' },
+            { match: '*', policy: 'restore' }
+          ],
           authorDiscards: true
         }
       ]
@@ -272,6 +278,9 @@ describe('readConfiguration', () => {
     ['allow', 'iqn.2025-01.org.example:a b'],
     ['allow', 'iqn.2025-01.*.example'],
     ['author', 'me'],
+    ['policy', 'author'],
+    ['policy', 'iqn.2025-01.org.example:a=owner'],
+    ['policy', 'me=author'],
     ['grace', '96'],
     ['grace', '96 hours'],
     ['delta-limit', '5'],

@@ -30,6 +30,27 @@ describe('restorePolicy', () => {
     }
   )
 
+  it.each<[DeltaEvent, string, string]>([
+    ['logout', 'keep', 'unlimited'],
+    ['logout-on-request', 'keep', 'unlimited'],
+    ['logout-for-recovery', 'keep', 'unlimited'],
+    ['closed', 'keep', 'unlimited'],
+    ['lost', 'keep', 'unlimited'],
+    ['reinstated', 'keep', 'unlimited'],
+    ['stopped', 'keep', 'unlimited'],
+    ['server-started', 'keep', 'unlimited'],
+    ['grace-over', 'keep', 'unlimited'],
+    ['unit-stopped', 'keep', 'none'],
+    ['operator', 'lost', 'none'],
+    ['author-discards', 'lost', 'none'],
+    ['base-changed', 'lost', 'none'],
+    ['unreadable', 'lost', 'none'],
+    ['removed', 'lost', 'none']
+  ])('keeps what an author of generations wrote: at %s %s (%s)', (event, action, grace) => {
+    expect(restorePolicy(event, 0, 'author')).toEqual({ action, grace })
+    expect(restorePolicy(event, 1, 'author')).toEqual(restorePolicy(event, 1))
+  })
+
   it('drops under the same identity after nothing but a logout of the client itself', () => {
     const drops = ROWS.filter(([event]) => [0, 1].some((left) => restorePolicy(event, left).action === 'drop'))
     expect(drops.map(([event]) => event)).toEqual(['logout'])

@@ -23,14 +23,15 @@ export const checkConfig: Command = {
   }
 }
 
-function describeTarget({ name, alias, units, access, authors }: TargetOptions): string[] {
+function describeTarget({ name, alias, units, access, authors, initiators }: TargetOptions): string[] {
   const who = access.allow.length === 0 ? 'everybody' : access.allow.join(', ')
   const how = access.mutual ? 'mutual CHAP' : access.chap ? 'CHAP' : 'no authentication'
   return [
     alias === undefined ? name : `${name} (${alias})`,
     ...units.map(describeUnit),
     `  access: ${who}; ${how}`,
-    ...(authors.length === 0 ? [] : [`  authors: ${authors.join(', ')}`])
+    ...(authors.length === 0 ? [] : [`  authors: ${authors.join(', ')}`]),
+    ...initiators.map(({ match, policy }) => `  ${match}: ${policy}`)
   ]
 }
 

@@ -64,6 +64,7 @@ function misplaced(name: SettingKey): string {
 
 function unknown(name: string, place: Place): string {
   const keys = SETTING_KEYS.filter((key) => SCOPES[place].includes(settingOf(key).scope)).map(String)
+  if (place !== 'unit') keys.push('initiators')
   if (place === 'file') keys.push('targets')
   if (place === 'unit') keys.push('path')
   const near = closest(name, keys)

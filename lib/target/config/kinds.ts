@@ -2,6 +2,7 @@ import { normalizeIscsiName } from '../../iscsi/login/names.js'
 import { parseDuration, parseSize } from '../../util/units.js'
 import { LOCAL_AUTHOR } from '../access.js'
 import { AddressSet } from '../addresses.js'
+import { POLICIES, type InitiatorRule } from '../policy.js'
 
 /** A kind of value: how its text is read, and the words that tell a person what would have been right. */
 export interface Kind<T> {
@@ -77,6 +78,17 @@ export const allowed: Kind<string> = {
   }
 }
 
+export const initiatorRule: Kind<InitiatorRule> = {
+  expects: `a name or pattern and a policy (${POLICIES.join(' or ')}), such as iqn.2025-01.org.example:owner=author`,
+  placeholder: 'IQN=POLICY',
+  parse(value) {
+    const at = value.lastIndexOf('=')
+    const match = namePattern(value.slice(0, Math.max(0, at)))
+    const policy = POLICIES.find((word) => word === value.slice(at + 1))
+    return match === undefined || policy === undefined ? undefined : { match, policy }
+  }
+}
+
 export const advertised: Kind<string> = {
   expects: 'a host name or address, with a port if it differs: 192.168.1.5, [2001:db8::5]:3261 or nas.example.org',
   placeholder: 'HOST[:PORT]',
@@ -143,6 +155,11 @@ export function oneOfNumbers<T extends number>(...numbers: readonly T[]): Kind<T
 
 function inRange(value: number, min: number, max: number): boolean {
   return value >= min && value <= max
+}
+
+function namePattern(value: string): string | undefined {
+  if (value === '*') return value
+  return value.endsWith('*') ? namePrefix(value) : normalizeIscsiName(value)
 }
 
 /** `iqn.2025-01.org.example:PC-*` → the same in the form that names are compared in. */

@@ -210,6 +210,14 @@ export const SETTINGS = {
     group: 'Access',
     about: 'Writes of this initiator go into the image (repeatable); "local" is any initiator on this PC'
   }),
+  policy: setting({
+    kind: kinds.initiatorRule,
+    scope: 'target',
+    list: true,
+    group: 'Access',
+    about:
+      'What becomes of the writes of these initiators (repeatable, first match wins): restore drops them at logout, author keeps them to be published'
+  }),
   'author-discards': setting({
     kind: kinds.onOff,
     scope: 'target',

@@ -88,10 +88,34 @@ class Reader {
     for (const pair of map.items) {
       const name = isScalar(pair.key) ? String(pair.key.value) : ''
       if (special(name, pair.value)) continue
+      if (name === INITIATORS && place !== 'unit') {
+        entries.set('policy', [...(entries.get('policy') ?? []), ...this.initiators(pair.value)])
+        continue
+      }
       const key = checkedKey(name, place, this.where(pair.key), this.problems)
       if (key !== undefined) entries.set(key, this.values(key, pair.value ?? pair.key, pair.value))
     }
     return entries
+  }
+
+  /** Each as the option `--policy` has it. */
+  private initiators(list: ParsedNode | null): Entry[] {
+    if (!isSeq(list)) {
+      this.problems.add(this.where(list), `"${INITIATORS}" must be a list: each begins with "- match: iqn.…"`)
+      return []
+    }
+    return list.items.flatMap((item) => {
+      const where = `${this.where(item)}: ${INITIATORS}`
+      const fields = isMap(item) ? textsOf(item) : undefined
+      const other = fields && [...fields.keys()].find((name) => name !== 'match' && name !== 'policy')
+      if (fields && other === undefined && fields.has('match') && fields.has('policy')) {
+        return [{ text: `${fields.get('match')}=${fields.get('policy')}`, where, directory: this.directory }]
+      }
+      const why =
+        other === undefined ? 'needs "match:" and "policy:"' : `has no key "${other}"; known are match, policy`
+      this.problems.add(where, `an entry ${why}`)
+      return []
+    })
   }
 
   private values(key: SettingKey, place: ParsedNode, value: ParsedNode | null): Entry[] {
@@ -127,6 +151,14 @@ class Reader {
     return node === null ? this.name : this.at(node.range[0])
   }
 }
+
+function textsOf(map: YAMLMap.Parsed): Map<string, string> {
+  const text = (node: unknown) => (isScalar(node) ? String(node.value) : '')
+  return new Map(map.items.map(({ key, value }) => [text(key), text(value)]))
+}
+
+/** The list of what holds for single initiators; each of them is one value of the setting `policy`. */
+const INITIATORS = 'initiators'
 
 /** `key:` without a value is an empty text in the failsafe schema. */
 function isEmpty(node: ParsedNode): boolean {

@@ -35,6 +35,25 @@ describe('parseConfigFile', () => {
     expect(entry!.unit!.get('partition')).toMatchObject([{ text: '2', where: 'x.yaml:3: partition' }])
   })
 
+  it('reads rules for initiators as the option has them, in a target too', () => {
+    const rules = 'initiators:\n- match: iqn.2025-01.org.example:a\n  policy: author\n'
+    expect(parse(rules).top.get('policy')).toEqual([
+      { text: 'iqn.2025-01.org.example:a=author', where: 'x.yaml:2: initiators', directory: '/etc/cloudx' }
+    ])
+    const [target] = parse("targets:\n- lun: a\n  initiators: [{match: '*', policy: author}]\n").targets!
+    expect(target!.entries.get('policy')).toMatchObject([{ text: '*=author' }])
+  })
+
+  it.each([
+    'initiators: all\n',
+    'initiators:\n- all\n',
+    'initiators:\n- match: x\n',
+    'initiators:\n- {match: x, policy: author, polciy: y}\n',
+    'lun:\n- path: a\n  initiators: []\n'
+  ])('refuses the rules of %j with a line', (text) => {
+    expect(() => parse(text)).toThrow(/^x\.yaml:\d/)
+  })
+
   it.each([
     'lun: [a\n',
     'a: b: c\n',
