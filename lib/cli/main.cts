@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 /**
  * The program. This file is CommonJS because a module is loaded through libuv's thread pool, which then has its size
- * for good; here nothing has been loaded yet. Eight threads keep reads going while flushes wait for the disk; more gave
- * nothing.
+ * for good; here nothing has been loaded yet. Sixteen threads, of which no client's reads have more than half
+ * (lib/volume/pool-share.ts): so those whose disk does not answer leave some to the others.
  */
-process.env.UV_THREADPOOL_SIZE ??= '8'
+process.env.UV_THREADPOOL_SIZE ??= '16'
 
 /** A handle that something forgot must not keep a finished program alive. */
 const EXIT_MS_MAX = 2000

@@ -1,6 +1,7 @@
 import type { FileHandle } from 'node:fs/promises'
 import type { Adaptive } from '../adaptive.js'
 import { SYNC_BYTES_MAX } from '../adaptive.js'
+import { DELTA_THREADS_MAX, PoolShare } from '../pool-share.js'
 import { Transfer, readFully, writeFully } from '../drivers/transfer.js'
 
 /**
@@ -11,6 +12,7 @@ export class SlotFile {
   private readonly reading: Adaptive
   private readonly writing: Adaptive
   private readonly fd: number
+  private readonly share = new PoolShare<() => void>(DELTA_THREADS_MAX, (start) => start())
   /** Something was written since a flush last began. */
   dirty = false
 
@@ -61,14 +63,16 @@ export class SlotFile {
 
   private pass(adaptive: Adaptive, start: (transfer: Transfer) => void): Promise<void> {
     return new Promise((resolve, reject) => {
-      adaptive.poolStarted()
-      start(
-        new Transfer((_transfer, error) => {
-          adaptive.poolEnded(performance.now())
-          if (error) reject(error)
-          else resolve()
-        })
-      )
+      const transfer = new Transfer((_transfer, error) => {
+        adaptive.poolEnded(performance.now())
+        this.share.ended()
+        if (error) reject(error)
+        else resolve()
+      })
+      this.share.begin(() => {
+        adaptive.poolStarted()
+        start(transfer)
+      })
     })
   }
 }

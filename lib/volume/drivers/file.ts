@@ -8,6 +8,7 @@ import { Adaptive, SYNC_BYTES_MAX, type MediumWatch } from '../adaptive.js'
 import { AdaptiveRegions } from '../adaptive-regions.js'
 import type { BlockIo } from '../block-io.js'
 import { findMount } from '../mounts.js'
+import { FILE_THREADS_MAX, PoolShare } from '../pool-share.js'
 import { Volume, fail } from '../volume.js'
 import { defineDriver } from './driver.js'
 import { mayStall } from './medium.js'
@@ -49,6 +50,7 @@ export class FileVolume extends Volume {
   private reads = new AdaptiveRegions(true, 0)
   private writes = new Adaptive(true)
   private readonly idleTransfers: Transfer[] = []
+  private readonly share = new PoolShare<Transfer>(FILE_THREADS_MAX, (transfer) => this.start(transfer))
   /** Requests under way; close() waits for them. */
   private inFlight = 0
   private closing: Promise<void> | undefined
@@ -184,32 +186,33 @@ export class FileVolume extends Volume {
 
   protected _read(io: BlockIo): void {
     if (this.fd < 0) return fail(io, closedError())
-    this.reads.poolStarted(io.offset)
-    this.take(this.idleTransfers.pop() ?? new Transfer(this.moved), io).read(
-      this.fd,
-      io.buffer,
-      io.start,
-      io.length,
-      io.offset
-    )
+    this.pass(io, true)
   }
 
   protected _write(io: BlockIo): void {
     if (this.fd < 0) return fail(io, closedError())
-    this.writes.poolStarted()
-    this.take(this.idleTransfers.pop() ?? new Transfer(this.moved), io).write(
-      this.fd,
-      io.buffer,
-      io.start,
-      io.length,
-      io.offset
-    )
+    this.pass(io, false)
   }
 
-  private take(transfer: Transfer, io: BlockIo): Transfer {
+  private pass(io: BlockIo, reading: boolean): void {
+    const transfer = this.idleTransfers.pop() ?? new Transfer(this.moved)
     transfer.io = io
+    transfer.reading = reading
     this.inFlight++
-    return transfer
+    this.share.begin(transfer)
+  }
+
+  /** The file stays open for what waited for its turn when close() was called. */
+  private start(transfer: Transfer): void {
+    const { buffer, start, length, offset } = transfer.io!
+    const { fd } = this.handle!
+    if (transfer.reading) {
+      this.reads.poolStarted(offset)
+      transfer.read(fd, buffer, start, length, offset)
+    } else {
+      this.writes.poolStarted()
+      transfer.write(fd, buffer, start, length, offset)
+    }
   }
 
   private readonly moved = (transfer: Transfer, error: Error | undefined): void => {
@@ -218,6 +221,7 @@ export class FileVolume extends Volume {
     const now = performance.now()
     if (transfer.reading) this.reads.poolEnded(now, io.offset)
     else this.writes.poolEnded(now)
+    this.share.ended()
     if (this.idleTransfers.length < IDLE_TRANSFERS_MAX) this.idleTransfers.push(transfer)
     this.end(io, error)
   }

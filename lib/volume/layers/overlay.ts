@@ -8,6 +8,7 @@ import { BASE, ZERO } from '../delta/delta-map.js'
 import type { DeltaOptions, DeltaReport, RetiredDelta } from '../delta/delta-options.js'
 import { RangeHolds } from '../delta/range-holds.js'
 import { ZEROES } from '../drivers/transfer.js'
+import { PoolShare, UNIT_THREADS_MAX } from '../pool-share.js'
 import { Volume, type Extent } from '../volume.js'
 
 /**
@@ -67,6 +68,8 @@ export class Overlay extends Volume {
   private readonly holds = new RangeHolds()
   private readonly edges = new Edges()
   private readonly fill = new SlotFill()
+  /** Reads of the base that it cannot give at once. */
+  private readonly baseReads = new PoolShare<BlockIo>(UNIT_THREADS_MAX, (io) => this.base.read(io))
   /** Asynchronous requests under way. */
   private active = 0
   private drained: (() => void) | undefined
@@ -454,6 +457,7 @@ export class Overlay extends Volume {
   private readBaseLater(io: BlockIo): void {
     this.active++
     const part = new BlockIo((_part, error) => {
+      this.baseReads.ended()
       if (!error) {
         this.reads++
         this.bytesRead += io.length
@@ -461,7 +465,7 @@ export class Overlay extends Volume {
       this.endRequest()
       io.complete(error)
     })
-    this.base.read(part.set(io.buffer, io.start, io.length, io.offset))
+    this.baseReads.begin(part.set(io.buffer, io.start, io.length, io.offset))
   }
 
   private async readLater(io: BlockIo): Promise<void> {
@@ -500,8 +504,12 @@ export class Overlay extends Volume {
   private readBase(buffer: Buffer, start: number, length: number, offset: number): Promise<void> {
     if (this.base.tryRead(buffer, start, length, offset)) return Promise.resolve()
     return new Promise((resolve, reject) => {
-      const io = new BlockIo((_io, error) => (error ? reject(error) : resolve()))
-      this.base.read(io.set(buffer, start, length, offset))
+      const io = new BlockIo((_io, error) => {
+        this.baseReads.ended()
+        if (error) reject(error)
+        else resolve()
+      })
+      this.baseReads.begin(io.set(buffer, start, length, offset))
     })
   }
 

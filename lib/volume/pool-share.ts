@@ -1,0 +1,41 @@
+/**
+ * How much of the thread pool one user of it may hold. A thread that waits for a disk which does not answer is gone for
+ * as long as that takes, and Node has one pool for everything: the reads of one client from a stalled disk would
+ * otherwise keep the files, the logins and the flushes of all others waiting. What goes beyond the share waits in
+ * the order in which it came; that is bounded by the requests that its user has in all.
+ */
+export class PoolShare<Item> {
+  private running = 0
+  private readonly waiting: Item[] = []
+
+  /**
+   * @param threadsMax - items under way at the same time
+   * @param start - begins the work on one of them; {@link ended} is called when it is over
+   */
+  constructor(
+    private readonly threadsMax: number,
+    private readonly start: (item: Item) => void
+  ) {}
+
+  /** Starts it now, or when one before it has ended. */
+  begin(item: Item): void {
+    if (this.running === this.threadsMax) return void this.waiting.push(item)
+    this.running++
+    this.start(item)
+  }
+
+  ended(): void {
+    const next = this.waiting.shift()
+    if (next === undefined) this.running--
+    else this.start(next)
+  }
+}
+
+/** Threads of the pool; 4 is what libuv makes when nothing is said. */
+const POOL_THREADS = Math.max(1, Number(process.env.UV_THREADPOOL_SIZE) || 4)
+
+/** Most threads that wait for one file: others, and what a login needs, always find some. */
+export const FILE_THREADS_MAX = Math.max(1, Math.floor(POOL_THREADS * 0.75))
+/** Most threads that the reads of one initiator's unit hold in its base, and most that work on its delta. */
+export const UNIT_THREADS_MAX = Math.max(1, Math.floor(POOL_THREADS / 2))
+export const DELTA_THREADS_MAX = Math.max(1, Math.floor(POOL_THREADS / 4))

@@ -1,0 +1,59 @@
+import { describe, expect, it } from '@jest/globals'
+import { DELTA_THREADS_MAX, FILE_THREADS_MAX, PoolShare, UNIT_THREADS_MAX } from '../../lib/volume/pool-share.js'
+
+function recorded(threadsMax: number): { share: PoolShare<number>; started: number[] } {
+  const started: number[] = []
+  return { share: new PoolShare<number>(threadsMax, (item) => started.push(item)), started }
+}
+
+describe('a share of the thread pool', () => {
+  it('starts what it is given at once, up to so many', () => {
+    const { share, started } = recorded(3)
+    for (const item of [1, 2, 3, 4, 5]) share.begin(item)
+    expect(started).toEqual([1, 2, 3])
+  })
+
+  it('starts what waits in the order in which it came, one for each that ends', () => {
+    const { share, started } = recorded(2)
+    for (const item of [1, 2, 3, 4, 5]) share.begin(item)
+    share.ended()
+    expect(started).toEqual([1, 2, 3])
+    share.ended()
+    share.ended()
+    expect(started).toEqual([1, 2, 3, 4, 5])
+  })
+
+  it('is free again when all have ended', () => {
+    const { share, started } = recorded(2)
+    for (let round = 0; round < 10; round++) {
+      for (const item of [1, 2, 3]) share.begin(item)
+      for (let ends = 0; ends < 3; ends++) share.ended()
+    }
+    share.begin(7)
+    share.begin(8)
+    share.begin(9)
+    expect(started).toHaveLength(32)
+    expect(started.slice(-2)).toEqual([7, 8])
+  })
+
+  it('lets an item begin that another one asks for while it starts', () => {
+    const started: number[] = []
+    const share: PoolShare<number> = new PoolShare(2, (item) => {
+      started.push(item)
+      if (item === 1) share.begin(2)
+    })
+    share.begin(1)
+    share.begin(3)
+    expect(started).toEqual([1, 2])
+    share.ended()
+    expect(started).toEqual([1, 2, 3])
+  })
+
+  it('never is all of the pool, unless that has one thread', () => {
+    const threads = Number(process.env.UV_THREADPOOL_SIZE) || 4
+    for (const share of [FILE_THREADS_MAX, UNIT_THREADS_MAX, DELTA_THREADS_MAX]) {
+      expect(share).toBeGreaterThanOrEqual(1)
+      if (threads > 1) expect(share).toBeLessThan(threads)
+    }
+  })
+})
