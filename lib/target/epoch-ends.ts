@@ -1,6 +1,6 @@
 import { messageOf } from '../util/errors.js'
 import { formatSize } from '../util/units.js'
-import type { BinSource } from './bin.js'
+import type { BinPlace, BinSource } from './bin.js'
 import type { InitiatorContext } from './initiator-context.js'
 import type { InitiatorRecord, UnitRecord } from './initiator-record.js'
 import type { InitiatorState } from './initiator-state.js'
@@ -53,14 +53,17 @@ export class EpochEnds {
   async dropAll(event: DeltaEvent): Promise<boolean> {
     const start = this.context.clock.monotonic()
     const ended = await this.endings()
+    const restore = this.context.bin.nextRestore()
+    // Places in the bin that stay empty are removed at the next start.
+    const places = ended.map((ending) => this.placeFor(ending, event, restore))
+    for (const place of places) place?.catch(() => undefined)
     // The death of the process is survived at once; the power cut is waited for behind the response.
     const noted = await this.saveEnded(ended, false).catch((error: unknown) => this.reportUnsaved(error))
     let bytes = 0
     const stuck: Ending[] = []
-    const restore = this.context.bin.nextRestore()
-    for (const ending of ended) {
+    for (const [index, ending] of ended.entries()) {
       try {
-        await this.putAside(ending, event, restore)
+        await this.putAside(ending, event, restore, places[index])
         bytes += ending.bytes
       } catch (error) {
         this.reportStuck(ending.unit, error)
@@ -95,11 +98,17 @@ export class EpochEnds {
     return { bytes, tookMs }
   }
 
-  /** A restore that may not survive a power cut would bring back, after it, what the client has seen go. */
+  /**
+   * Resolves when no power cut can undo a restore any more. Until then it is the record of a login that keeps what comes
+   * back away from its client; without that record nobody may be let in before. Fails once when that cannot be had.
+   */
   async settleRestores(): Promise<void> {
     const { durable } = this
-    this.durable = Promise.resolve()
-    await durable
+    try {
+      await durable
+    } finally {
+      if (this.durable === durable) this.durable = Promise.resolve()
+    }
   }
 
   /** Ends epochs under a new incarnation. When that cannot be noted nothing has changed. */
@@ -193,14 +202,15 @@ export class EpochEnds {
 
   /** Moves the files of an epoch that has ended into the bin; a unit that is open reads as its base afterwards. */
   private async putAside(
-    { unit, epoch, bytes, incarnation }: Ending,
+    ending: Ending,
     reason: DeltaEvent,
-    restore: number
+    restore: number,
+    prepared = this.placeFor(ending, reason, restore)
   ): Promise<void> {
-    const source: BinSource = { ...this.state.names, lun: unit.lun, incarnation, epoch, bytes, reason, restore }
+    const { unit, epoch } = ending
     const delta = this.state.deltaOf(unit)
-    if (delta) {
-      const place = await this.context.bin.prepare(source)
+    if (delta && prepared) {
+      const place = await prepared
       const { durable } = await delta.restore(place.path)
       this.durable = Promise.all([this.durable, durable]).then(() => undefined)
       // Whoever logs in next hears of a failure.
@@ -208,11 +218,21 @@ export class EpochEnds {
       this.context.bin.settle(place)
     } else {
       const files = await this.state.filesOf(unit)
-      if (files.length > 0) await this.context.bin.moveIn(source, files)
+      if (files.length > 0) await this.context.bin.moveIn(this.sourceOf(ending, reason, restore), files)
     }
     this.state.wake(unit)
     this.state.arising.delete(unit.lun)
     Object.assign(unit, afterEnd(epoch))
+  }
+
+  /** Makes the place in the bin for the files of an epoch that are open. */
+  private placeFor(ending: Ending, reason: DeltaEvent, restore: number): Promise<BinPlace> | undefined {
+    if (!this.state.deltaOf(ending.unit)) return undefined
+    return this.context.bin.prepare(this.sourceOf(ending, reason, restore))
+  }
+
+  private sourceOf({ unit, epoch, bytes, incarnation }: Ending, reason: DeltaEvent, restore: number): BinSource {
+    return { ...this.state.names, lun: unit.lun, incarnation, epoch, bytes, reason, restore }
   }
 
   /** Writes the record as it is when these epochs have ended. */

@@ -41,6 +41,9 @@ export class Initiator {
   private readonly units: Units
   private readonly restoreUndo: RestoreUndo
   private draining = false
+  /** Ends of epochs that are on their way to the medium, and what follows them. */
+  private settling = 0
+  private settled: Promise<unknown> = Promise.resolve()
   /** Saves a login that a full disk kept from being noted. */
   private unnoted: Timer | undefined
 
@@ -76,12 +79,15 @@ export class Initiator {
 
   /** A step is under way or waits. */
   get busy(): boolean {
-    return this.state.steps.busy
+    return this.settling > 0 || this.state.steps.busy
   }
 
   /** Resolves when nothing is under way any more. */
   async idle(): Promise<void> {
-    while (this.busy) await this.state.steps.idle()
+    while (this.busy) {
+      await this.settled
+      await this.state.steps.idle()
+    }
   }
 
   /** Units and deltas are open. */
@@ -207,7 +213,8 @@ export class Initiator {
   }
 
   /** Closes everything and keeps it. */
-  close(): Promise<void> {
+  async close(): Promise<void> {
+    await this.settled
     return this.state.steps.run(async () => {
       this.context.listening.clearDeadline(this.key)
       this.unnoted?.cancel()
@@ -219,7 +226,8 @@ export class Initiator {
     this.refuseOthers(request, role)
     try {
       this.reserveImages(role)
-      await this.ends.settleRestores()
+      // Nothing is noted of an author, whose login would keep a delta that comes back from its client.
+      if (role === 'author') await this.ends.settleRestores()
       await this.restoreUndo.finish()
       if (this.state.nexuses.size === 0 && !this.state.hasDelta) await this.takeOver(request.chapName)
       const units = await this.units.open(role)
@@ -318,7 +326,8 @@ export class Initiator {
    * The record of a login matters after a crash alone, and the first write of an epoch saves it again. So a client is
    * let in to a disk that is full: it can read, and write where it has written already.
    */
-  private noteLater(error: unknown): void {
+  private async noteLater(error: unknown): Promise<void> {
+    await this.ends.settleRestores()
     this.context.log.error(
       `${this.initiatorName} is let in although its login cannot be noted (${messageOf(error)}): free space in ` +
         `${this.context.state.path}; until then it can read, and write where it has written already`
@@ -422,14 +431,22 @@ export class Initiator {
     await this.state.endWork()
     const ended = await this.ends.dropAll(event)
     this.releaseImages()
-    this.later(async () => {
-      try {
-        await this.ends.settleRestores()
-      } finally {
-        await this.settle()
-      }
-    })
+    this.settleBehind()
     if (!ended) throw new Error('neither the record nor the files of its delta can be written')
+  }
+
+  /**
+   * The restore becomes safe from a power cut behind the answer, and not as a step, because a login need not wait for
+   * it: the record that it writes says that the epoch has ended. What is left here goes when both are there.
+   */
+  private settleBehind(): void {
+    this.settling++
+    const settled = this.ends
+      .settleRestores()
+      .catch((error: unknown) => this.state.report(error))
+      .then(() => this.later(() => this.settle()))
+      .finally(() => this.settling--)
+    this.settled = Promise.all([this.settled, settled])
   }
 
   /** The deltas are gone without their client's logout: whoever may hold a cache of them must notice. */

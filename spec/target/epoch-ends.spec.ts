@@ -1,7 +1,9 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
-import { readdir } from 'node:fs/promises'
+import { cp, readdir, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { ALICE, LOGOUT, SILENCE, TARGET, TargetBench } from '../support/target-bench.js'
+import type { OpenDeltaDisk } from '../../lib/target/delta-disk.js'
+import { openOverlayDisk } from '../../lib/target/overlay-disk.js'
+import { ALICE, BASE_BYTE, LOGOUT, SILENCE, TARGET, TargetBench } from '../support/target-bench.js'
 
 let bench: TargetBench
 afterEach(() => bench.remove())
@@ -18,7 +20,116 @@ async function serialOf(initiatorName = ALICE): Promise<string> {
   return serial
 }
 
+/** More than anything here takes that waits for nothing but files. */
+async function turns(): Promise<void> {
+  for (let turn = 0; turn < 200; turn++) await readdir(bench.state)
+}
+
+/** A disk whose restores survive a power cut only when the spec says so. */
+class SlowMedium {
+  private resolve = (): void => undefined
+  private reject = (_error: Error): void => undefined
+  private readonly synced = new Promise<void>((resolve, reject) => {
+    this.resolve = resolve
+    this.reject = reject
+  })
+
+  readonly openDelta: OpenDeltaDisk = async (options) => {
+    const disk = await openOverlayDisk(options)
+    const restore = disk.restore.bind(disk)
+    disk.restore = async (directory) => {
+      const { durable } = await restore(directory)
+      return { durable: Promise.all([durable, this.synced]).then(() => undefined) }
+    }
+    return disk
+  }
+
+  sync(): void {
+    this.resolve()
+  }
+
+  fail(): void {
+    this.reject(new Error('the medium is gone'))
+  }
+}
+
 describe('the ends of epochs', () => {
+  describe('behind a restore that no sync has made safe yet', () => {
+    let medium: SlowMedium
+    const records = async (): Promise<{ units: { epoch: number; stored: boolean }[] }[]> => {
+      const names = await readdir(join(bench.state, 'initiators'))
+      const texts = await Promise.all(names.map((name) => readFile(join(bench.state, 'initiators', name), 'utf8')))
+      return texts.map((text) => JSON.parse(text) as { units: { epoch: number; stored: boolean }[] })
+    }
+    const restored = async (): Promise<void> => {
+      bench = await TargetBench.make()
+      medium = new SlowMedium()
+      await bench.start({}, { openDelta: medium.openDelta })
+      await bench.visit(0xaa, LOGOUT)
+    }
+
+    it('lets the client in, which finds the original and a record that ends the epoch', async () => {
+      await restored()
+      const nexus = await bench.login()
+      expect(await bench.read(nexus, 0)).toBe(BASE_BYTE)
+      expect((await records()).map(({ units }) => units[0])).toEqual([
+        expect.objectContaining({ epoch: 1, stored: false })
+      ])
+      medium.sync()
+    })
+
+    it('shows nobody the old content when a power cut brings its files back', async () => {
+      bench = await TargetBench.make()
+      medium = new SlowMedium()
+      await bench.start({}, { openDelta: medium.openDelta })
+      const writer = await bench.login()
+      await bench.write(writer, 0, 0xaa)
+      const { serial } = writer.units.get(0)!.unit.identity
+      const kept = join(bench.directory, 'kept')
+      await cp(join(bench.state, 'deltas'), kept, { recursive: true })
+      await bench.end(writer, LOGOUT)
+      const reader = await bench.login()
+      const known = await records()
+      medium.sync()
+      await bench.end(reader, SILENCE)
+      await bench.stop()
+      await cp(kept, join(bench.state, 'deltas'), { recursive: true })
+      expect(known).toHaveLength(1)
+      await bench.start()
+      const nexus = await bench.login()
+      expect(await bench.read(nexus, 0)).toBe(BASE_BYTE)
+      expect(nexus.units.get(0)!.unit.identity.serial).toBe(serial)
+    })
+
+    it('forgets the client when it is safe, and not before', async () => {
+      await restored()
+      await turns()
+      expect(await records()).toHaveLength(1)
+      medium.sync()
+      await bench.settled()
+      expect(await records()).toEqual([])
+    })
+
+    it('tells of a sync that failed, and goes on', async () => {
+      await restored()
+      medium.fail()
+      await bench.settled()
+      expect(bench.log.with('error:', ALICE, 'the medium is gone')).toHaveLength(1)
+      expect(await bench.read(await bench.login(), 0)).toBe(BASE_BYTE)
+    })
+
+    it('is closed behind it', async () => {
+      await restored()
+      let stopped = false
+      const stop = bench.stop().then(() => (stopped = true))
+      await turns()
+      expect(stopped).toBe(false)
+      medium.sync()
+      await stop
+      expect(await records()).toEqual([])
+    })
+  })
+
   describe('after a loss', () => {
     async function lost(): Promise<void> {
       await started()

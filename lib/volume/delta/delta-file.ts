@@ -200,6 +200,7 @@ export class DeltaFile {
 
   /** Gives back what was charged and is not needed, or not any more. A charge becomes slots in the turn that asks. */
   private settle(): void {
+    if (this.closed) return
     const unused = this.charged - this.bytesUsed
     if (unused === 0) return
     this.budget.give(unused)
@@ -519,11 +520,17 @@ export class DeltaFile {
     this.closed = true
     try {
       const binned = this.files ? await moveIntoBin(this.paths, binDirectory) : this.paths
+      this.discharge()
       return { ...binned, bytesStored }
     } catch (error) {
       this.closed = false
       throw error
     }
+  }
+
+  private discharge(): void {
+    this.budget.give(this.charged)
+    this.charged = 0
   }
 
   /** Lets go of the files when a flush or compaction that is under way has ended; harmless when called twice. */
@@ -533,8 +540,7 @@ export class DeltaFile {
     await this.exclusively(async () => {
       const files = this.files
       this.files = undefined
-      this.budget.give(this.charged)
-      this.charged = 0
+      this.discharge()
       await files?.map.close()
       await files?.slots.handle.close()
     })
