@@ -106,7 +106,9 @@ async function readPair(
   const files = { slots: await slotFileOver(slots, paths, options), map, journal }
   const allocated = new Slots()
   const slotFileSize = (await slots.stat()).size
-  claimSlots(table, header.chunkSize, header.base.size, slotFileSize, (slot, count) => allocated.claim(slot, count))
+  await claimSlots(table, header.chunkSize, header.base.size, slotFileSize, (slot, count) =>
+    allocated.claim(slot, count)
+  )
   // What this map has let go, the map of the last barrier may still have.
   if (!replay.untrusted) allocated.keepHoles(Math.ceil(slotFileSize / header.chunkSize))
   await mend(map, journal, replay, id)

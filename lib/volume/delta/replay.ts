@@ -1,4 +1,5 @@
 import type { FileHandle } from 'node:fs/promises'
+import { Slices } from '../../util/slices.js'
 import { sameBoot } from './boot-id.js'
 import { BASE, SLOT_COUNT_MAX, ZERO, type DeltaMap } from './delta-map.js'
 import { DeltaError } from './errors.js'
@@ -54,7 +55,8 @@ export async function replayJournal(
 ): Promise<{ map: DeltaMap; replay: Replay }> {
   const size = (await file.stat()).size
   let map = makeMap()
-  const seen = await scan(file, size, header, map, Infinity)
+  const slices = new Slices()
+  const seen = await scan(file, size, header, map, Infinity, slices)
   const otherBoot = seen.bootId === undefined || !sameBoot(seen.bootId, bootIdNow)
   const untrusted = otherBoot || seen.session === SESSION.failed
   const suspect = seen.session === SESSION.suspect || (untrusted && seen.session !== SESSION.ended)
@@ -64,7 +66,7 @@ export async function replayJournal(
   if (covered === seen.count)
     return { map, replay: { ...result(seen, header, 0, tornBytes), otherBoot, untrusted, suspect } }
   map = makeMap()
-  const kept = await scan(file, size, header, map, covered)
+  const kept = await scan(file, size, header, map, covered, slices)
   const dropped = seen.changes - kept.changes
   return { map, replay: { ...result(kept, header, dropped, tornBytes), otherBoot, untrusted, suspect } }
 }
@@ -97,7 +99,8 @@ async function scan(
   size: number,
   header: JournalHeader,
   map: DeltaMap,
-  limit: number
+  limit: number,
+  slices: Slices
 ): Promise<Scan> {
   const view = new RecordView()
   const seen: Scan = {
@@ -115,7 +118,9 @@ async function scan(
     const from = seen.end
     while (seen.count < limit && view.read(block, seen.end - from, filled, header.salt)) {
       if (view.sequence !== sequenceOf(header, seen.count)) return seen
-      apply(view, map, header, seen)
+      if (isLong(view)) await assignLong(view, map, seen, slices)
+      else apply(view, map, header, seen)
+      if (seen.count % RECORDS_IN_A_ROW === 0 && slices.over) await slices.rest()
       seen.count++
       seen.end += view.length
     }
@@ -127,12 +132,11 @@ async function scan(
 function apply(view: RecordView, map: DeltaMap, header: JournalHeader, seen: Scan): void {
   switch (view.type) {
     case RECORD.slots:
-      if (view.slot + view.count > SLOT_COUNT_MAX) throw unreadable(`record ${seen.count} names slot ${view.slot}`)
-      return assign(view, map, seen, view.slot + 1)
     case RECORD.zero:
-      return assign(view, map, seen, ZERO)
     case RECORD.base:
-      return assign(view, map, seen, BASE)
+      map.assign(view.argument, view.count, entryOf(view, map, seen))
+      seen.changes++
+      return
     case RECORD.boot:
       seen.bootId = view.bootId()
       return
@@ -147,11 +151,29 @@ function apply(view: RecordView, map: DeltaMap, header: JournalHeader, seen: Sca
   }
 }
 
-function assign(view: RecordView, map: DeltaMap, seen: Scan, entry: number): void {
+/** What the chunks of this record become. Throws for a record that cannot be true. */
+function entryOf(view: RecordView, map: DeltaMap, seen: Scan): number {
   if (view.argument + view.count > map.chunkCount) {
     throw unreadable(`record ${seen.count} names chunks ${view.argument}+${view.count} of ${map.chunkCount}`)
   }
-  map.assign(view.argument, view.count, entry)
+  if (view.type === RECORD.zero) return ZERO
+  if (view.type === RECORD.base) return BASE
+  if (view.slot + view.count > SLOT_COUNT_MAX) throw unreadable(`record ${seen.count} names slot ${view.slot}`)
+  return view.slot + 1
+}
+
+function isLong({ type, count }: RecordView): boolean {
+  return count > CHUNKS_IN_A_ROW && (type === RECORD.slots || type === RECORD.zero || type === RECORD.base)
+}
+
+async function assignLong(view: RecordView, map: DeltaMap, seen: Scan, slices: Slices): Promise<void> {
+  const { type, argument, count } = view
+  const entry = entryOf(view, map, seen)
+  for (let done = 0; done < count; done += CHUNKS_IN_A_ROW) {
+    const length = Math.min(CHUNKS_IN_A_ROW, count - done)
+    map.assign(argument + done, length, type === RECORD.slots ? entry + done : entry)
+    if (slices.over) await slices.rest()
+  }
   seen.changes++
 }
 
@@ -241,15 +263,18 @@ async function anyBehind(
  * During the replay neither can be asked, because a compacted map holds moments that never were at one time.
  * @param claim - see `Slots.claim`
  */
-export function claimSlots(
+export async function claimSlots(
   map: DeltaMap,
   chunkSize: number,
   baseSize: number,
   slotFileSize: number,
   claim: (slot: number, count: number) => boolean
-): void {
+): Promise<void> {
+  const slices = new Slices()
+  let runs = 0
   for (let chunk = 0; chunk < map.chunkCount;) {
-    const count = map.run(chunk, map.chunkCount - chunk)
+    if (++runs % RECORDS_IN_A_ROW === 0 && slices.over) await slices.rest()
+    const count = map.run(chunk, Math.min(map.chunkCount - chunk, CHUNKS_IN_A_ROW))
     if (map.entry !== BASE && map.entry !== ZERO) {
       const slot = map.entry - 1
       const lengthBytes = Math.min(count * chunkSize, baseSize - chunk * chunkSize)
@@ -280,6 +305,10 @@ async function readAt(file: FileHandle, buffer: Buffer, length: number, position
   return filled
 }
 
-const BLOCK_BYTES = 1 << 20
+/** What is read in one go; a search for records looks at as much without a rest. */
+const BLOCK_BYTES = 1 << 17
+/** Between two looks at the clock: records of the map, and chunks of one record; some 20 and some 100 µs. */
+const RECORDS_IN_A_ROW = 64
+const CHUNKS_IN_A_ROW = 1 << 16
 /** Sequence numbers are compared modulo 2^32. */
 const HALF = 0x80000000

@@ -238,31 +238,86 @@ describe('the replay of a journal', () => {
   })
 })
 
-describe('the slots of a replayed map', () => {
-  const claim = (map: DeltaMap, slotFileSize: number, baseSize = CHUNKS * 4096): (() => void) => {
-    const slots = new Slots()
-    return () => claimSlots(map, 4096, baseSize, slotFileSize, (slot, count) => slots.claim(slot, count))
+describe('a record of very many chunks', () => {
+  const chunks = 1 << 20
+  const many = 600_001
+  const replayLarge = async (records: Buffer[]) => {
+    fs.writeFileSync(path, Buffer.concat([goldenHeader(), ...records]))
+    const file = await open(path, 'r')
+    try {
+      return await replayJournal(file, HEADER, BOOT_ID, () => new DeltaMap(chunks))
+    } finally {
+      await file.close()
+    }
   }
 
-  it('may not belong to two chunks', () => {
+  it('is applied to all of them, and to no other', async () => {
+    const { map, replay: found } = await replayLarge([
+      bootRecord(0),
+      slotsRecord(1, 7, many, 11),
+      zeroRecord(2, 100_000, 400_000),
+      baseRecord(3, 200_000, 200_000)
+    ])
+    expect(found.recordCount).toBe(4)
+    const runs = [0, 7, 100_000, 200_000, 400_000, 500_000, 7 + many].map((chunk) => [
+      map.run(chunk, chunks - chunk),
+      map.entry
+    ])
+    expect(runs).toEqual([
+      [7, BASE],
+      [100_000 - 7, 12],
+      [100_000, ZERO],
+      [200_000, BASE],
+      [100_000, ZERO],
+      [100_007 + 1, 12 + 500_000 - 7],
+      [chunks - many - 7, BASE]
+    ])
+    expect(map.chunksMapped).toBe(many - 400_000)
+  })
+
+  it.each([
+    ['chunks behind the end of the disk', slotsRecord(1, chunks - 70_000, 70_001, 0)],
+    ['slots that no file can have', slotsRecord(1, 0, 70_000, 0xfffffffe - 69_999)]
+  ])('makes the delta unreadable when it names %s', async (_what, bad) => {
+    await expect(replayLarge([bootRecord(0), bad])).rejects.toMatchObject({ code: 'ERR_ISCSI_DELTA_UNREADABLE' })
+  })
+
+  it('has its slots taken, and room for no second chunk in any of them', async () => {
+    const map = new DeltaMap(chunks)
+    map.assign(5, many, 1)
+    const slots = new Slots()
+    const claim = () => claimSlots(map, 4096, chunks * 4096, many * 4096, (slot, count) => slots.claim(slot, count))
+    await claim()
+    expect([slots.usedCount, slots.highWater]).toEqual([many, many])
+    await expect(claim()).rejects.toThrow(/two chunks/)
+  })
+})
+
+describe('the slots of a replayed map', () => {
+  const claim = (map: DeltaMap, slotFileSize: number, baseSize = CHUNKS * 4096): Promise<void> => {
+    const slots = new Slots()
+    return claimSlots(map, 4096, baseSize, slotFileSize, (slot, count) => slots.claim(slot, count))
+  }
+
+  it('may not belong to two chunks', async () => {
     const map = new DeltaMap(CHUNKS)
     map.assign(0, 3, 1)
     map.assign(9, 1, 3)
-    expect(claim(map, 1 << 20)).toThrow(/two chunks/)
+    await expect(claim(map, 1 << 20)).rejects.toThrow(/two chunks/)
   })
 
-  it('may not lie behind the end of their file', () => {
+  it('may not lie behind the end of their file', async () => {
     const map = new DeltaMap(CHUNKS)
     map.assign(0, 3, 1)
-    expect(claim(map, 3 * 4096)).not.toThrow()
-    expect(claim(map, 3 * 4096 - 1)).toThrow(/end of the slot file/)
+    await expect(claim(map, 3 * 4096)).resolves.toBeUndefined()
+    await expect(claim(map, 3 * 4096 - 1)).rejects.toThrow(/end of the slot file/)
   })
 
-  it('may be short for the last chunk of a disk that ends inside it', () => {
+  it('may be short for the last chunk of a disk that ends inside it', async () => {
     const map = new DeltaMap(CHUNKS)
     map.assign(CHUNKS - 1, 1, 1)
-    expect(claim(map, 512, CHUNKS * 4096 - 3584)).not.toThrow()
-    expect(claim(map, 511, CHUNKS * 4096 - 3584)).toThrow(/end of the slot file/)
+    await expect(claim(map, 512, CHUNKS * 4096 - 3584)).resolves.toBeUndefined()
+    await expect(claim(map, 511, CHUNKS * 4096 - 3584)).rejects.toThrow(/end of the slot file/)
   })
 })
 
