@@ -8,6 +8,7 @@ import { DEFAULT_OFFER } from '../iscsi/parameters.js'
 import { PortalGroup, type PortalGroupOptions, type SessionEvents, type SessionView } from '../iscsi/portal-group.js'
 import type { Nexus } from '../scsi/nexus.js'
 import { systemClock, type Clock } from '../util/clock.js'
+import { eachAtOnce } from '../util/each-at-once.js'
 import { messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { formatAddress } from './addresses.js'
@@ -19,7 +20,7 @@ import { fileStorage, type ImageStorage } from './image-storage.js'
 import { Images } from './images.js'
 import { Initiator } from './initiator.js'
 import type { InitiatorContext, UnitSource } from './initiator-context.js'
-import { newInitiatorRecord } from './initiator-record.js'
+import { newInitiatorRecord, type InitiatorRecord } from './initiator-record.js'
 import type { ServerOptions, TargetOptions } from './options.js'
 import { openOverlayDisk } from './overlay-disk.js'
 import { LocalOwners, type InitiatorKey } from './owner.js'
@@ -35,6 +36,8 @@ import { TargetNode } from './target.js'
 
 /** How long clients have to answer an Async logout request before they are cut. */
 export const LOGOUT_TIME_MS = 10_000
+/** Initiators of an earlier run that are looked at together: each waits for the medium, and they wait for one sync. */
+const ADOPTED_AT_ONCE = 64
 /** All portals are one group, so one tag does (RFC 7143 §13.9). */
 const TARGET_PORTAL_GROUP_TAG = 1
 
@@ -193,7 +196,8 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     )
     const node = new TargetNode(options, sources, owners, (holders) => this.discardHolders(holders))
     this.targets.set(options.name, { node, root })
-    for (const record of root.take(options.name)) await owners.adopt(new Initiator(context, record))
+    const adopt = (record: InitiatorRecord) => owners.adopt(new Initiator(context, record))
+    await eachAtOnce(root.take(options.name), ADOPTED_AT_ONCE, adopt)
   }
 
   /** Ends the sessions of a target and takes it away; its deltas stay on disk. */
