@@ -9,6 +9,7 @@ import { canMeasure, measureOnce, measureRow, type RowResult, type Timing } from
 import { runMicro } from './micro.js'
 import { plot } from './plot.js'
 import { judge, tableOf } from './report.js'
+import { runRestore } from './restore.js'
 import { IMAGE_BYTES, ROWS, type Row } from './rows.js'
 import { startCloudx, startTgtd, type Server } from './servers.js'
 
@@ -23,6 +24,7 @@ const HELP = `npm run bench -- [options]: our target beside tgtd, on one machine
   --document         writes docs/performance.md and docs/performance.svg from the JSON, also without --rows
   --no-run           measures nothing: for --document alone
   --micro            CPU of reader, writer, map, overlay and digests instead, without any server
+  --restore          logins, logouts and a start with deltas of up to 50 GiB instead; --rounds, --folder and --quick hold
   --list, --help
 
 tgtd, tgtadm, iscsi-perf and qemu-img must be there (packages tgt, libiscsi-bin, qemu-utils). The last line says how
@@ -38,6 +40,7 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
       list: { type: 'boolean' },
       quick: { type: 'boolean' },
       micro: { type: 'boolean' },
+      restore: { type: 'boolean' },
       document: { type: 'boolean' },
       'no-run': { type: 'boolean' },
       rows: { type: 'string' },
@@ -55,21 +58,34 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
     if (!values.quick || values.json) save(json, { ...load(json), micro })
     return 0
   }
+  if (values.restore) {
+    await inFolder(values.folder, (folder) =>
+      runRestore(root, folder, Number(values.rounds ?? (values.quick ? 1 : 5)), values.quick ?? false)
+    )
+    return 0
+  }
   if (!values['no-run']) {
     const timing: Timing = {
       rounds: Number(values.rounds ?? (values.quick ? 1 : 5)),
       warmUpMs: values.quick ? 100 : 300,
       durationMs: 1000 * Number(values.seconds ?? (values.quick ? 0.5 : 1.5))
     }
-    const folder = values.folder ?? mkdtempSync(join(tmpdir(), 'cloudx-bench-'))
-    try {
-      await run(root, folder, chosen(values.rows), timing, values.quick && !values.json ? undefined : json)
-    } finally {
-      if (values.folder === undefined) rmSync(folder, { recursive: true, force: true })
-    }
+    await inFolder(values.folder, (folder) =>
+      run(root, folder, chosen(values.rows), timing, values.quick && !values.json ? undefined : json)
+    )
   }
   if (values.document) writeDocument(root, load(json))
   return 0
+}
+
+/** A folder that nobody named is made for the run and goes behind it. */
+async function inFolder(named: string | undefined, work: (folder: string) => Promise<void>): Promise<void> {
+  const folder = named ?? mkdtempSync(join(tmpdir(), 'cloudx-bench-'))
+  try {
+    await work(folder)
+  } finally {
+    if (named === undefined) rmSync(folder, { recursive: true, force: true })
+  }
 }
 
 async function run(

@@ -1,3 +1,4 @@
+import { once } from 'node:events'
 import { connect, type Socket } from 'node:net'
 import { BHS_LENGTH, RESERVED_TAG } from '../../../lib/pdu/bhs.js'
 import { crc32c, DIGEST_LENGTH, writeDigest } from '../../../lib/pdu/digest.js'
@@ -69,6 +70,11 @@ export class LoadSession {
       this.fail(new Error('the target closed the connection'))
       this.onClosed?.()
     })
+  }
+
+  /** Resolves when there is a TCP connection. */
+  async connected(): Promise<void> {
+    if (this.socket.connecting) await once(this.socket, 'connect')
   }
 
   /** Leads the login from its first byte to full feature phase. */

@@ -1,0 +1,319 @@
+import {
+  closeSync,
+  copyFileSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeSync
+} from 'node:fs'
+import { join } from 'node:path'
+import { setTimeout } from 'node:timers/promises'
+import { bootId } from '../../lib/volume/delta/boot-id.js'
+import { DeltaFile } from '../../lib/volume/delta/delta-file.js'
+import {
+  BOOT_RECORD_LENGTH,
+  HEADER_LENGTH,
+  RECORD,
+  RECORD_LENGTH,
+  decodeHeader,
+  encodeHeader,
+  putBootRecord,
+  putRecord,
+  sealRecord,
+  type JournalHeader
+} from '../../lib/volume/delta/journal-format.js'
+import type { LoadGroup, LoadJob } from './load/job.js'
+import { LoadSession } from './load/session.js'
+import { HOST, TARGET_NAME, startCloudx } from './servers.js'
+
+/**
+ * How long a restore takes, and a start, by the size of the deltas.
+ *
+ * Deltas of 50 GiB are made in no time: the server makes small ones itself; while it is down their maps get records for
+ * every chunk, and their slot files the length, as holes. To the server that is a delta like any other. In `fragments`
+ * each chunk has a record of its own and a slot anywhere, which is the most that a delta of that size can hold.
+ */
+interface Kind {
+  readonly title: string
+  readonly chunks: number
+  readonly fragments: boolean
+}
+
+/** Milliseconds, one of each round. */
+interface Times {
+  readonly title: string
+  readonly attach: number[]
+  readonly logout: number[]
+  readonly loginBehind: number[]
+}
+
+/** @param quick - one round, without the large ones */
+export async function runRestore(root: string, folder: string, rounds: number, quick: boolean): Promise<void> {
+  mkdirSync(folder, { recursive: true })
+  const image = join(folder, 'restore.img')
+  closeSync(openSync(image, 'w'))
+  truncateSync(image, DISK_BYTES)
+  const kinds = KINDS.filter(({ chunks }) => !quick || chunks <= GIB)
+  const templates = kinds.map((kind) => makeTemplate(folder, kind))
+  for (const [index, kind] of kinds.entries()) await reopen(folder, kind, templates[index]!)
+  await leaveDeltas(root, folder, image, kinds, rounds)
+  let chunks = 0
+  for (const map of mapsBelow(folder)) {
+    const header = headerOf(map)
+    const index = Number(/kind-(\d+)/.exec(header.owner.initiator)?.[1] ?? NONE)
+    if (index === NONE) continue
+    enlarge(map, header, kinds[index]!, templates[index]!)
+    chunks += kinds[index]!.chunks
+  }
+  const before = performance.now()
+  const server = await startCloudx(root, folder, image, PORT)
+  const tookMs = performance.now() - before
+  process.stdout.write(
+    `\nlistening ${tookMs.toFixed(0)} ms after the start with ${(chunks / GIB).toFixed(0)} GiB of deltas, and of ${OTHERS} clients more\n\n`
+  )
+  try {
+    const nothing = timesOf('nothing written')
+    const all = kinds.map(({ title }) => timesOf(title))
+    for (let round = 0; round < rounds; round++) {
+      await measure(`${CLIENT}:nothing-${round}`, nothing, 0)
+      for (const index of kinds.keys()) await measure(nameOf(index, round), all[index]!, WRITTEN)
+    }
+    process.stdout.write(tableOf([nothing, ...all]))
+  } finally {
+    await server.stop()
+  }
+}
+
+async function leaveDeltas(
+  root: string,
+  folder: string,
+  image: string,
+  kinds: readonly Kind[],
+  rounds: number
+): Promise<void> {
+  const server = await startCloudx(root, folder, image, PORT)
+  try {
+    for (let round = 0; round < rounds; round++) {
+      for (const index of kinds.keys()) await leaveDelta(nameOf(index, round))
+    }
+    for (let client = 0; client < OTHERS; client++) await leaveDelta(`${CLIENT}:other-${client}`)
+  } finally {
+    await server.stop()
+  }
+}
+
+/** Writes a block and goes away without a logout. */
+async function leaveDelta(initiatorName: string): Promise<void> {
+  const session = await login(initiatorName)
+  await session.run(WRITES, 1)
+  session.cut()
+}
+
+function nameOf(kind: number, round: number): string {
+  return `${CLIENT}:kind-${kind}-${round}`
+}
+
+async function login(initiatorName: string): Promise<LoadSession> {
+  const session = new LoadSession(JOB, WRITES.depth, initiatorName, 1)
+  await session.login()
+  await session.ready()
+  return session
+}
+
+/** A login, writes, a logout, and the login behind it, whose connection stands already. */
+async function measure(initiatorName: string, times: Times, writes: number): Promise<void> {
+  const start = performance.now()
+  const session = await login(initiatorName)
+  times.attach.push(performance.now() - start)
+  if (writes > 0) {
+    // To the server a delta of holes is one that fills the disk, until it asks the file system again.
+    await setTimeout(SPACE_ASKED_MS)
+    await session.ready()
+    await session.run(WRITES, writes)
+  }
+  const next = new LoadSession(JOB, WRITES.depth, initiatorName, 1)
+  await next.connected()
+  const before = performance.now()
+  await session.logout()
+  const out = performance.now()
+  await next.login()
+  times.logout.push(out - before)
+  times.loginBehind.push(performance.now() - out)
+  await next.logout()
+}
+
+/** The map of a delta, as the server writes it. */
+function makeTemplate(folder: string, { chunks, fragments }: Kind): string {
+  const path = join(folder, `template-${chunks}-${fragments}.map`)
+  const file = openSync(path, 'w')
+  writeSync(file, encodeHeader(HEADER), 0, HEADER_LENGTH, 0)
+  const buffer = Buffer.alloc(BOOT_RECORD_LENGTH + RECORD_LENGTH * BATCH)
+  putBootRecord(buffer, 0, Date.now(), 0, bootId())
+  let filled = sealRecord(buffer, 0, HEADER.salt)
+  let at = HEADER_LENGTH
+  const count = fragments ? chunks : 1
+  for (let done = 0; done < count;) {
+    for (const end = Math.min(count, done + BATCH); done < end; done++) {
+      // An odd factor meets each chunk of a power of two once.
+      const chunk = (done * SCATTER) % DISK_CHUNKS
+      putRecord(buffer, filled, RECORD.slots, chunk, done + 1, fragments ? 1 : chunks, done)
+      filled = sealRecord(buffer, filled, HEADER.salt)
+    }
+    writeSync(file, buffer, 0, filled, at)
+    at += filled
+    filled = 0
+  }
+  closeSync(file)
+  return path
+}
+
+/** Puts the large map in the place of the one that the server wrote. */
+function enlarge(map: string, header: JournalHeader, { chunks }: Kind, template: string): void {
+  copyFileSync(template, map)
+  const file = openSync(map, 'r+')
+  writeSync(file, encodeHeader({ ...header, salt: HEADER.salt }), 0, HEADER_LENGTH, 0)
+  closeSync(file)
+  truncateSync(map.replace(/map$/, 'slots'), chunks * CHUNK)
+}
+
+function mapsBelow(folder: string): string[] {
+  const deltas = join(folder, 'state/deltas')
+  return readdirSync(deltas, { recursive: true, encoding: 'utf8' })
+    .filter((name) => name.endsWith('.map'))
+    .map((name) => join(deltas, name))
+}
+
+function headerOf(map: string): JournalHeader {
+  const file = openSync(map, 'r')
+  const bytes = Buffer.alloc(HEADER_LENGTH)
+  readSync(file, bytes, 0, HEADER_LENGTH, 0)
+  closeSync(file)
+  return decodeHeader(bytes)
+}
+
+/** Reads a delta back in this process and says how long the event loop stood still at most, in CPU time of this thread. */
+async function reopen(folder: string, { title, chunks }: Kind, template: string): Promise<void> {
+  const map = join(folder, 'reopen-1.map')
+  const slots = join(folder, 'reopen-1.slots')
+  copyFileSync(template, map)
+  closeSync(openSync(slots, 'w'))
+  truncateSync(slots, chunks * CHUNK)
+  const loop = new LoopWatch()
+  const before = performance.now()
+  const { base, owner, incarnation } = HEADER
+  const delta = await DeltaFile.open({ directory: folder, name: 'reopen', base, owner, incarnation })
+  const tookMs = performance.now() - before
+  const longestMs = loop.stop()
+  await delta.close()
+  rmSync(map)
+  rmSync(slots)
+  process.stdout.write(
+    `${title.padEnd(20)} read back in ${tookMs.toFixed(1)} ms, longest turn ${longestMs.toFixed(1)} ms\n`
+  )
+}
+
+/** The longest turn of the event loop: processor time of its thread, because other programs keep it waiting. */
+class LoopWatch {
+  private longestNs = 0
+  private last = ranNs()
+  private running = true
+
+  constructor() {
+    this.look()
+  }
+
+  stop(): number {
+    this.running = false
+    return this.longestNs / 1e6
+  }
+
+  private look(): void {
+    const now = ranNs()
+    this.longestNs = Math.max(this.longestNs, now - this.last)
+    this.last = now
+    if (this.running) setImmediate(() => this.look())
+  }
+}
+
+/** The first thread of a process has its number. */
+function ranNs(): number {
+  return Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'latin1').split(' ')[0])
+}
+
+function timesOf(title: string): Times {
+  return { title, attach: [], logout: [], loginBehind: [] }
+}
+
+function tableOf(all: readonly Times[]): string {
+  const cells = all.map(({ title, attach, logout, loginBehind }) => {
+    const both = logout.map((ms, round) => ms + loginBehind[round]!)
+    return [title, ...[attach, logout, loginBehind, both].map(spread)]
+  })
+  const rows = [['delta', 'first login', 'logout', 'login behind it', 'both'], ...cells]
+  return rows.map((row) => `${row.map((cell) => cell.padEnd(20)).join(' ')}\n`).join('')
+}
+
+/** Median, and the smallest and the largest. */
+function spread(values: readonly number[]): string {
+  const sorted = [...values].sort((left, right) => left - right)
+  const [median, first, last] = [sorted[sorted.length >> 1]!, sorted[0]!, sorted.at(-1)!]
+  return `${median.toFixed(1)} (${first.toFixed(1)}–${last.toFixed(1)})`
+}
+
+const CHUNK = 4096
+const GIB = 2 ** 30 / CHUNK
+const DISK_BYTES = 2 ** 36
+const DISK_CHUNKS = DISK_BYTES / CHUNK
+const KINDS: readonly Kind[] = [
+  { title: '1 MiB', chunks: 256, fragments: false },
+  { title: '1 GiB', chunks: GIB, fragments: false },
+  { title: '1 GiB, fragments', chunks: GIB, fragments: true },
+  { title: '50 GiB', chunks: 50 * GIB, fragments: false },
+  { title: '50 GiB, fragments', chunks: 50 * GIB, fragments: true }
+]
+const SCATTER = 7919
+const BATCH = 65536
+const PORT = 14290
+/** The server asks it every five seconds. */
+const SPACE_ASKED_MS = 5500
+const NONE = -1
+/** Clients that have written a block each. */
+const OTHERS = 300
+const CLIENT = 'iqn.2010-04.local:restore'
+const WRITES: LoadGroup = {
+  name: 'writes',
+  sessions: 1,
+  depth: 16,
+  operation: 'write',
+  blockLength: CHUNK,
+  order: 'random',
+  start: 0,
+  end: 2 ** 20,
+  initiator: CLIENT
+}
+/** Blocks that are written, and not flushed, before the logout. */
+const WRITTEN = 4000
+const JOB: LoadJob = {
+  host: HOST,
+  port: PORT,
+  target: TARGET_NAME,
+  lun: 0,
+  digests: false,
+  warmUpMs: 0,
+  durationMs: 0,
+  groups: [WRITES]
+}
+const HEADER: JournalHeader = {
+  chunkSize: CHUNK,
+  base: { uuid: '00112233-4455-6677-8899-aabbccddeeff', generation: 0, size: DISK_BYTES, mtimeNs: 0n, inode: 0n },
+  owner: { target: TARGET_NAME, initiator: CLIENT, lun: 0, chapUser: '' },
+  incarnation: 0,
+  epoch: 1,
+  salt: 0x5a17,
+  snapshotRecords: 0,
+  firstSequence: 0
+}
