@@ -255,11 +255,14 @@ class History {
     else await this.reopen()
   }
 
-  /** The process dies and is started again. */
+  /** The process dies and is started again. A login that the disk refuses is tried again. */
   private async reopen(): Promise<void> {
-    await this.disk.closeAll()
-    this.overlay = await open(this.directory, THIS_BOOT)
-    await this.overlay.wake(1)
+    const login = async () => {
+      await this.disk.closeAll()
+      this.overlay = await open(this.directory, THIS_BOOT)
+      await this.overlay.wake(1)
+    }
+    await login().catch(login)
   }
 }
 
