@@ -32,8 +32,9 @@ export class Journal {
   private broken: Error | undefined
   /** Everything up to this sequence number is on the medium; whoever syncs the file moves it. */
   syncedSequence: number
-  /** The last barrier. */
+  /** The last barrier, and whether it covers all records before it: some may have come while it was prepared. */
   private barrierSequence = NONE
+  private barrierCoversAll = false
 
   /** @param end - bytes in the file; what is committed goes there */
   constructor(
@@ -52,9 +53,9 @@ export class Journal {
     return this.pendingEnd > 0
   }
 
-  /** The last record that was committed is no barrier. */
+  /** Some record that was committed is not covered by a barrier. */
   get uncovered(): boolean {
-    return this.committedSequence !== this.barrierSequence
+    return this.committedSequence !== this.barrierSequence || !this.barrierCoversAll
   }
 
   /** Sequence number of the last record that was committed. */
@@ -92,6 +93,7 @@ export class Journal {
   appendBarrier(covered: number): void {
     const at = this.make(RECORD_LENGTH)
     this.barrierSequence = this.nextSequence
+    this.barrierCoversAll = (covered + 1) >>> 0 === this.nextSequence
     putRecord(this.pending, at, RECORD.barrier, 0, this.number(), covered, this.syncedSequence)
     this.lastAt = NONE
   }

@@ -51,6 +51,24 @@ describe('Journal', () => {
     expect([journal.nextSequence, journal.committedSequence]).toEqual([10, 9])
   })
 
+  // Found by cutting the power behind an UNMAP that came while a flush was syncing, and a second flush.
+  it('does not take a barrier for one that covers what came while it was prepared', () => {
+    journal.append(SLOTS, 10, 1, 0)
+    journal.commit()
+    const covered = journal.committedSequence
+    journal.append(ZEROES, 20, 5, 0)
+    journal.commit()
+    journal.appendBarrier(covered)
+    journal.commit()
+    expect(journal.uncovered).toBe(true)
+    journal.appendBarrier(journal.committedSequence)
+    journal.commit()
+    expect(journal.uncovered).toBe(false)
+    journal.append(SLOTS, 30, 1, 1)
+    journal.commit()
+    expect(journal.uncovered).toBe(true)
+  })
+
   it('joins what goes on where the last record ended, in chunks and in slots', () => {
     journal.append(SLOTS, 10, 1, 5)
     journal.append(SLOTS, 11, 2, 6)
