@@ -12,8 +12,9 @@ export interface CopyRange {
 }
 
 /**
- * Copies a range in pieces, so that others get their turn. What is not stored in the source is made so in the destination; the rest is read and written. Ranges of one volume
- * that overlap come out as if all had been read first.
+ * Copies a range in pieces, so that others get their turn. What is not stored in the source is made so in the
+ * destination, what the volume can copy without moving data is copied so, the rest is read and written. Ranges of one
+ * volume that overlap come out as if all had been read first.
  * @param goesOn - asked before every piece; false ends the copy there
  * @returns the bytes that were copied
  */
@@ -42,10 +43,33 @@ async function copyFirst(range: CopyRange, done: number, left: number, buffer: B
     await zeroVolume(destination, to, extent.length, true)
     return extent.length
   }
-  const part = buffer.subarray(0, Math.min(extent.length, buffer.length))
+  const moved = await copyInside(range, from, to, extent.length)
+  if (moved > 0) return moved
+  const part = buffer.subarray(0, Math.min(extent.length, toGranule(range, from), buffer.length))
   await readVolume(source, part, from)
   await writeVolume(destination, part, to)
   return part.length
+}
+
+/** Lets the volume copy inside itself. Returns how much it has, 0 when it cannot. */
+async function copyInside(range: CopyRange, from: number, to: number, length: number): Promise<number> {
+  const granularity = granularityOf(range)
+  if (granularity === 0 || from % granularity !== 0) return 0
+  const whole = length - (length % granularity)
+  return whole === 0 ? 0 : range.source.copy(from, to, whole)
+}
+
+/** Bytes from there to where the volume could copy inside itself. */
+function toGranule(range: CopyRange, from: number): number {
+  const granularity = granularityOf(range)
+  return granularity === 0 || from % granularity === 0 ? Infinity : granularity - (from % granularity)
+}
+
+/** What the volume can copy inside itself is a multiple of it; 0 when nothing of this range is. */
+function granularityOf({ source, sourceOffset, destination, destinationOffset, length }: CopyRange): number {
+  const granularity = source === destination ? source.copyGranularity : 0
+  const apart = Math.abs(sourceOffset - destinationOffset)
+  return granularity > 0 && apart >= length && apart % granularity === 0 ? granularity : 0
 }
 
 /** The destination begins inside the source: from the end, so that nothing is overwritten before it was read. */

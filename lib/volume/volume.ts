@@ -21,6 +21,11 @@ export abstract class Volume {
   /** True when the medium is far away (network, object store), so that a read cache in front of it pays. */
   readonly slow: boolean = false
 
+  /** Bytes: where {@link copy} may begin, and what its lengths are multiples of. 0 when the volume cannot do it. */
+  get copyGranularity(): number {
+    return 0
+  }
+
   /** Acquires files, sockets, locks. Nothing else may be called before it resolves. */
   abstract open(): Promise<void>
   /** Waits for requests under way and releases everything; harmless when called twice. */
@@ -71,6 +76,18 @@ export abstract class Volume {
     this._zero(io)
   }
 
+  /**
+   * Makes a range read as another one of this volume does, without moving data. Both begin at a multiple of
+   * {@link copyGranularity}, as the length is one, and they do not overlap.
+   * @returns bytes from the beginning that are done, 0 when none can be: the rest takes a read and a write
+   */
+  async copy(source: number, destination: number, length: number): Promise<number> {
+    this.check(length, source)
+    this.check(length, destination)
+    if (this.readOnly) throw readOnlyError()
+    return this._copy(source, destination, length)
+  }
+
   /** Makes every write that completed before this call survive a power cut. */
   flush(io: BlockIo): void {
     this._flush(io)
@@ -102,6 +119,10 @@ export abstract class Volume {
   protected abstract _tryZero(offset: number, length: number, unmap: boolean): boolean
   protected abstract _zero(io: BlockIo): void
   protected abstract _flush(io: BlockIo): void
+
+  protected _copy(_source: number, _destination: number, _length: number): Promise<number> {
+    return Promise.resolve(0)
+  }
 
   protected _writeAtomic(io: BlockIo): void {
     fail(io, new IscsiError('ENOTSUP', 'the volume has no atomic writes'))

@@ -13,6 +13,22 @@ function filled(seed: number): FakeVolume {
   return volume
 }
 
+/** Copies two granules at once inside itself, but not the fourth of them all. */
+class Copying extends FakeVolume {
+  readonly asked: number[][] = []
+
+  override get copyGranularity(): number {
+    return CHUNK
+  }
+
+  protected override _copy(source: number, destination: number, length: number): Promise<number> {
+    this.asked.push([source, destination, length])
+    const taken = source === 4 * CHUNK ? 0 : Math.min(length, 2 * CHUNK)
+    this.bytes.copy(this.bytes, destination, source, source + taken)
+    return Promise.resolve(taken)
+  }
+}
+
 describe('copyRange', () => {
   it('does what copying an array does, whatever overlaps', async () => {
     const random = new Random(seedOf(10))
@@ -35,6 +51,37 @@ describe('copyRange', () => {
     await copyRange({ source, sourceOffset: 0, destination, destinationOffset: 0, length: 4 * CHUNK }, ALWAYS)
     expect(destination.mapped.slice(0, 5)).toEqual([false, false, true, false, true])
     expect(destination.bytes.subarray(0, 4 * CHUNK).equals(source.bytes.subarray(0, 4 * CHUNK))).toBe(true)
+  })
+
+  it('lets a volume copy inside itself what it can, and copies the data of the rest', async () => {
+    const volume = new Copying(SIZE)
+    new Random(13).bytes(volume.bytes)
+    volume.mapped.fill(true)
+    const model = Buffer.from(volume.bytes)
+    // Half a granule, two that the volume takes, one that it does not, and a rest.
+    const range = { sourceOffset: CHUNK + 512, destinationOffset: 101 * CHUNK + 512, length: 4 * CHUNK }
+    await copyRange({ source: volume, destination: volume, ...range }, ALWAYS)
+    model.copy(model, range.destinationOffset, range.sourceOffset, range.sourceOffset + range.length)
+    expect(volume.bytes.equals(model)).toBe(true)
+    expect(volume.asked).toEqual([
+      [2 * CHUNK, 102 * CHUNK, 3 * CHUNK],
+      [4 * CHUNK, 104 * CHUNK, CHUNK]
+    ])
+  })
+
+  it.each([
+    ['that lie otherwise in their granules', CHUNK, 100 * CHUNK + 512, 8 * CHUNK],
+    ['that overlap', CHUNK, 2 * CHUNK, 8 * CHUNK],
+    ['that are shorter than a granule', CHUNK + 512, 100 * CHUNK + 512, CHUNK - 512]
+  ])('asks no volume to copy ranges %s', async (_title, sourceOffset, destinationOffset, length) => {
+    const volume = new Copying(SIZE)
+    new Random(14).bytes(volume.bytes)
+    volume.mapped.fill(true)
+    const model = Buffer.from(volume.bytes)
+    await copyRange({ source: volume, destination: volume, sourceOffset, destinationOffset, length }, ALWAYS)
+    model.copy(model, destinationOffset, sourceOffset, sourceOffset + length)
+    expect(volume.bytes.equals(model)).toBe(true)
+    expect(volume.asked).toEqual([])
   })
 
   it('stops where it is told to', async () => {

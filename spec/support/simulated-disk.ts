@@ -90,6 +90,8 @@ export class SimulatedDisk {
   failCount = 1
   failCode = 'EIO'
   private readonly handles = new Map<number, { handle: FileHandle; file: SimulatedFile }>()
+  /** Counts the processes; what one was doing when it died never ends. */
+  private life = 0
   private readonly files = new Map<string, SimulatedFile>()
 
   constructor(readonly root: string) {}
@@ -103,6 +105,7 @@ export class SimulatedDisk {
   async closeAll(): Promise<void> {
     const open = [...this.handles.values()]
     this.handles.clear()
+    this.life++
     for (const { handle } of open) await handle.close().catch(() => undefined)
   }
 
@@ -110,7 +113,12 @@ export class SimulatedDisk {
     if (path === this.root) return this.watchDirectory(await open(path, flags, mode))
     const makes = flags?.startsWith('w') ?? false
     if (makes) this.countRequest()
-    const handle = await open(path, flags, mode)
+    const { life } = this
+    const handle = await this.whileAlive(async () => {
+      const opened = await open(path, flags, mode)
+      if (life !== this.life) await opened.close()
+      return opened
+    })
     let file = this.files.get(path)
     if (makes || !file) {
       file = new SimulatedFile()
@@ -119,6 +127,16 @@ export class SimulatedDisk {
     }
     this.handles.set(handle.fd, { handle, file })
     return this.watchFile(handle, file)
+  }
+
+  /** A process that has died learns of no result: else its next step would meet the files of the one that follows. */
+  private async whileAlive<T>(act: () => Promise<T>): Promise<T> {
+    const { life } = this
+    const result = await act().catch((error: unknown) => {
+      if (life === this.life) throw error
+    })
+    if (life !== this.life) await new Promise<never>(() => undefined)
+    return result as T
   }
 
   private watchFile(handle: FileHandle, file: SimulatedFile): FileHandle {
@@ -131,19 +149,19 @@ export class SimulatedDisk {
       datasync: async () => {
         this.countRequest()
         const upTo = this.events.length
-        await datasync()
+        await this.whileAlive(datasync)
         this.events.push({ kind: 'sync', file, upTo })
       },
       write: async (buffer: Buffer, start: number, length: number, position: number) => {
         this.countRequest()
-        const { bytesWritten } = await write(buffer, start, length, position)
+        const { bytesWritten } = await this.whileAlive(() => write(buffer, start, length, position))
         const bytes = Buffer.from(buffer.subarray(start, start + bytesWritten))
         this.events.push({ kind: 'write', file, position, bytes })
         return { bytesWritten, buffer }
       },
       truncate: async (length: number) => {
         this.countRequest()
-        await truncate(length)
+        await this.whileAlive(() => truncate(length))
         this.events.push({ kind: 'truncate', file, length })
       },
       close: () => {

@@ -3,7 +3,7 @@ import type { FileHandle } from 'node:fs/promises'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { writeFully } from '../drivers/transfer.js'
 import { IscsiError } from '../../util/errors.js'
-import { BASE, ZERO, type DeltaMap } from './delta-map.js'
+import { BASE, COPIED, ZERO, isSlot, type DeltaMap } from './delta-map.js'
 import {
   BOOT_RECORD_LENGTH,
   HEADER_LENGTH,
@@ -103,11 +103,11 @@ export async function writeCompacted(source: CompactionSource): Promise<Compacti
     source.commit()
     const sliceEnd = Math.min(map.chunkCount, chunk + SLICE_CHUNKS)
     for (let n = 0; n < SLICE_RECORDS && chunk < sliceEnd; n++) {
-      const count = map.run(chunk, sliceEnd - chunk)
-      if (map.entry !== BASE) {
-        const zero = map.entry === ZERO
-        const slot = zero ? 0 : map.entry - 1
-        putRecord(buffer, filled, zero ? RECORD.zero : RECORD.slots, chunk, records++, count, slot)
+      let count = map.run(chunk, sliceEnd - chunk)
+      const { entry } = map
+      if (isSlot(entry)) count = map.shared.run(entry - 1, count)
+      if (entry !== BASE) {
+        putRecord(buffer, filled, typeOf(map, entry), chunk, records++, count, placeOf(entry))
         filled = sealRecord(buffer, filled, header.salt)
       }
       chunk += count
@@ -121,6 +121,18 @@ export async function writeCompacted(source: CompactionSource): Promise<Compacti
   if (filled > 0) await writeAll(handle, buffer, filled, end)
   await writeAll(handle, encodeHeader(compaction.header), HEADER_LENGTH, 0)
   return compaction
+}
+
+function typeOf(map: DeltaMap, entry: number): number {
+  if (entry === ZERO) return RECORD.zero
+  if (!isSlot(entry)) return RECORD.copied
+  return map.shared.has(entry - 1) ? RECORD.shared : RECORD.slots
+}
+
+/** The slot, or the chunk of the base, that an entry names. */
+function placeOf(entry: number): number {
+  if (entry === ZERO) return 0
+  return isSlot(entry) ? entry - 1 : entry - COPIED
 }
 
 async function writeAll(handle: FileHandle, buffer: Buffer, length: number, position: number): Promise<void> {

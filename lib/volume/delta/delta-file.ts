@@ -7,7 +7,7 @@ import { IscsiError, codeOf } from '../../util/errors.js'
 import { bootId } from './boot-id.js'
 import { SpaceBudget, type DeltaBudget } from './budget.js'
 import { writeCompacted } from './compaction.js'
-import { BASE, DeltaMap, LEAF_BYTES, ZERO } from './delta-map.js'
+import { BASE, COPIED, COPIED_CHUNK_MAX, DeltaMap, LEAF_BYTES, ZERO, isSlot } from './delta-map.js'
 import type { DeltaOptions, DeltaReport, RetiredDelta } from './delta-options.js'
 import { FILE_MODE, findPair, makePair, type FilePair } from './file-pair.js'
 import { deltaPaths, listDelta, moveIntoBin, undefinedIfMissing, type DeltaPaths } from './files.js'
@@ -31,6 +31,8 @@ import { UndoList } from './undo-list.js'
 export class DeltaFile {
   /** Bytes that the budget has given for slots and leaves of the map. */
   private charged = 0
+  /** Slots that a chunk is in. */
+  private slotsMapped: number
   private files: FilePair | undefined
   private creating: Promise<void> | undefined
   private closed = false
@@ -60,6 +62,7 @@ export class DeltaFile {
     readonly slots = new Slots()
   ) {
     this.incarnation = options.incarnation
+    this.slotsMapped = slots.usedCount
   }
 
   /**
@@ -137,7 +140,7 @@ export class DeltaFile {
 
   /** Bytes of client data in slots. */
   get bytesStored(): number {
-    return this.map.chunksMapped * this.chunkSize
+    return this.slotsMapped * this.chunkSize
   }
 
   get journalBytes(): number {
@@ -218,6 +221,7 @@ export class DeltaFile {
   takeSlots(count: number): number {
     const slot = this.slots.take(count)
     if (slot < 0) throw new IscsiError('ENOSPC', 'the delta has no slot number left')
+    this.map.shared.forget(slot, this.slots.granted)
     return slot
   }
 
@@ -225,6 +229,7 @@ export class DeltaFile {
   takeSlotRow(count: number): number {
     const slot = this.slots.takeRow(count)
     if (slot < 0) throw new IscsiError('ENOSPC', 'the delta has no row of slots left that is long enough')
+    this.map.shared.forget(slot, count)
     return slot
   }
 
@@ -238,6 +243,7 @@ export class DeltaFile {
   putSlots(chunk: number, count: number, slot: number): void {
     this.replace(chunk, count)
     this.map.assign(chunk, count, slot + 1)
+    this.slotsMapped += count
     this.files!.journal.append(RECORD.slots, chunk, count, slot)
   }
 
@@ -252,15 +258,76 @@ export class DeltaFile {
     this.files!.journal.append(RECORD.zero, chunk, count, 0)
   }
 
-  /** Remembers what the map says of these chunks and frees their slots. */
+  /** Whether a chunk with this entry of the map is written where it is: it is in a slot that no other chunk is in. */
+  writesInPlace(entry: number): boolean {
+    return isSlot(entry) && !this.map.shared.has(entry - 1)
+  }
+
+  /**
+   * How many chunks from `chunk` on, at most `limit`, lie in one row and are written alike, as {@link writesInPlace}
+   * says of `map.entry`, the first one's.
+   */
+  writableRun(chunk: number, limit: number): number {
+    const count = this.map.run(chunk, limit)
+    return isSlot(this.map.entry) ? this.map.shared.run(this.map.entry - 1, count) : count
+  }
+
+  /**
+   * `count` chunks now read as those from `source` on; no data moves. The two ranges do not overlap, and neither has
+   * the short chunk at the end of the disk.
+   * @returns how many chunks are done; from the next one on it takes a copy of the data
+   * @throws IscsiError ENOSPC when the map would need a leaf that the budget has not; what is done stays done
+   */
+  copyChunks(source: number, chunk: number, count: number): number {
+    if (this.map.chunkCount > SHARING_CHUNKS_MAX) return 0
+    for (let done = 0; done < count;) {
+      const length = this.map.run(source + done, count - done)
+      const { entry } = this.map
+      if (entry === BASE && source + done + length > COPIED_CHUNK_MAX) return done
+      if (entry === ZERO) this.putZeroes(chunk + done, length)
+      else if (isSlot(entry)) this.putShared(chunk + done, length, entry - 1)
+      else this.putCopied(chunk + done, length, entry === BASE ? source + done : entry - COPIED)
+      done += length
+    }
+    return count
+  }
+
+  private putShared(chunk: number, count: number, slot: number): void {
+    this.charge(0, this.map.missingLeaves(chunk, count, slot + 1))
+    this.replace(chunk, count)
+    this.map.assign(chunk, count, slot + 1)
+    this.map.shared.add(slot, count)
+    this.files!.journal.append(RECORD.shared, chunk, count, slot)
+  }
+
+  /** A chunk that is copied back to where it came from is simply the base's. */
+  private putCopied(chunk: number, count: number, source: number): void {
+    this.charge(0, this.map.missingLeaves(chunk, count, COPIED))
+    this.replace(chunk, count)
+    const back = chunk === source
+    this.map.assign(chunk, count, back ? BASE : COPIED + source)
+    this.files!.journal.append(back ? RECORD.base : RECORD.copied, chunk, count, back ? 0 : source)
+  }
+
+  /** Remembers what the map says of these chunks and frees the slots that no chunk is in any more. */
   private replace(chunk: number, count: number): void {
     for (let done = 0; done < count;) {
       const length = this.map.run(chunk + done, count - done)
       const entry = this.map.entry
       this.undo.push(chunk + done, length, entry)
-      if (entry !== BASE && entry !== ZERO) this.slots.free(entry - 1, length)
+      if (isSlot(entry)) this.map.shared.drop(entry - 1, length, this.freeRun)
       done += length
     }
+  }
+
+  private readonly freeRun = (slot: number, count: number): void => {
+    this.slotsMapped -= count
+    this.slots.free(slot, count)
+  }
+
+  private readonly discardRun = (slot: number, count: number): void => {
+    this.slotsMapped -= count
+    this.slots.discard(slot, count)
   }
 
   get uncommitted(): boolean {
@@ -323,10 +390,11 @@ export class DeltaFile {
   private restoreEntry(chunk: number, count: number, entry: number): void {
     for (let done = 0; done < count;) {
       const length = this.map.run(chunk + done, count - done)
-      if (this.map.entry !== BASE && this.map.entry !== ZERO) this.slots.discard(this.map.entry - 1, length)
+      if (isSlot(this.map.entry)) this.map.shared.drop(this.map.entry - 1, length, this.discardRun)
       done += length
     }
     this.map.assign(chunk, count, entry)
+    if (isSlot(entry)) this.slotsMapped += this.map.shared.restore(entry - 1, count)
   }
 
   /**
@@ -548,4 +616,6 @@ export class DeltaFile {
 }
 
 export const CHUNK_SIZE_DEFAULT = 4096
+/** A slot's chunks are counted in 32 bits; with no more chunks than this no count runs over. */
+const SHARING_CHUNKS_MAX = 0xfffffff0
 const COMPACTION_BYTES_MIN = 1 << 20

@@ -1,4 +1,5 @@
 import { AssertionError, assert } from '../../util/assert.js'
+import { SharedSlots } from './shared-slots.js'
 
 /**
  * The page table of a delta: which slot of the slot file holds a chunk of the disk.
@@ -7,6 +8,7 @@ import { AssertionError, assert } from '../../util/assert.js'
  *     0            no leaf: all of it is base        0            read the base
  *     0xFFFFFFFF   no leaf: all of it is zeroes      0xFFFFFFFF   reads as zeroes
  *     n + 1        leaf n                            n + 1        slot n
+ *                                                    2^31 + n     copied from chunk n of the base
  *
  * Leaves are cut from slabs, so that a scattered insert costs no typed array of its own, and a map is dropped by
  * dropping a handful of arrays. A leaf exists only where entries differ: one that has become all zero or all base
@@ -19,8 +21,12 @@ import { AssertionError, assert } from '../../util/assert.js'
 export const BASE = 0
 /** The chunk reads as zeroes and has no slot. */
 export const ZERO = 0xffffffff
-/** Slots are numbered below this, so that slot + 1 differs from the two markers. */
-export const SLOT_COUNT_MAX = 0xfffffffe
+/** Entries from here up to {@link ZERO} name another chunk of the base: its number and this. */
+export const COPIED = 0x80000000
+/** Slots are numbered below this, so that no run of slots goes on as a copy of the base. */
+export const SLOT_COUNT_MAX = COPIED - 2
+/** Chunks of the base that an entry can name are numbered below this; no run of them goes on as zeroes. */
+export const COPIED_CHUNK_MAX = ZERO - COPIED - 1
 /** 1 PiB of 4 KiB chunks; its directory takes 1 GiB where it is touched. */
 export const CHUNK_COUNT_MAX = 2 ** 38
 
@@ -32,17 +38,29 @@ const NO_LEAF = 0
 const ZERO_LEAF = 0xffffffff
 const NO_ENTRIES = new Uint32Array(0)
 
+/** Whether an entry says that the chunk is in a slot. */
+export function isSlot(entry: number): boolean {
+  return entry !== BASE && entry < COPIED
+}
+
+/** Whether an entry says that the chunk was copied from another one of the base. */
+export function isCopied(entry: number): boolean {
+  return entry >= COPIED && entry !== ZERO
+}
+
 export class DeltaMap {
   /** After {@link run}: the entry of its first chunk. */
   entry = BASE
-  /** Chunks that have a slot. */
+  /** Chunks that are in a slot, or copied from the base. */
   chunksMapped = 0
+  /** Slots that several chunks are in. */
+  readonly shared = new SharedSlots()
   /** Leaves in use. */
   leafCount = 0
 
   private directory = NO_ENTRIES
   private readonly slabs: Uint32Array[] = []
-  /** How many entries of a leaf have a slot, and how many are zero, by leaf number. */
+  /** How many entries of a leaf are neither base nor zero, and how many are zero, by leaf number. */
   private slotsIn = new Uint16Array(0)
   private zeroesIn = new Uint16Array(0)
   private leavesMade = 0
@@ -61,11 +79,12 @@ export class DeltaMap {
       this.directory.byteLength +
       this.slabs.length * LEAVES_IN_SLAB * LEAF_BYTES +
       this.slotsIn.byteLength +
-      this.zeroesIn.byteLength
+      this.zeroesIn.byteLength +
+      this.shared.memoryBytes
     )
   }
 
-  /** {@link BASE}, {@link ZERO} or the slot + 1. */
+  /** {@link BASE}, {@link ZERO}, the slot + 1, or {@link COPIED} + the chunk of the base. */
   get(chunk: number): number {
     if (this.directory.length === 0) return BASE
     const leaf = this.directory[(chunk / LEAF_ENTRIES) | 0]!
@@ -75,7 +94,8 @@ export class DeltaMap {
   }
 
   /**
-   * How many chunks from `chunk` on, at most `limit`, are of one kind: base, zero, or in slots that follow each other.
+   * How many chunks from `chunk` on, at most `limit`, are of one kind: base, zero, in slots that follow each other, or
+   * copied from chunks that do.
    * Leaves the first entry in {@link entry}, so that walking a range makes no object.
    */
   run(chunk: number, limit: number): number {

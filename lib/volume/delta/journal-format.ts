@@ -162,6 +162,10 @@ export const RECORD = {
   barrier: 5,
   /** The argument is a {@link SESSION}; 0 (4), records up to this sequence number (4) were on the medium. */
   session: 6,
+  /** The same as slots, but other chunks may be in these slots too, and what they hold does not change. */
+  shared: 7,
+  /** Chunks from the argument on read as other chunks of the base: count (4), the first of those (4). */
+  copied: 8,
   /** Kept for checksums of slots. */
   checksum: 0x81
 } as const
@@ -177,6 +181,7 @@ export const SESSION = {
   suspect: 3
 } as const
 export type SessionMark = (typeof SESSION)[keyof typeof SESSION]
+export const LAST_TYPE = RECORD.copied
 /** A reader steps over a type that it does not know from here on, and refuses the journal for one below. */
 export const FIRST_ADVISORY_TYPE = 0x80
 
@@ -228,7 +233,7 @@ export class RecordView {
   sequence = 0
   /** Chunks, or the sequence number that a barrier covers. */
   count = 0
-  /** The first slot; of a barrier or a session mark, the last sequence number that was on the medium. */
+  /** The first slot, or chunk of the base; of a barrier or a session mark, the last sequence number that was on the medium. */
   slot = 0
   private bytes: Buffer = MAGIC
   private at = 0
@@ -239,7 +244,7 @@ export class RecordView {
     const length = bytes[at + 1]! * WORD
     if (length < RECORD_LENGTH_MIN || length > end - at) return false
     const type = bytes[at]!
-    if (type === 0 || (type <= RECORD.session && length !== lengthOf(type))) return false
+    if (type === 0 || (type <= LAST_TYPE && length !== lengthOf(type))) return false
     if (crc32c(bytes, at, at + length - 4, salt) !== getU32(bytes, at + length - 4)) return false
     this.bytes = bytes
     this.at = at

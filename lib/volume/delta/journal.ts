@@ -63,7 +63,7 @@ export class Journal {
     return (this.nextSequence - this.pendingCount - 1) >>> 0
   }
 
-  /** @param slot - the first one for `RECORD.slots`, else 0 */
+  /** @param slot - the first slot, or chunk of the base; 0 for a type that names none */
   append(type: number, chunk: number, count: number, slot: number): void {
     if (
       this.lastAt !== NONE &&
@@ -136,7 +136,8 @@ export class Journal {
   }
 
   private joins(type: number, count: number, slot: number): boolean {
-    return (type !== RECORD.slots || this.lastSlotEnd === slot) && this.lastCount + count <= COUNT_MAX
+    const goesOn = type === RECORD.zero || type === RECORD.base || this.lastSlotEnd === slot
+    return goesOn && this.lastCount + count <= COUNT_MAX
   }
 
   private number(): number {

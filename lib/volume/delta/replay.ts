@@ -1,12 +1,13 @@
 import type { FileHandle } from 'node:fs/promises'
 import { Slices } from '../../util/slices.js'
 import { sameBoot } from './boot-id.js'
-import { BASE, SLOT_COUNT_MAX, ZERO, type DeltaMap } from './delta-map.js'
+import { BASE, COPIED, COPIED_CHUNK_MAX, SLOT_COUNT_MAX, ZERO, isSlot, type DeltaMap } from './delta-map.js'
 import { DeltaError } from './errors.js'
 import {
   BOOT_RECORD_LENGTH,
   FIRST_ADVISORY_TYPE,
   HEADER_LENGTH,
+  LAST_TYPE,
   RECORD,
   RECORD_LENGTH_MAX,
   RecordView,
@@ -134,7 +135,9 @@ function apply(view: RecordView, map: DeltaMap, header: JournalHeader, seen: Sca
     case RECORD.slots:
     case RECORD.zero:
     case RECORD.base:
-      map.assign(view.argument, view.count, entryOf(view, map, seen))
+    case RECORD.shared:
+    case RECORD.copied:
+      assignPart(view, map, entryOf(view, map, seen), 0, view.count)
       seen.changes++
       return
     case RECORD.boot:
@@ -158,20 +161,34 @@ function entryOf(view: RecordView, map: DeltaMap, seen: Scan): number {
   }
   if (view.type === RECORD.zero) return ZERO
   if (view.type === RECORD.base) return BASE
+  if (view.type === RECORD.copied) {
+    const end = Math.min(map.chunkCount, COPIED_CHUNK_MAX)
+    if (view.slot + view.count <= end) return COPIED + view.slot
+    throw unreadable(`record ${seen.count} names chunks ${view.slot}+${view.count} of the base`)
+  }
   if (view.slot + view.count > SLOT_COUNT_MAX) throw unreadable(`record ${seen.count} names slot ${view.slot}`)
   return view.slot + 1
 }
 
+/** So many of the record's chunks, from the one at `done` on. */
+function assignPart(view: RecordView, map: DeltaMap, entry: number, done: number, length: number): void {
+  const { type, slot } = view
+  const steps = type !== RECORD.zero && type !== RECORD.base
+  // Whoever gave slots out anew knew that no chunk was in them.
+  if (type === RECORD.slots) map.shared.forget(slot + done, length)
+  map.assign(view.argument + done, length, steps ? entry + done : entry)
+  if (type === RECORD.shared) map.shared.mark(slot + done, length)
+}
+
 function isLong({ type, count }: RecordView): boolean {
-  return count > CHUNKS_IN_A_ROW && (type === RECORD.slots || type === RECORD.zero || type === RECORD.base)
+  return count > CHUNKS_IN_A_ROW && CHANGES.has(type)
 }
 
 async function assignLong(view: RecordView, map: DeltaMap, seen: Scan, slices: Slices): Promise<void> {
-  const { type, argument, count } = view
+  const { count } = view
   const entry = entryOf(view, map, seen)
   for (let done = 0; done < count; done += CHUNKS_IN_A_ROW) {
-    const length = Math.min(CHUNKS_IN_A_ROW, count - done)
-    map.assign(argument + done, length, type === RECORD.slots ? entry + done : entry)
+    assignPart(view, map, entry, done, Math.min(CHUNKS_IN_A_ROW, count - done))
     if (slices.over) await slices.rest()
   }
   seen.changes++
@@ -217,7 +234,7 @@ async function isCutShort(file: FileHandle, size: number, from: number): Promise
   await readAt(file, bytes, length, from)
   const type = bytes[0]!
   const wanted = type < FIRST_ADVISORY_TYPE ? lengthOf(type) : bytes[1]! * WORD
-  if (type === 0 || (type > RECORD.session && type < FIRST_ADVISORY_TYPE)) return false
+  if (type === 0 || (type > LAST_TYPE && type < FIRST_ADVISORY_TYPE)) return false
   return length === 1 || (bytes[1]! * WORD === wanted && length < wanted)
 }
 
@@ -259,7 +276,8 @@ async function anyBehind(
 }
 
 /**
- * Marks the slots of a finished map as taken and checks that it can be true: no slot twice, all of them in the file.
+ * Marks the slots of a finished map as taken and checks that it can be true: no slot twice unless the journal calls it
+ * shared, all of them in the file.
  * During the replay neither can be asked, because a compacted map holds moments that never were at one time.
  * @param claim - see `Slots.claim`
  */
@@ -274,16 +292,29 @@ export async function claimSlots(
   let runs = 0
   for (let chunk = 0; chunk < map.chunkCount;) {
     if (++runs % RECORDS_IN_A_ROW === 0 && slices.over) await slices.rest()
-    const count = map.run(chunk, Math.min(map.chunkCount - chunk, CHUNKS_IN_A_ROW))
-    if (map.entry !== BASE && map.entry !== ZERO) {
+    let count = map.run(chunk, Math.min(map.chunkCount - chunk, CHUNKS_IN_A_ROW))
+    if (isSlot(map.entry)) {
       const slot = map.entry - 1
+      count = map.shared.run(slot, count)
       const lengthBytes = Math.min(count * chunkSize, baseSize - chunk * chunkSize)
       if (slot * chunkSize + lengthBytes > slotFileSize) {
         throw unreadable(`chunk ${chunk} is in slot ${slot}, behind the end of the slot file`)
       }
-      if (!claim(slot, count)) throw unreadable(`a slot from ${slot} to ${slot + count - 1} belongs to two chunks`)
+      if (map.shared.has(slot)) claimShared(map, slot, count, claim)
+      else if (!claim(slot, count)) throw unreadable(`a slot from ${slot} to ${slot + count - 1} belongs to two chunks`)
     }
     chunk += count
+  }
+}
+
+function claimShared(
+  map: DeltaMap,
+  slot: number,
+  count: number,
+  claim: (slot: number, count: number) => boolean
+): void {
+  for (let i = slot; i < slot + count; i++) {
+    if (map.shared.claim(i) && !claim(i, 1)) throw unreadable(`slot ${i} is shared and is not`)
   }
 }
 
@@ -305,6 +336,8 @@ async function readAt(file: FileHandle, buffer: Buffer, length: number, position
   return filled
 }
 
+/** Types of records that change the map. */
+const CHANGES: ReadonlySet<number> = new Set([RECORD.slots, RECORD.zero, RECORD.base, RECORD.shared, RECORD.copied])
 /** What is read in one go; a search for records looks at as much without a rest. */
 const BLOCK_BYTES = 1 << 17
 /** Between two looks at the clock: records of the map, and chunks of one record; some 20 and some 100 µs. */

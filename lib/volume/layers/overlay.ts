@@ -4,9 +4,9 @@ import { IscsiError } from '../../util/errors.js'
 import { assert } from '../../util/assert.js'
 import { BlockIo } from '../block-io.js'
 import { DeltaFile } from '../delta/delta-file.js'
-import { BASE, ZERO } from '../delta/delta-map.js'
+import { BASE, COPIED, ZERO, isCopied, isSlot } from '../delta/delta-map.js'
 import type { DeltaOptions, DeltaReport, RetiredDelta } from '../delta/delta-options.js'
-import { RangeHolds } from '../delta/range-holds.js'
+import { RangeHolds, type Hold } from '../delta/range-holds.js'
 import { ZEROES } from '../drivers/transfer.js'
 import { PoolShare, UNIT_THREADS_MAX } from '../pool-share.js'
 import { Volume, type Extent } from '../volume.js'
@@ -21,6 +21,9 @@ import { Volume, type Extent } from '../volume.js'
  *   a chunk in a slot    in place                        in place
  *   a zero chunk         new slot                        new slot, zeroes around the part
  *   a chunk of the base  new slot, base not read         copy-up: new slot, base read around the part
+ *   a copied chunk       new slot                        copy-up from the base or slot that it shares
+ *
+ * A copy of whole chunks moves no data: chunks in slots share them from then on, those of the base are named by number.
  *
  * The synchronous verbs do all this in one go, so nobody sees them half done: what could make them give up (a range
  * that is held, a base that would block, a slot file that was slow) is asked before the first byte is written. The
@@ -99,6 +102,10 @@ export class Overlay extends Volume {
 
   get epoch(): number {
     return this.ready().epoch
+  }
+
+  override get copyGranularity(): number {
+    return this.chunkSize
   }
 
   /** What was found when the delta was opened. */
@@ -265,7 +272,9 @@ export class Overlay extends Volume {
       if (entry === BASE) {
         if (!this.base.tryRead(buffer, start + done, bytes, at)) return false
       } else if (entry === ZERO) buffer.fill(0, start + done, start + done + bytes)
-      else if (!delta.slotFile.tryRead(buffer, start + done, bytes, (entry - 1) * chunkSize + within)) return false
+      else if (isCopied(entry)) {
+        if (!this.base.tryRead(buffer, start + done, bytes, (entry - COPIED) * chunkSize + within)) return false
+      } else if (!delta.slotFile.tryRead(buffer, start + done, bytes, (entry - 1) * chunkSize + within)) return false
       done += bytes
     }
     this.reads++
@@ -322,11 +331,16 @@ export class Overlay extends Volume {
   private tryCopyUp(edges: Edges): boolean {
     for (const edge of edges.both) {
       if (edge.chunk === NO_CHUNK) continue
-      if (edge.zero) edge.buffer.fill(0, 0, edge.length)
-      else if (!this.base.tryRead(edge.buffer, 0, edge.length, edge.chunk * this.chunkSize)) return false
+      if (edge.entry === ZERO) edge.buffer.fill(0, 0, edge.length)
+      else if (!this.tryReadEdge(edge)) return false
       else this.copyUps++
     }
     return true
+  }
+
+  private tryReadEdge({ entry, chunk, buffer, length }: Edge): boolean {
+    if (isSlot(entry)) return this.ready().slotFile.tryRead(buffer, 0, length, (entry - 1) * this.chunkSize)
+    return this.base.tryRead(buffer, 0, length, (isCopied(entry) ? entry - COPIED : chunk) * this.chunkSize)
   }
 
   /** Writes a range whose edges are prepared. */
@@ -345,17 +359,16 @@ export class Overlay extends Volume {
       const chunk = Math.floor(at / chunkSize)
       const within = at - chunk * chunkSize
       const left = length - done
-      const count = map.run(chunk, Math.ceil((within + left) / chunkSize))
+      const count = delta.writableRun(chunk, Math.ceil((within + left) / chunkSize))
       const bytes = Math.min(left, count * chunkSize - within)
       const entry = map.entry
-      if (entry === BASE || entry === ZERO)
-        this.writeNewNow(delta, edges, buffer, start + done, bytes, at, chunk, count)
+      if (!delta.writesInPlace(entry)) this.writeNewNow(delta, edges, buffer, start + done, bytes, at, chunk, count)
       else delta.slotFile.writeNow(buffer, start + done, bytes, (entry - 1) * chunkSize + within)
       done += bytes
     }
   }
 
-  /** Writes `count` chunks that have no slot yet. */
+  /** Writes `count` chunks that have no slot of their own yet. */
   private writeNewNow(
     delta: DeltaFile,
     edges: Edges,
@@ -412,9 +425,7 @@ export class Overlay extends Volume {
     if (io.length === 0 || !this.delta) return void this.perform(io, () => Promise.resolve(void this.ready()))
     const first = this.chunkOf(io.offset)
     const last = this.chunkOf(io.offset + io.length - 1)
-    let granted = (): void => undefined
-    const turn = new Promise<void>((resolve) => (granted = resolve))
-    const hold = this.holds.acquire(first, last, granted)
+    const { hold, turn } = this.hold(first, last + 1 - first)
     void this.perform(io, async () => {
       try {
         await turn
@@ -492,7 +503,9 @@ export class Overlay extends Volume {
     const start = io.start + done
     if (entry === BASE) await this.readBase(io.buffer, start, bytes, at)
     else if (entry === ZERO) io.buffer.fill(0, start, start + bytes)
-    else {
+    else if (isCopied(entry)) {
+      await this.readBase(io.buffer, start, bytes, (entry - COPIED) * this.chunkSize + within)
+    } else {
       const position = (entry - 1) * this.chunkSize + within
       if (!delta.slotFile.tryRead(io.buffer, start, bytes, position)) {
         await delta.slotFile.read(io.buffer, start, bytes, position)
@@ -583,15 +596,88 @@ export class Overlay extends Volume {
     this.countWrite(io.length)
   }
 
+  /**
+   * Both ranges are held, taking their places in the order at once: no write to either is under way while the map turns,
+   * and two copies that cross each other cannot wait for one another.
+   */
+  protected override async _copy(source: number, destination: number, length: number): Promise<number> {
+    const first = this.chunkOf(source)
+    const chunk = this.chunkOf(destination)
+    // The short chunk at the end of the disk stands for fewer bytes than another would.
+    const whole = this.chunkOf(this.size) - Math.max(first, chunk)
+    const count = Math.min(this.chunkOf(length), whole)
+    if (count <= 0) return 0
+    const holds = [this.hold(first, count), this.hold(chunk, count)]
+    if (this.paused) await new Promise<void>((resolve) => this.heldOff.push(resolve))
+    else this.active++
+    try {
+      for (const { turn } of holds) await turn
+      return (await this.copyLater(first, chunk, count)) * this.chunkSize
+    } finally {
+      for (const { hold } of holds) this.holds.release(hold)
+      this.endRequest()
+    }
+  }
+
+  private hold(first: number, count: number): { hold: Hold; turn: Promise<void> } {
+    let granted = (): void => undefined
+    const turn = new Promise<void>((resolve) => (granted = resolve))
+    return { hold: this.holds.acquire(first, first + count - 1, granted), turn }
+  }
+
+  /** Returns how many chunks are done. */
+  private async copyLater(source: number, chunk: number, count: number): Promise<number> {
+    const delta = this.ready()
+    await delta.create()
+    let done = 0
+    while (done < count) {
+      if (done > 0) await nextTurn()
+      const step = Math.min(COPY_CHUNKS_MAX, count - done)
+      const copied = await this.copyStep(delta, source + done, chunk + done, step)
+      done += copied
+      if (copied < step) break
+    }
+    this.countWrite(done * this.chunkSize)
+    return done
+  }
+
+  private async copyStep(delta: DeltaFile, source: number, chunk: number, count: number): Promise<number> {
+    try {
+      return this.copyNow(delta, source, chunk, count)
+    } catch (error) {
+      if (!delta.mayReclaim(error)) throw error
+      await delta.flush()
+      return this.copyNow(delta, source, chunk, count)
+    }
+  }
+
+  private copyNow(delta: DeltaFile, source: number, chunk: number, count: number): number {
+    const others = delta.uncommitted
+    try {
+      return delta.copyChunks(source, chunk, count)
+    } finally {
+      delta.commitOwn(others)
+    }
+  }
+
   private async copyUp(edges: Edges): Promise<void> {
     for (const edge of edges.both) {
       if (edge.chunk === NO_CHUNK) continue
-      if (edge.zero) edge.buffer.fill(0, 0, edge.length)
+      if (edge.entry === ZERO) edge.buffer.fill(0, 0, edge.length)
       else {
-        await this.readBase(edge.buffer, 0, edge.length, edge.chunk * this.chunkSize)
+        await this.readEdge(edge)
         this.copyUps++
       }
     }
+  }
+
+  private readEdge(edge: Edge): Promise<void> {
+    const { entry, chunk, buffer, length } = edge
+    if (!isSlot(entry)) {
+      return this.readBase(buffer, 0, length, (isCopied(entry) ? entry - COPIED : chunk) * this.chunkSize)
+    }
+    if (this.tryReadEdge(edge)) return Promise.resolve()
+    return this.ready().slotFile.read(buffer, 0, length, (entry - 1) * this.chunkSize)
   }
 
   /** Nobody else changes the map of these chunks meanwhile: they are held. */
@@ -608,10 +694,10 @@ export class Overlay extends Volume {
       const chunk = this.chunkOf(at)
       const within = at - chunk * this.chunkSize
       const left = length - done
-      const count = delta.map.run(chunk, Math.ceil((within + left) / this.chunkSize))
+      const count = delta.writableRun(chunk, Math.ceil((within + left) / this.chunkSize))
       const bytes = Math.min(left, count * this.chunkSize - within)
       const entry = delta.map.entry
-      if (entry === BASE || entry === ZERO) {
+      if (!delta.writesInPlace(entry)) {
         await this.writeNew(delta, edges, buffer, start + done, bytes, at, chunk, count)
       } else await writeSlots(delta, buffer, start + done, bytes, (entry - 1) * this.chunkSize + within)
       done += bytes
@@ -687,13 +773,13 @@ async function writeSlots(
   slotFile.wrote(performance.now() - before, length)
 }
 
-/** A chunk that a request touches in part and that has no slot: what its new slot will hold is put together here. */
+/** A chunk that a request touches in part and whose data goes to a new slot: what that will hold is put together here. */
 interface Edge {
   chunk: number
   /** Bytes of the chunk; the last one of the disk may be short. */
   length: number
-  /** It reads as zeroes now; else it is the base's. */
-  zero: boolean
+  /** What the map says of it now. */
+  entry: number
   buffer: Buffer
 }
 
@@ -751,16 +837,16 @@ class Edges {
     edge.chunk = NO_CHUNK
     if (!inPart) return
     const entry = delta.map.get(chunk)
-    if (entry !== BASE && entry !== ZERO) return
+    if (delta.writesInPlace(entry)) return
     edge.chunk = chunk
-    edge.zero = entry === ZERO
+    edge.entry = entry
     edge.length = Math.min(this.chunkSize, size - chunk * this.chunkSize)
     if (edge.buffer.length < edge.length) edge.buffer = Buffer.allocUnsafeSlow(this.chunkSize)
   }
 }
 
 function newEdge(): Edge {
-  return { chunk: NO_CHUNK, length: 0, zero: false, buffer: Buffer.alloc(0) }
+  return { chunk: NO_CHUNK, length: 0, entry: BASE, buffer: Buffer.alloc(0) }
 }
 
 /** The writes that fill new slots: edges from their own buffers, everything between them from the caller's. */
@@ -838,5 +924,7 @@ class SlotFill {
 }
 
 const NO_CHUNK = -1
+/** Chunks that one step copies: a fraction of a millisecond when each of them is somewhere else. */
+const COPY_CHUNKS_MAX = 1 << 13
 /** Chunks that one step zeroes: 1 GiB of 4 KiB chunks, about a millisecond of walking the map. */
 const ZERO_CHUNKS_MAX = 1 << 18

@@ -4,9 +4,9 @@ import { open, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { writeCompacted, type CompactionSource } from '../../../lib/volume/delta/compaction.js'
-import { DeltaMap, ZERO } from '../../../lib/volume/delta/delta-map.js'
+import { COPIED, DeltaMap, ZERO } from '../../../lib/volume/delta/delta-map.js'
 import { Journal } from '../../../lib/volume/delta/journal.js'
-import { BOOT_ID, HEADER, SALT, alteredHeader, slotsRecord, zeroRecord } from './golden.js'
+import { BOOT_ID, HEADER, SALT, alteredHeader, copiedRecord, sharedRecord, slotsRecord, zeroRecord } from './golden.js'
 
 const SLOTS = 1
 
@@ -66,6 +66,26 @@ describe('a compaction', () => {
     expect(bytes.subarray(4096 + 12, 4096 + 28)).toEqual(BOOT_ID)
     const records = Buffer.concat([slotsRecord(1, 5, 3, 10), zeroRecord(2, 8, 2), slotsRecord(3, 600000, 1, 0)])
     expect(bytes.subarray(4096 + 32).toString('hex')).toBe(records.toString('hex'))
+  })
+
+  it('says of slots that they are shared, and of chunks from where in the base they were copied', async () => {
+    map.assign(5, 4, 11)
+    map.assign(20, 2, 12)
+    map.shared.add(11, 2)
+    map.assign(30, 3, COPIED + 100)
+    await writeCompacted(source())
+    const records = [
+      slotsRecord(1, 5, 1, 10),
+      sharedRecord(2, 6, 2, 11),
+      slotsRecord(3, 8, 1, 13),
+      sharedRecord(4, 20, 2, 11),
+      copiedRecord(5, 30, 3, 100)
+    ]
+    expect(
+      written()
+        .subarray(4096 + 32)
+        .toString('hex')
+    ).toBe(Buffer.concat(records).toString('hex'))
   })
 
   it('copies what was committed since the walk began, and takes the place of the old one', async () => {

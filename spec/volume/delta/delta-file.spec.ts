@@ -4,11 +4,22 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { DeltaFile } from '../../../lib/volume/delta/delta-file.js'
 import type { DeltaOptions } from '../../../lib/volume/delta/delta-options.js'
-import { BASE, ZERO } from '../../../lib/volume/delta/delta-map.js'
+import { SpaceBudget } from '../../../lib/volume/delta/budget.js'
+import { BASE, COPIED, ZERO } from '../../../lib/volume/delta/delta-map.js'
 import { codeOf } from '../../../lib/util/errors.js'
 import { thrown } from '../../contracts/volume.contract.js'
 import { Random, seedOf } from '../../support/random.js'
-import { BOOT_ID, HEADER, bootRecord, goldenHeader, slotsRecord, zeroRecord } from './golden.js'
+import {
+  BOOT_ID,
+  HEADER,
+  baseRecord,
+  bootRecord,
+  copiedRecord,
+  goldenHeader,
+  sharedRecord,
+  slotsRecord,
+  zeroRecord
+} from './golden.js'
 
 const QUICK_DIRECTORY = fs.existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 const OTHER_BOOT = Buffer.alloc(16, 0x0f)
@@ -239,6 +250,121 @@ describe('DeltaFile', () => {
     )
     fs.writeFileSync(join(directory, 'd-5.slots'), Buffer.alloc(2 * 4096))
     await expect(codeOfOpen({})).resolves.toBe('ERR_ISCSI_DELTA_UNREADABLE')
+  })
+
+  describe('when chunks are copied', () => {
+    /** Chunks 3 to 5 in slots 0 to 2, chunk 6 reads as zeroes, 7 is the base's. */
+    async function begun(more: Partial<DeltaOptions> = {}): Promise<DeltaFile> {
+      const made = await opened(more)
+      await made.create()
+      put(made, 3, 3)
+      made.putZeroes(6, 1)
+      made.commit()
+      return made
+    }
+
+    it('journals slots as shared, chunks of the base by number, and zeroes and the way back as what they are', async () => {
+      const made = await begun()
+      expect(made.copyChunks(3, 100, 5)).toBe(5)
+      expect(made.copyChunks(104, 7, 1)).toBe(1)
+      expect(made.copyChunks(104, 200, 1)).toBe(1)
+      made.commit()
+      const records = [
+        sharedRecord(4, 100, 3, 0),
+        zeroRecord(5, 103, 1),
+        copiedRecord(6, 104, 1, 7),
+        baseRecord(7, 7, 1),
+        copiedRecord(8, 200, 1, 7)
+      ]
+      const written = fs.readFileSync(join(directory, 'd-1.map')).subarray(-5 * 24)
+      // The checksums begin with a salt that was drawn.
+      for (const [i, wanted] of records.entries()) {
+        expect(written.subarray(i * 24, i * 24 + 20).toString('hex')).toBe(wanted.subarray(0, 20).toString('hex'))
+      }
+      expect([100, 101, 102, 103, 104, 200, 7].map((chunk) => made.map.get(chunk))).toEqual([
+        1,
+        2,
+        3,
+        ZERO,
+        COPIED + 7,
+        COPIED + 7,
+        BASE
+      ])
+    })
+
+    it('stores nothing for it, and gives a slot back with its last chunk', async () => {
+      const made = await begun()
+      made.copyChunks(3, 100, 3)
+      made.copyChunks(100, 200, 56)
+      made.commit()
+      expect(made.bytesStored).toBe(3 * 4096)
+      for (const chunk of [3, 100]) made.putZeroes(chunk, 3)
+      made.commit()
+      expect(made.bytesStored).toBe(3 * 4096)
+      made.putZeroes(200, 2)
+      made.commit()
+      expect(made.bytesStored).toBe(4096)
+      await made.flush()
+      // The two are given out again, and belong to one chunk then.
+      put(made, 50, 2)
+      made.commit()
+      expect([made.slots.highWater, made.bytesStored]).toEqual([3, 3 * 4096])
+      expect([50, 51, 202].map((chunk) => made.writesInPlace(made.map.get(chunk)))).toEqual([true, true, false])
+    })
+
+    it('does not write in place what was ever shared, however it is opened again', async () => {
+      const made = await begun({ compactionBytesMin: 0 })
+      made.copyChunks(3, 100, 2)
+      made.putZeroes(100, 2)
+      made.commit()
+      await made.idle()
+      expect(made.compactions).toBeGreaterThan(0)
+      const inPlace = (of: DeltaFile) => [3, 4, 5].map((chunk) => of.writesInPlace(of.map.get(chunk)))
+      expect(inPlace(made)).toEqual([false, false, true])
+      expect(inPlace(await opened())).toEqual([false, false, true])
+      expect(inPlace(await opened({ bootId: OTHER_BOOT }))).toEqual([false, false, true])
+    })
+
+    it('is undone by a commit that fails, with what was written over it', async () => {
+      const budget = new SpaceBudget()
+      const made = await begun({ budget })
+      made.copyChunks(3, 100, 3)
+      made.commit()
+      const [before, used, stored] = [entries(made), budget.usedBytes, made.bytesStored]
+      made.putZeroes(3, 2)
+      put(made, 100, 2)
+      made.copyChunks(100, 20, 4)
+      made.putZeroes(100, 3)
+      made.copyChunks(5, 21, 3)
+      const original = fs.writeSync
+      fs.writeSync = () => {
+        throw Object.assign(new Error('injected'), { code: 'EIO' })
+      }
+      try {
+        expect(codeOf(thrown(() => made.commit()))).toBe('EIO')
+      } finally {
+        fs.writeSync = original
+      }
+      expect([entries(made), budget.usedBytes, made.bytesStored]).toEqual([before, used, stored])
+      // Every count is what it was: both chunks of a slot have to leave it before it is free.
+      made.putZeroes(100, 3)
+      made.commit()
+      expect(made.bytesStored).toBe(stored)
+      made.putZeroes(3, 3)
+      made.commit()
+      expect(made.bytesStored).toBe(0)
+    })
+
+    it('leaves to a copy of data the chunks of a base that no entry can name', async () => {
+      const base = { ...HEADER.base, size: 3 * 2 ** 42 }
+      const made = await opened({ base })
+      await made.create()
+      const last = 0x7ffffffd
+      expect(made.copyChunks(last - 1, 0, 2)).toBe(2)
+      expect([made.map.get(0), made.map.get(1)]).toEqual([0xfffffffd, 0xfffffffe].map((entry) => entry - 1))
+      expect(made.copyChunks(last, 0, 2)).toBe(0)
+      expect(made.copyChunks(2 ** 31 + 5, 0, 2)).toBe(0)
+    })
   })
 
   it('takes a new epoch above every file that is there', async () => {

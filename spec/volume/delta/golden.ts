@@ -85,6 +85,14 @@ export function baseRecord(sequence: number, chunk: number, count: number): Buff
   return record(`0303 ${hex(chunk, 6)} ${hex(sequence, 4)} ${hex(count, 4)} 00000000`)
 }
 
+export function sharedRecord(sequence: number, chunk: number, count: number, slot: number): Buffer {
+  return record(`0703 ${hex(chunk, 6)} ${hex(sequence, 4)} ${hex(count, 4)} ${hex(slot, 4)}`)
+}
+
+export function copiedRecord(sequence: number, chunk: number, count: number, source: number): Buffer {
+  return record(`0803 ${hex(chunk, 6)} ${hex(sequence, 4)} ${hex(count, 4)} ${hex(source, 4)}`)
+}
+
 export function bootRecord(sequence: number, bootId = BOOT_ID): Buffer {
   return record(`0404 019000000001 ${hex(sequence, 4)} ${bootId.toString('hex')}`)
 }

@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { codeOf } from '../../../lib/util/errors.js'
 import { MemoryVolume } from '../../../lib/volume/drivers/memory.js'
+import { copyRange } from '../../../lib/scsi/copy-range.js'
 import { Overlay } from '../../../lib/volume/layers/overlay.js'
 import { flushVolume, readVolume, writeVolume, zeroVolume } from '../../../lib/volume/promises.js'
 import type { Volume } from '../../../lib/volume/volume.js'
@@ -12,7 +13,7 @@ import { Medium, SimulatedDisk, type Survival } from '../../support/simulated-di
 import { HEADER } from './golden.js'
 
 /**
- * Histories of writes, unmaps, flushes, deaths of the process and ends of sessions over a disk that loses, mixes and
+ * Histories of writes, copies, unmaps, flushes, deaths of the process and ends of sessions over a disk that loses, mixes and
  * tears whatever was not synced. Between any two of its requests the power is cut, and what is read back afterwards
  * must be something that was sent, and no older than the last flush.
  */
@@ -20,11 +21,13 @@ import { HEADER } from './golden.js'
 const ROOT = fs.existsSync('/dev/shm') ? '/dev/shm' : tmpdir()
 const BLOCK = 512
 const BLOCK_WORDS = BLOCK / 4
+const CHUNK_BLOCKS = 8
 /** 40 chunks and a short one. */
 const BLOCKS = 40 * 8 + 3
 const SIZE = BLOCKS * BLOCK
 const THIS_BOOT = Buffer.alloc(16, 1)
 const NEXT_BOOT = Buffer.alloc(16, 2)
+/** And the number of the block. */
 const BASE_STAMP = 0xba5e0000
 const ZERO_STAMP = 0
 /** Few, so that a history has compactions. */
@@ -36,7 +39,7 @@ beforeAll(async () => {
   base = new MemoryVolume(
     SIZE,
     true,
-    stamped(() => BASE_STAMP, 0, BLOCKS)
+    stamped((block) => BASE_STAMP + block, 0, BLOCKS)
   )
   await base.open()
 })
@@ -84,8 +87,8 @@ interface Sent {
 
 /** What may be found in each block. Moments are counted in events of the disk. */
 class Ledger {
-  private readonly blocks: Sent[][] = Array.from({ length: BLOCKS }, () => [
-    { stamp: BASE_STAMP, sentAt: 0, answeredAt: 0 }
+  private readonly blocks: Sent[][] = Array.from({ length: BLOCKS }, (_, block) => [
+    { stamp: BASE_STAMP + block, sentAt: 0, answeredAt: 0 }
   ])
   /** Flushes: what had been answered before one began is on the medium when it has ended. */
   private readonly flushes: { begunAt: number; endedAt: number; orders: number[] }[] = []
@@ -153,7 +156,8 @@ class History {
     let flushing: Promise<void> | undefined
     for (let step = 0; step < length; step++) {
       const dice = this.random.int(40)
-      if (dice < 21) await this.write()
+      if (dice < 17) await this.write()
+      else if (dice < 23) await this.copy()
       else if (dice < 30) await this.unmap()
       else if (dice < 34) flushing = this.flush()
       else {
@@ -180,7 +184,8 @@ class History {
     for (let step = 0; step < length; step++) {
       const dice = this.random.int(40)
       await this.tried(() => {
-        if (dice < 21) return this.write()
+        if (dice < 17) return this.write()
+        if (dice < 23) return this.copy()
         if (dice < 30) return this.unmap()
         return dice < 35 ? this.flush() : this.rest()
       })
@@ -190,9 +195,7 @@ class History {
     if (unlike !== undefined) return `the view: ${unlike}`
     const failed = this.overlay.failure !== undefined
     await this.disk.closeAll()
-    // A login that the disk refuses is tried again.
-    const opened = () => open(this.directory, THIS_BOOT)
-    this.overlay = await opened().catch(opened)
+    this.overlay = await this.openAgain()
     const suspect = this.overlay.report.replay?.suspect ?? false
     // After a sync that failed only what was flushed before can be relied on, and the client must be told.
     if (failed && !suspect) return 'a failed sync was forgotten'
@@ -240,6 +243,19 @@ class History {
     sent.answeredAt = this.now
   }
 
+  /** Mostly whole chunks, which only the map copies, and often those that were copied before. */
+  private async copy(): Promise<void> {
+    const grain = this.random.chance(0.8) ? CHUNK_BLOCKS : 1
+    const count = Math.min(BLOCKS, grain * (1 + this.random.int(this.random.chance(0.2) ? 16 : 4)))
+    const place = () => grain * this.random.int(Math.floor((BLOCKS - count) / grain) + 1)
+    const [from, to] = [place(), place()]
+    const stamps = (await this.look()).slice(from, from + count)
+    const sent = stamps.map((stamp, i) => this.ledger.send(stamp, to + i, 1, this.now))
+    const bytes = { sourceOffset: from * BLOCK, destinationOffset: to * BLOCK, length: count * BLOCK }
+    await copyRange({ source: this.overlay, destination: this.overlay, ...bytes }, () => true)
+    for (const one of sent) one.answeredAt = this.now
+  }
+
   private async flush(): Promise<void> {
     const ended = this.ledger.beginFlush(this.now)
     await flushVolume(this.overlay)
@@ -263,6 +279,12 @@ class History {
       await this.overlay.wake(1)
     }
     await login().catch(login)
+  }
+
+  /** A login that the disk refuses is tried again. */
+  private openAgain(): Promise<Overlay> {
+    const opened = () => open(this.directory, THIS_BOOT)
+    return opened().catch(opened)
   }
 }
 
@@ -356,7 +378,7 @@ describe('a request of the disk that fails', () => {
         for (let failAt = n % STRIDE; failAt < requests; failAt += STRIDE) await again(failAt)
       }
       await readVolume(base, whole, 0)
-      expect(stampsOf(whole).every((stamp) => stamp === BASE_STAMP)).toBe(true)
+      expect(stampsOf(whole).every((stamp, block) => stamp === BASE_STAMP + block)).toBe(true)
     },
     CAMPAIGN_LIMIT_MS
   )

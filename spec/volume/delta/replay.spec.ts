@@ -3,7 +3,7 @@ import fs from 'node:fs'
 import { open } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { BASE, DeltaMap, ZERO } from '../../../lib/volume/delta/delta-map.js'
+import { BASE, COPIED, DeltaMap, ZERO } from '../../../lib/volume/delta/delta-map.js'
 import { claimSlots, replayJournal, type Replay } from '../../../lib/volume/delta/replay.js'
 import { Slots } from '../../../lib/volume/delta/slots.js'
 import {
@@ -12,9 +12,11 @@ import {
   barrierRecord,
   baseRecord,
   bootRecord,
+  copiedRecord,
   goldenHeader,
   record,
   sessionRecord,
+  sharedRecord,
   slotsRecord,
   zeroRecord
 } from './golden.js'
@@ -189,14 +191,27 @@ describe('the replay of a journal', () => {
     ['a record that comes twice', [bootRecord(0), bootRecord(0)], 'ERR_ISCSI_DELTA_UNREADABLE'],
     ['a chunk behind the disk', [bootRecord(0), slotsRecord(1, 255, 2, 0)], 'ERR_ISCSI_DELTA_UNREADABLE'],
     ['zeroes behind the disk', [bootRecord(0), zeroRecord(1, 256, 1)], 'ERR_ISCSI_DELTA_UNREADABLE'],
+    ['chunks of the base behind its end', [bootRecord(0), copiedRecord(1, 0, 2, 255)], 'ERR_ISCSI_DELTA_UNREADABLE'],
+    ['shared slots for chunks behind it', [bootRecord(0), sharedRecord(1, 255, 2, 0)], 'ERR_ISCSI_DELTA_UNREADABLE'],
     ['a slot that no file can have', [bootRecord(0), slotsRecord(1, 0, 1, 0xfffffffe)], 'ERR_ISCSI_DELTA_UNREADABLE'],
     [
       'a record of a type that it must know',
-      [bootRecord(0), record('07 02 000000000000 00000001')],
+      [bootRecord(0), record('09 02 000000000000 00000001')],
       'ERR_ISCSI_DELTA_VERSION'
     ]
   ])('refuses %s', async (_title, records, code) => {
     await expect(codeOfReplay(records)).resolves.toBe(code)
+  })
+
+  it('reads chunks that were copied: in shared slots, or named as others of the base', async () => {
+    const { entries } = await replay([
+      bootRecord(0),
+      slotsRecord(1, 10, 3, 0),
+      sharedRecord(2, 20, 2, 1),
+      copiedRecord(3, 30, 3, 200)
+    ])
+    const copied = { 30: COPIED + 200, 31: COPIED + 201, 32: COPIED + 202 }
+    expect(entries).toEqual(mapOf({ 10: 1, 11: 2, 12: 3, 20: 2, 21: 3, ...copied }))
   })
 
   it('steps over a record that is only advice', async () => {
@@ -303,6 +318,19 @@ describe('the slots of a replayed map', () => {
     const map = new DeltaMap(CHUNKS)
     map.assign(0, 3, 1)
     map.assign(9, 1, 3)
+    await expect(claim(map, 1 << 20)).rejects.toThrow(/two chunks/)
+  })
+
+  it('may belong to several when the journal calls them shared, and count once', async () => {
+    const map = new DeltaMap(CHUNKS)
+    map.assign(0, 3, 1)
+    map.assign(9, 2, 2)
+    map.assign(20, 1, 3)
+    map.shared.mark(1, 2)
+    const slots = new Slots()
+    await claimSlots(map, 4096, CHUNKS * 4096, 1 << 20, (slot, count) => slots.claim(slot, count))
+    expect([slots.usedCount, slots.highWater]).toEqual([3, 3])
+    map.assign(30, 1, 1)
     await expect(claim(map, 1 << 20)).rejects.toThrow(/two chunks/)
   })
 

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { copyRange } from '../../../lib/scsi/copy-range.js'
 import { Adaptive } from '../../../lib/volume/adaptive.js'
 import { SpaceBudget } from '../../../lib/volume/delta/budget.js'
 import type { DeltaOptions } from '../../../lib/volume/delta/delta-options.js'
@@ -328,6 +329,95 @@ describe('an overlay', () => {
     expect(overlay.extent(0, CHUNK)).toEqual({ length: CHUNK, mapped: true })
   })
 
+  describe('when it copies chunks', () => {
+    it('moves no data and stores none, of the base and of slots, and shows what was there at that moment', async () => {
+      await writeVolume(overlay, Buffer.alloc(2 * CHUNK, 1), 4 * CHUNK)
+      await zeroVolume(overlay, 6 * CHUNK, CHUNK, true)
+      base.holding = true
+      expect(await overlay.copy(2 * CHUNK, 20 * CHUNK, 8 * CHUNK)).toBe(8 * CHUNK)
+      base.holding = false
+      expect(overlay.stats).toMatchObject({ bytesStored: 2 * CHUNK, copyUps: 0 })
+      const wanted = await readBack(2 * CHUNK, 8 * CHUNK)
+      expect(fs.statSync(join(directory, 'lun0-1.slots')).size).toBe(2 * CHUNK)
+      await writeVolume(overlay, Buffer.alloc(8 * CHUNK, 9), 2 * CHUNK)
+      expectBytes(await readBack(20 * CHUNK, 8 * CHUNK), wanted)
+      expect(overlay.extent(24 * CHUNK, CHUNK)).toEqual({ length: CHUNK, mapped: false })
+      expect(overlay.extent(20 * CHUNK, 100 * CHUNK)).toEqual({ length: 4 * CHUNK, mapped: true })
+    })
+
+    it('writes a part of a copied chunk to a slot of its own, by either verb, and leaves the others', async () => {
+      await writeVolume(overlay, Buffer.alloc(CHUNK, 1), 4 * CHUNK)
+      await overlay.copy(4 * CHUNK, 20 * CHUNK, 2 * CHUNK)
+      await overlay.copy(20 * CHUNK, 30 * CHUNK, 2 * CHUNK)
+      const wanted = await readBack(4 * CHUNK, 2 * CHUNK)
+      await writeVolume(overlay, Buffer.alloc(CHUNK, 7), 20 * CHUNK + 512)
+      await settle((io) => overlay.zero(io.set(Buffer.alloc(0), 0, 100, 31 * CHUNK + 700)))
+      expectBytes(await readBack(4 * CHUNK, 2 * CHUNK), wanted)
+      const first = Buffer.from(wanted).fill(7, 512, 512 + CHUNK)
+      expectBytes(await readBack(20 * CHUNK, 2 * CHUNK), first)
+      expectBytes(await readBack(30 * CHUNK, 2 * CHUNK), Buffer.from(wanted).fill(0, CHUNK + 700, CHUNK + 800))
+    })
+
+    it('does not change under a reader what he has begun to read, when the chunks part', async () => {
+      await writeVolume(overlay, Buffer.alloc(CHUNK, 1), 5 * CHUNK)
+      await overlay.copy(5 * CHUNK, 21 * CHUNK, CHUNK)
+      base.holding = true
+      // The read takes the base first and is held there, and then the slot that both chunks are in.
+      const found = Buffer.alloc(2 * CHUNK)
+      const reading = settle((io) => overlay.read(io.set(found, 0, 2 * CHUNK, 4 * CHUNK)))
+      await writeVolume(overlay, Buffer.alloc(CHUNK, 2), 21 * CHUNK)
+      await writeVolume(overlay, Buffer.alloc(CHUNK, 3), 21 * CHUNK)
+      base.holding = false
+      base.letGo()
+      await reading
+      expectBytes(found.subarray(CHUNK), Buffer.alloc(CHUNK, 1))
+    })
+
+    it('waits for writes to either place that are under way', async () => {
+      await begun()
+      base.holding = true
+      const writing = settle((io) => overlay.write(io.set(Buffer.alloc(100, 1), 0, 100, 4 * CHUNK)))
+      const copying = overlay.copy(4 * CHUNK, 20 * CHUNK, CHUNK)
+      const crossing = overlay.copy(20 * CHUNK, 30 * CHUNK, CHUNK)
+      await turns()
+      expect(overlay.tryWrite(Buffer.alloc(CHUNK), 0, CHUNK, 20 * CHUNK)).toBe(false)
+      base.holding = false
+      base.letGo()
+      expect(await Promise.all([writing, copying, crossing])).toEqual([undefined, CHUNK, CHUNK])
+      const wanted = Buffer.from(content.subarray(4 * CHUNK, 5 * CHUNK)).fill(1, 0, 100)
+      expectBytes(await readBack(20 * CHUNK, CHUNK), wanted)
+      expectBytes(await readBack(30 * CHUNK, CHUNK), wanted)
+    })
+
+    it('needs room only when a copy is written over', async () => {
+      const budget = new SpaceBudget(6 * CHUNK)
+      await overlay.close()
+      overlay = overlayOver(base, { budget })
+      await overlay.open()
+      // Four slots and a leaf of the map; room for one more slot.
+      await writeVolume(overlay, Buffer.alloc(4 * CHUNK, 1), 0)
+      for (let at = 8; at < 60; at += 4) await overlay.copy(0, at * CHUNK, 4 * CHUNK)
+      await writeVolume(overlay, Buffer.alloc(CHUNK, 2), 8 * CHUNK)
+      expect(budget.usedBytes).toBe(6 * CHUNK)
+      expect(codeOf(thrown(() => overlay.tryWrite(Buffer.alloc(CHUNK), 0, CHUNK, 9 * CHUNK)))).toBe('ENOSPC')
+      expectBytes(await readBack(56 * CHUNK, 4 * CHUNK), Buffer.alloc(4 * CHUNK, 1))
+    })
+
+    it('is what it was when the delta is opened again', async () => {
+      await writeVolume(overlay, Buffer.alloc(4 * CHUNK, 1), 0)
+      await overlay.copy(2 * CHUNK, 20 * CHUNK, 8 * CHUNK)
+      const wanted = await readBack(0, 64 * CHUNK)
+      const { bytesStored } = overlay.stats
+      await overlay.close()
+      overlay = overlayOver(base)
+      await overlay.open()
+      expectBytes(await readBack(0, 64 * CHUNK), wanted)
+      expect(overlay.stats.bytesStored).toBe(bytesStored)
+      await writeVolume(overlay, Buffer.alloc(CHUNK, 3), 3 * CHUNK)
+      expectBytes(await readBack(21 * CHUNK, CHUNK), Buffer.alloc(CHUNK, 1))
+    })
+  })
+
   describe('when it is restored', () => {
     it('shows the base again, says what was dropped and puts both files into the bin', async () => {
       await writeVolume(overlay, Buffer.alloc(3 * CHUNK, 1), 0)
@@ -532,7 +622,13 @@ describe('an overlay', () => {
         )
         if (taken.some(([from, end]) => from < offset + length && offset < end)) continue
         taken.push([offset, offset + length])
-        pending.push(step(random, model, offset, length))
+        const source = random.chance(0.2) ? sourceOf(random, chunkSize, offset, size - length) : undefined
+        if (source === undefined) pending.push(step(random, model, offset, length))
+        else if (!taken.some(([from, end]) => from < source + length && source < end)) {
+          taken.push([source, source + length])
+          model.copy(model, offset, source, source + length)
+          pending.push(copied(source, offset, length))
+        }
       }
       if (random.chance(0.1)) pending.push(flushVolume(overlay))
       for (;;) {
@@ -553,6 +649,23 @@ describe('an overlay', () => {
     }
     expect((await readBack(0, size)).equals(model)).toBe(true)
     expect(overlay.stats.compactions).toBeGreaterThanOrEqual(0)
+  }
+
+  /** Where a copy comes from: a place that differs by whole chunks, as the map can copy, or any. */
+  function sourceOf(random: Random, chunkSize: number, offset: number, most: number): number | undefined {
+    const source = random.chance(0.8) ? (offset % chunkSize) + chunkSize * random.int(12) : random.int(most + 1)
+    return source <= most ? source : undefined
+  }
+
+  async function copied(source: number, destination: number, length: number): Promise<void> {
+    const range = {
+      source: overlay,
+      sourceOffset: source,
+      destination: overlay,
+      destinationOffset: destination,
+      length
+    }
+    expect(await copyRange(range, () => true)).toBe(length)
   }
 
   function step(random: Random, model: Buffer, offset: number, length: number): Promise<void> {
