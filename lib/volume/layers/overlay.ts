@@ -23,7 +23,8 @@ import { Volume, type Extent } from '../volume.js'
  *   a chunk of the base  new slot, base not read         copy-up: new slot, base read around the part
  *   a copied chunk       new slot                        copy-up from the base or slot that it shares
  *
- * A copy of whole chunks moves no data: chunks in slots share them from then on, those of the base are named by number.
+ * A copy of whole chunks moves no data: chunks in slots share them from then on, those of the base are named by number
+ * (docs/decisions/0019-copies-by-map.md).
  *
  * The synchronous verbs do all this in one go, so nobody sees them half done: what could make them give up (a range
  * that is held, a base that would block, a slot file that was slow) is asked before the first byte is written. The
