@@ -25,11 +25,7 @@ export const REFUSALS = [
   ],
   ['protection information', 'INVALID FIELD IN CDB', 'PROTECT=0'],
   ['anchored blocks (ANCHOR)', 'INVALID FIELD IN CDB', 'ANC_SUP=0: a delta has no room that is reserved and empty'],
-  [
-    'WRITE SAME of 0 blocks',
-    'INVALID FIELD IN CDB',
-    'WSNZ=1: all to the end is mostly more than MAXIMUM WRITE SAME LENGTH'
-  ],
+  ['WRITE SAME of 0 blocks', 'INVALID FIELD IN CDB', 'WSNZ=1: a client that has miscounted would unmap everything'],
   ['COMPARE AND WRITE of more than one block', 'INVALID FIELD IN CDB', 'MAXIMUM COMPARE AND WRITE LENGTH is 1'],
   [
     'WRITE ATOMIC with boundaries, or on a disk without delta',

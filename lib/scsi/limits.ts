@@ -34,6 +34,14 @@ export function maxWriteSameBlocks(unit: LogicalUnit): number {
   return MAX_WRITE_SAME_BYTES / unit.blockSize
 }
 
+/**
+ * WSNZ: a WRITE SAME of 0 blocks is refused instead of going on to the end of the disk. On a thin disk, where a client
+ * that has miscounted would unmap all of it.
+ */
+export function writeSameIsNonZero(unit: LogicalUnit): boolean {
+  return unit.thin
+}
+
 export function maxAtomicBlocks(unit: LogicalUnit): number {
   return MAX_ATOMIC_BYTES / unit.blockSize
 }

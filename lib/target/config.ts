@@ -271,6 +271,7 @@ class ConfigurationReader {
       readOnly: this.preset(own, 'read-only'),
       shared: this.preset([unit], 'shared'),
       removable: this.preset(own, 'removable'),
+      thick: this.preset(own, 'thick'),
       allowSanitize: this.preset(own, 'allow-sanitize'),
       blockSize: this.preset(own, 'block-size'),
       createBytes: this.preset(own, 'size'),

@@ -20,6 +20,8 @@ export interface UnitSource {
   /** Each write is on the medium before it is answered. */
   readonly writeThrough: boolean
   readonly removable: boolean
+  /** UNMAP works. */
+  readonly thin: boolean
   readonly maySanitize: boolean
   /** The unit of all initiators; undefined where each has its own. */
   readonly shared: LogicalUnit | undefined

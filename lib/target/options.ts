@@ -68,6 +68,8 @@ export interface UnitOptions {
   readonly shared: boolean
   /** The medium can be ejected. */
   readonly removable: boolean
+  /** Without UNMAP (LBPME is 0). */
+  readonly thick: boolean
   readonly allowSanitize: boolean
   /** Bytes a logical block: 512 or 4096. */
   readonly blockSize: number

@@ -387,8 +387,8 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
           `${image.path} has ${size} bytes, not a multiple of the block size ${unit.blockSize}`
         )
       }
-      const { lun, partition, readOnly, blockSize, writeThrough, removable, allowSanitize: maySanitize } = unit
-      const kind = { readOnly, blockSize, writeThrough, removable, maySanitize }
+      const { lun, partition, readOnly, blockSize, writeThrough, removable, thick, allowSanitize: maySanitize } = unit
+      const kind = { readOnly, blockSize, writeThrough, removable, thin: !thick, maySanitize }
       const source = { lun, image, partition, ...kind, shared: undefined }
       const parts = { source, targetName: name, state: root.directory, log: this.log }
       sources.push(unit.shared ? { ...source, shared: await openSharedUnit(parts) } : source)

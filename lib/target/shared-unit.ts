@@ -28,7 +28,7 @@ export interface SharedUnitParts {
  * when their registrants ask for it (APTPL).
  */
 export async function openSharedUnit({ source, targetName, state, log }: SharedUnitParts): Promise<LogicalUnit> {
-  const { lun, image, partition, readOnly, blockSize, removable, maySanitize } = source
+  const { lun, image, partition, readOnly, blockSize, removable, thin, maySanitize } = source
   const path = state.reservationsPath(targetName, image.uuid, partition)
   const kept = await readReservations(path)
   const unit = new LogicalUnit({
@@ -45,7 +45,7 @@ export async function openSharedUnit({ source, targetName, state, log }: SharedU
       incarnation: 0
     }),
     readOnly,
-    thin: true,
+    thin,
     removable,
     maySanitize,
     writeThrough: true,

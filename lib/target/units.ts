@@ -147,8 +147,8 @@ export class Units {
       identity: this.identityOf(source, record),
       readOnly: source.readOnly,
       writeThrough: source.writeThrough,
-      // Without a delta as well: an author's UNMAP gives space of the image back, a read-only unit refuses it properly.
-      thin: true,
+      // Also without a delta: an author's UNMAP gives space of the image back, a read-only unit refuses it properly.
+      thin: source.thin,
       removable: source.removable,
       maySanitize: source.maySanitize,
       atomicWrites: delta !== undefined,

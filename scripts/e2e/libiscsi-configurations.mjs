@@ -33,6 +33,13 @@ export const CONFIGURATIONS = [
     special: /GetLBAStatus|ReadCapacity|WriteAtomic|\.Unmap\./
   },
   {
+    name: 'thick',
+    title: 'private disk, fully provisioned',
+    server: ['--size', '1G', '--thick'],
+    suite: [],
+    special: /WriteSame|GetLBAStatus|ReadCapacity|\.Unmap\./
+  },
+  {
     name: 'chap',
     title: 'CHAP',
     server: ['--size', '1G'],
@@ -114,7 +121,5 @@ export const EXCUSED = {
 /** Tests that pass nowhere because of what this target is, each with the reason. */
 export const NOT_APPLICABLE = {
   'ALL.ReceiveCopyResults.CopyStatus':
-    'asks for VPD page 8Fh first, which would announce tokens (ODX); the command itself works',
-  'ALL.WriteSame10.ZeroBlocks': 'WSNZ=1: 0 blocks, all to the end, are more than one WRITE SAME may write',
-  'ALL.WriteSame16.ZeroBlocks': 'WSNZ=1: 0 blocks, all to the end, are more than one WRITE SAME may write'
+    'asks for VPD page 8Fh first, which would announce tokens (ODX); the command itself works'
 }

@@ -23,7 +23,7 @@ const SKIPS = [
   /Multipath unavailable/,
   /LUN too small/,
   /not write-protected/,
-  // WSNZ: the range would be the rest of the disk, longer than one WRITE SAME may be.
+  // WSNZ=1 on a thin disk. A thick one takes them.
   /WRITESAME1[06] does not support 0-blocks/,
   // It would announce tokens (ODX); EXTENDED COPY itself is tested.
   /Third-party Copy VPD page is not implemented/

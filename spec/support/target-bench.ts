@@ -61,6 +61,7 @@ export class TargetBench {
       readOnly: false,
       shared: false,
       removable: false,
+      thick: false,
       allowSanitize: false,
       blockSize: 512,
       writeThrough: false

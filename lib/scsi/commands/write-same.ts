@@ -1,7 +1,7 @@
 import { flushVolume, writeVolume, zeroVolume } from '../../volume/promises.js'
 import { defineCommand, type Command } from '../command.js'
 import { invalidCdbField } from '../invalid-field.js'
-import { maxWriteSameBlocks } from '../limits.js'
+import { maxWriteSameBlocks, writeSameIsNonZero } from '../limits.js'
 import type { LogicalUnit } from '../logical-unit.js'
 import { PIECE_BYTES, ZERO_PIECE_BYTES, inPieces } from '../pieces.js'
 import { INVALID_FIELD_IN_INFORMATION_UNIT, LBA_OUT_OF_RANGE } from '../sense.js'
@@ -36,11 +36,11 @@ function writeSame(
       medium: true,
       timeoutSeconds: 120,
       execute(task: Task, unit: LogicalUnit) {
-        const { lba, blocks, flags } = rangeOf(task.cdb)
+        const { lba, blocks: asked, flags } = rangeOf(task.cdb)
         if ((flags & FLAG_UNMAP) !== 0 && !unit.thin) return invalidCdbField(task, 1, UNMAP_BIT)
-        // WSNZ=1: 0 blocks would mean all to the end, which is more than the maximum on most disks anyway.
-        if (blocks === 0) return invalidCdbField(task, lengthByte, 7)
-        if (!unit.covers(lba, blocks)) return task.check(LBA_OUT_OF_RANGE)
+        if (asked === 0 && writeSameIsNonZero(unit)) return invalidCdbField(task, lengthByte, 7)
+        if (!unit.covers(lba, Math.max(asked, 1))) return task.check(LBA_OUT_OF_RANGE)
+        const blocks = blocksOf(unit, lba, asked)
         if (blocks > maxWriteSameBlocks(unit)) return invalidCdbField(task, lengthByte, 7)
         if ((flags & noDataFlag) !== 0) return fill(task, unit, lba, blocks)
         // Half a block or two are a mistake of the client's, and no block must be made of it.
@@ -50,14 +50,22 @@ function writeSame(
       finish(task, unit) {
         if (task.received < unit.blockSize) return task.check(INVALID_FIELD_IN_INFORMATION_UNIT)
         const { lba, blocks } = rangeOf(task.cdb)
-        fill(task, unit, lba, blocks)
+        fill(task, unit, lba, blocksOf(unit, lba, blocks))
       }
     },
     form
   )
 }
 
-/** Writes the block in `task.parameters`, zeroes without one. SBC-3 §4.7.3.4.4: data that is not what unmapped blocks read as, zeroes here, is written. */
+/** 0 blocks are all that are left. */
+function blocksOf(unit: LogicalUnit, lba: number, blocks: number): number {
+  return blocks === 0 ? unit.blockCount - lba : blocks
+}
+
+/**
+ * Writes the block in `task.parameters`, zeroes without one. SBC-3 §4.7.3.4.4: data that is not what unmapped blocks
+ * read as, zeroes here, is written.
+ */
 function fill(task: Task, unit: LogicalUnit, lba: number, blocks: number): void {
   const { volume, blockSize } = unit
   const offset = lba * blockSize

@@ -7,7 +7,8 @@ import {
   MAX_COMPARE_AND_WRITE_BLOCKS,
   maxTransferBlocks,
   maxWriteSameBlocks,
-  optimalTransferBlocks
+  optimalTransferBlocks,
+  writeSameIsNonZero
 } from '../limits.js'
 import type { VpdPage } from './page.js'
 
@@ -40,7 +41,7 @@ export const blockLimits: VpdPage = {
   code: 0xb0,
   build: (unit) =>
     layout.make({
-      flags: WRITE_SAME_NON_ZERO,
+      flags: writeSameIsNonZero(unit) ? WRITE_SAME_NON_ZERO : 0,
       maxCompareAndWrite: MAX_COMPARE_AND_WRITE_BLOCKS,
       optimalTransferGranularity: unit.physicalBlockSize / unit.blockSize,
       maxTransfer: maxTransferBlocks(unit),

@@ -83,6 +83,13 @@ export const SETTINGS = {
     about: 'Show the disk as a removable medium, which clients can eject and load again',
     preset: 'false'
   }),
+  thick: setting({
+    kind: kinds.onOff,
+    scope: 'unit',
+    group: 'Image',
+    about: 'Show the disk as fully provisioned: clients send no TRIM, and delete without giving space back',
+    preset: 'false'
+  }),
   'allow-sanitize': setting({
     kind: kinds.onOff,
     scope: 'unit',

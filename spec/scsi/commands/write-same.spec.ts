@@ -1,4 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
+import { blockLimits } from '../../../lib/scsi/vpd/block-limits.js'
 import { Random, seedOf, steps } from '../../support/random.js'
 import { CHUNK, FakeVolume, Host, Sense, fieldPointer, makeNexus, makeUnit } from '../../support/scsi.js'
 
@@ -44,6 +45,35 @@ describe.each([10, 16] as const)('WRITE SAME(%d)', (form) => {
       `cdb byte ${form === 10 ? 7 : 10} bit 7`
     ])
     expect(volume.bytes.every((byte) => byte === 0xaa)).toBe(true)
+  })
+
+  it('takes 0 blocks for all to the end of a disk that is not thin, and says so (SBC-3 §5.43)', async () => {
+    const volume = filled()
+    const unit = makeUnit({ volume, thin: false })
+    expect(blockLimits.build(unit, makeNexus([unit]))[0]).toBe(0)
+    const model = Buffer.from(volume.bytes)
+    for (let lba = 1000; lba < 1024; lba++) block.copy(model, lba * 512)
+    const result = await host.execute(makeNexus([unit]), cdbOf(form, 1000, 0), { dataOut: block })
+    expect(result.status).toBe(0)
+    expect(volume.bytes.equals(model)).toBe(true)
+  })
+
+  it.each([1024, 1025, 0x80000000, 0xffffffff])('refuses 0 blocks from LBA %d on, behind its end', async (lba) => {
+    const volume = filled()
+    const unit = makeUnit({ volume, thin: false })
+    const result = await host.execute(makeNexus([unit]), cdbOf(form, lba, 0), { dataOut: block })
+    expect(result.sense).toBe(Sense.LbaOutOfRange)
+    expect(volume.calls).toEqual([])
+  })
+
+  it('refuses 0 blocks where all to the end are more than MAXIMUM WRITE SAME LENGTH', async () => {
+    const volume = new FakeVolume(2 * 128 * 1024 * 1024)
+    const nexus = makeNexus([makeUnit({ volume, thin: false })])
+    const at = form === 10 ? 7 : 10
+    const wrong = await host.execute(nexus, cdbOf(form, 128 * 2048 - 1, 0), { dataOut: Buffer.alloc(512) })
+    expect([wrong.sense, fieldPointer(wrong.senseBytes)]).toEqual([Sense.InvalidCdbField, `cdb byte ${at} bit 7`])
+    const right = await host.execute(nexus, cdbOf(form, 128 * 2048, 0), { dataOut: Buffer.alloc(512) })
+    expect(right.status).toBe(0)
   })
 
   it.each([

@@ -17,7 +17,7 @@ describe('VPD page B0h (SBC-3 §6.6.4), 3Ch bytes', () => {
     [
       'a unit that is not thin',
       makeUnit({ thin: false, physicalBlockSize: 512 }),
-      `01 01 0001 00010000 00000200 00000000 00000000 00000000 00000000 00000000 0000000000040000`
+      `00 01 0001 00010000 00000200 00000000 00000000 00000000 00000000 00000000 0000000000040000`
     ]
   ])('for %s', (_what, unit, expected) => {
     const body = blockLimits.build(unit, makeNexus([])).toString('hex')
