@@ -1,4 +1,5 @@
 import type { DeltaBudget } from '../volume/delta/budget.js'
+import type { Changes } from '../volume/delta/changes.js'
 import type { BaseFingerprint } from '../volume/delta/journal-format.js'
 import type { Volume } from '../volume/volume.js'
 
@@ -41,6 +42,8 @@ export interface DeltaDisk {
   readonly leftovers: readonly string[]
   /** Bytes stored for this unit now. */
   readonly bytesStored: number
+  /** What differs from the base now. */
+  readonly changes: Changes
   /** What was written last may have been lost, in a power cut or in a sync that failed; until {@link wake}. */
   readonly suspect: boolean
   /** Something was written that no flush covers. */

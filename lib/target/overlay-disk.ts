@@ -1,3 +1,4 @@
+import type { Changes } from '../volume/delta/changes.js'
 import { Overlay } from '../volume/layers/overlay.js'
 import { flushVolume } from '../volume/promises.js'
 import type { DeltaDisk, DeltaDiskOptions, DroppedEpoch, OpenDeltaDisk } from './delta-disk.js'
@@ -38,6 +39,10 @@ class OverlayDisk implements DeltaDisk {
 
   get bytesStored(): number {
     return this.volume.stats.bytesStored
+  }
+
+  get changes(): Changes {
+    return this.volume.changes
   }
 
   get epoch(): number {

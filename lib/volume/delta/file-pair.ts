@@ -130,7 +130,8 @@ async function mend(map: FileHandle, journal: Journal, replay: Replay, id: Buffe
   journal.syncedSequence = journal.committedSequence
 }
 
-async function readHeader(map: FileHandle): Promise<JournalHeader> {
+/** Throws DeltaError for one that cannot be read. */
+export async function readHeader(map: FileHandle): Promise<JournalHeader> {
   const bytes = Buffer.alloc(HEADER_LENGTH)
   const { bytesRead } = await map.read(bytes, 0, HEADER_LENGTH, 0)
   return decodeHeader(bytes.subarray(0, bytesRead))
@@ -162,7 +163,11 @@ function refuseForeign(header: JournalHeader, options: DeltaOptions): void {
   }
 }
 
-async function slotFileOver(handle: FileHandle, paths: DeltaPaths, options: DeltaOptions): Promise<SlotFile> {
+export async function slotFileOver(
+  handle: FileHandle,
+  paths: DeltaPaths,
+  options: Pick<DeltaOptions, 'adaptive'>
+): Promise<SlotFile> {
   const stalls = await mayStall(paths.slots, (await handle.stat()).dev)
   return new SlotFile(handle, (direction) => options.adaptive?.(stalls) ?? new Adaptive(stalls, direction))
 }

@@ -4,6 +4,7 @@ import { IscsiError } from '../../util/errors.js'
 import { assert } from '../../util/assert.js'
 import { BlockIo } from '../block-io.js'
 import { DeltaFile } from '../delta/delta-file.js'
+import { Changes } from '../delta/changes.js'
 import { BASE, COPIED, ZERO, isCopied, isSlot } from '../delta/delta-map.js'
 import type { DeltaOptions, DeltaReport, RetiredDelta } from '../delta/delta-options.js'
 import { RangeHolds, type Hold } from '../delta/range-holds.js'
@@ -112,6 +113,11 @@ export class Overlay extends Volume {
   /** What was found when the delta was opened. */
   get report(): DeltaReport {
     return this.ready().report
+  }
+
+  /** What differs from the base now. */
+  get changes(): Changes {
+    return new Changes(this.ready().map, this.chunkSize, this.size)
   }
 
   get stats(): OverlayStats {

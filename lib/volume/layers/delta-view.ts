@@ -1,0 +1,145 @@
+import { open, type FileHandle } from 'node:fs/promises'
+import { assert } from '../../util/assert.js'
+import { IscsiError } from '../../util/errors.js'
+import type { BlockIo } from '../block-io.js'
+import { bootId } from '../delta/boot-id.js'
+import { Changes } from '../delta/changes.js'
+import { BASE, DeltaMap, ZERO } from '../delta/delta-map.js'
+import { readHeader, slotFileOver } from '../delta/file-pair.js'
+import type { DeltaPaths } from '../delta/files.js'
+import { chunkCountOf, unreadable } from '../delta/journal-format.js'
+import { claimSlots, replayJournal } from '../delta/replay.js'
+import type { SlotFile } from '../delta/slot-file.js'
+import { Slots } from '../delta/slots.js'
+import { readVolume } from '../promises.js'
+import { fail, Volume } from '../volume.js'
+
+/**
+ * What a client saw last, of a delta that nobody has open: one that waits for its client, or lies in the bin. It is
+ * read through this and never changed, not even where a crash left something to mend. The base belongs to its owner.
+ *
+ * Control plane: every read is asynchronous.
+ */
+export class DeltaView extends Volume {
+  readonly readOnly = true
+  private opening: Opened | undefined
+
+  /** @param id - names this boot of the machine; its own when absent */
+  constructor(
+    private readonly base: Volume,
+    private readonly paths: DeltaPaths,
+    private readonly id = bootId()
+  ) {
+    super()
+  }
+
+  get size(): number {
+    return this.base.size
+  }
+
+  /** @throws DeltaError when the files cannot be read */
+  async open(): Promise<void> {
+    const map = await open(this.paths.map, 'r')
+    try {
+      this.opening = await this.openFiles(map)
+    } finally {
+      await map.close()
+    }
+    this.opened()
+  }
+
+  async close(): Promise<void> {
+    const { opening } = this
+    this.opening = undefined
+    await opening?.handle.close()
+  }
+
+  get changes(): Changes {
+    const { map, chunkSize } = this.ready()
+    return new Changes(map, chunkSize, this.size)
+  }
+
+  get bytesStored(): number {
+    const { map, chunkSize } = this.ready()
+    return map.chunksMapped * chunkSize
+  }
+
+  private async openFiles(file: FileHandle): Promise<Opened> {
+    const header = await readHeader(file)
+    assert(header.base.size === this.base.size, 'the fingerprint of another base')
+    const { map } = await replayJournal(file, header, this.id, () => new DeltaMap(chunkCountOf(header)))
+    const handle = await open(this.paths.slots, 'r').catch((error: unknown) => {
+      throw unreadable('its slot file cannot be opened', error)
+    })
+    try {
+      const taken = new Slots()
+      const { size } = await handle.stat()
+      claimSlots(map, header.chunkSize, header.base.size, size, (slot, count) => taken.claim(slot, count))
+      return { map, handle, slots: await slotFileOver(handle, this.paths, {}), chunkSize: header.chunkSize }
+    } catch (error) {
+      await handle.close()
+      throw error
+    }
+  }
+
+  protected _tryRead(): boolean {
+    return false
+  }
+
+  protected _read(io: BlockIo): void {
+    this.readRuns(io).then(
+      () => io.complete(),
+      (error: unknown) => io.complete(error as Error)
+    )
+  }
+
+  private async readRuns(io: BlockIo): Promise<void> {
+    const { map, slots, chunkSize } = this.ready()
+    for (let done = 0; done < io.length;) {
+      const at = io.offset + done
+      const chunk = Math.floor(at / chunkSize)
+      const within = at - chunk * chunkSize
+      const left = io.length - done
+      const count = map.run(chunk, Math.ceil((within + left) / chunkSize))
+      const bytes = Math.min(left, count * chunkSize - within)
+      const start = io.start + done
+      if (map.entry === BASE) await readVolume(this.base, io.buffer.subarray(start, start + bytes), at)
+      else if (map.entry === ZERO) io.buffer.fill(0, start, start + bytes)
+      else await slots.read(io.buffer, start, bytes, (map.entry - 1) * chunkSize + within)
+      done += bytes
+    }
+  }
+
+  private ready(): Opened {
+    if (!this.opening) throw new IscsiError('EBADF', 'the volume is not open')
+    return this.opening
+  }
+
+  // Nobody comes here: the public verbs of a read-only volume refuse before.
+  protected _tryWrite(): boolean {
+    return false
+  }
+
+  protected _tryZero(): boolean {
+    return false
+  }
+
+  protected _write(io: BlockIo): void {
+    fail(io, new IscsiError('EROFS', 'the volume is read-only'))
+  }
+
+  protected _zero(io: BlockIo): void {
+    this._write(io)
+  }
+
+  protected _flush(io: BlockIo): void {
+    setImmediate(() => io.complete())
+  }
+}
+
+interface Opened {
+  readonly map: DeltaMap
+  readonly handle: FileHandle
+  readonly slots: SlotFile
+  readonly chunkSize: number
+}
