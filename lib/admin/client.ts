@@ -1,15 +1,16 @@
 import { request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
-import type { UndoOrder } from '../target/control.js'
+import type { CopyPart, DropOrder, ExportOrder, ShowOrder, UndoOrder } from '../target/control.js'
 import { codeOf } from '../util/errors.js'
+import { COPY_STREAM_TYPE, decodeParts } from './copy-stream.js'
 import { withEndpoint } from './endpoint.js'
 import { AdminError } from './errors.js'
 import { ANSWER_BYTES_MAX, ANSWER_TIME_MS } from './limits.js'
-import type { DeltasAnswer, UndoAnswer } from './routes/deltas.js'
+import type { DeltasAnswer, DropAnswer, ShowAnswer, UndoAnswer } from './routes/deltas.js'
 import type { SessionsAnswer } from './routes/sessions.js'
 import type { StatusAnswer } from './routes/status.js'
 
-export type { DeltasAnswer, SessionsAnswer, StatusAnswer, UndoAnswer }
+export type { CopyPart, DeltasAnswer, DropAnswer, SessionsAnswer, ShowAnswer, StatusAnswer, UndoAnswer }
 export { AdminError } from './errors.js'
 
 /**
@@ -36,31 +37,53 @@ export class AdminClient {
     return this.ask('POST', '/v1/deltas/undo', order)
   }
 
-  private async ask<T>(method: string, path: string, order?: unknown): Promise<T> {
+  show(order: ShowOrder): Promise<ShowAnswer> {
+    return this.ask('POST', '/v1/deltas/show', order)
+  }
+
+  drop(order: DropOrder): Promise<DropAnswer> {
+    return this.ask('POST', '/v1/deltas/drop', order)
+  }
+
+  /** A disk as its client sees it, or saw it last, part by part. */
+  exportDelta(order: ExportOrder): AsyncGenerator<CopyPart> {
+    return this.copy('/v1/deltas/export', order)
+  }
+
+  /** @throws AdminError also when the answer breaks off, so that half of a copy is never taken for all of it */
+  private async *copy(path: string, order: unknown): AsyncGenerator<CopyPart> {
+    const opened = await this.reach((socketPath) => beginExchange(socketPath, 'POST', path, order))
     try {
-      const { status, text } = await withEndpoint(this.stateDirectory, (socketPath) =>
-        exchange(socketPath, method, path, order)
-      )
-      return judge(status, text) as T
+      if (opened.headers['content-type'] !== COPY_STREAM_TYPE) judge(opened.statusCode ?? 0, await readAll(opened))
+      yield* decodeParts(opened as AsyncIterable<Buffer>)
     } catch (error) {
-      if (error instanceof AdminError) throw error
-      throw unreached(error, this.stateDirectory)
+      throw error instanceof AdminError ? error : unreached(error, this.stateDirectory)
+    } finally {
+      opened.destroy()
     }
+  }
+
+  private async reach<T>(use: (socketPath: string) => Promise<T>): Promise<T> {
+    try {
+      return await withEndpoint(this.stateDirectory, use)
+    } catch (error) {
+      throw error instanceof AdminError ? error : unreached(error, this.stateDirectory)
+    }
+  }
+
+  private ask<T>(method: string, path: string, order?: unknown): Promise<T> {
+    return this.reach(async (socketPath) => {
+      const response = await beginExchange(socketPath, method, path, order)
+      return judge(response.statusCode ?? 0, await readAll(response)) as T
+    })
   }
 }
 
-interface Answer {
-  readonly status: number
-  readonly text: string
-}
-
-function exchange(socketPath: string, method: string, path: string, order: unknown): Promise<Answer> {
+function beginExchange(socketPath: string, method: string, path: string, order: unknown): Promise<IncomingMessage> {
   const body = order === undefined ? undefined : Buffer.from(JSON.stringify(order))
   const headers = body && { 'content-type': 'application/json', 'content-length': body.length }
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, method, path, agent: false, ...(headers && { headers }) }, (response) => {
-      readAll(response).then((text) => resolve({ status: response.statusCode ?? 0, text }), reject)
-    })
+    const asked = request({ socketPath, method, path, agent: false, ...(headers && { headers }) }, resolve)
     asked.setTimeout(ANSWER_TIME_MS, () =>
       asked.destroy(new AdminError('ERR_ADMIN_TIME', 'the server does not answer'))
     )

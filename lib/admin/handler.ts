@@ -1,9 +1,13 @@
 import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http'
 import { messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import { Readable } from 'node:stream'
+import { pipeline } from 'node:stream/promises'
+import type { CopyPart } from '../target/control.js'
+import { COPY_STREAM_TYPE, encodeEnd, encodeError, encodePart } from './copy-stream.js'
 import { AdminError } from './errors.js'
 import { errorAnswer } from './http-errors.js'
-import { BODY_BYTES_MAX } from './limits.js'
+import { BODY_BYTES_MAX, STREAM_IDLE_TIME_MS } from './limits.js'
 import type { Route, RouteContext } from './route.js'
 
 /**
@@ -12,28 +16,54 @@ import type { Route, RouteContext } from './route.js'
  */
 export function makeHandler(routes: readonly Route[], context: RouteContext, log: Logger): RequestListener {
   return (request, response) => {
-    answerRequest(routes, context, request)
-      .then((value) => send(response, 200, value))
-      .catch((error: unknown) => {
-        const { status, body } = errorAnswer(error)
-        if (status === 500) log.error(`${request.method} ${request.url} failed: ${messageOf(error)}`)
-        send(response, status, body)
-      })
+    answerRequest(routes, context, request, response).catch((error: unknown) => {
+      const { status, body } = errorAnswer(error)
+      if (status === 500) log.error(`${request.method} ${request.url} failed: ${messageOf(error)}`)
+      send(response, status, body)
+    })
   }
 }
 
 async function answerRequest(
   routes: readonly Route[],
   context: RouteContext,
-  request: IncomingMessage
-): Promise<unknown> {
+  request: IncomingMessage,
+  response: ServerResponse
+): Promise<void> {
   const path = (request.url ?? '').split('?', 1)[0]
   const here = routes.filter((route) => route.path === path)
   if (here.length === 0) throw new AdminError('ERR_ADMIN_PATH', `there is nothing at ${path}`)
   const route = here.find(({ method }) => method === request.method)
   if (!route) throw new AdminError('ERR_ADMIN_METHOD', `${request.method} is not possible at ${path}`)
   const body = route.method === 'POST' ? await readBody(request) : undefined
-  return route.answer({ body }, context)
+  if ('stream' in route) await sendParts(request, response, route.stream({ body }, context))
+  else send(response, 200, await route.answer({ body }, context))
+}
+
+/** The first part decides between an answer and an error; from then on an error is a part of the body. */
+async function sendParts(
+  request: IncomingMessage,
+  response: ServerResponse,
+  parts: AsyncIterable<CopyPart>
+): Promise<void> {
+  const iterator = parts[Symbol.asyncIterator]()
+  const first = await iterator.next()
+  // Whoever reads it may wait for its own disk.
+  request.socket.setTimeout(STREAM_IDLE_TIME_MS)
+  response.writeHead(200, { 'content-type': COPY_STREAM_TYPE, 'cache-control': 'no-store', connection: 'close' })
+  // A reader that goes away in the middle is its own business.
+  await pipeline(Readable.from(recordsOf(first, iterator)), response).catch(() => undefined)
+}
+
+async function* recordsOf(first: IteratorResult<CopyPart>, rest: AsyncIterator<CopyPart>): AsyncGenerator<Buffer> {
+  try {
+    for (let part = first; !part.done; part = await rest.next()) yield encodePart(part.value)
+    yield encodeEnd()
+  } catch (error) {
+    yield encodeError(error)
+  } finally {
+    await rest.return?.()
+  }
 }
 
 /** A form of a web page cannot send this type, so no page can give an order by a mere link. */

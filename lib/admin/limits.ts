@@ -11,6 +11,8 @@ export const HEADERS_TIME_MS = 5_000
 export const REQUEST_TIME_MS = 10_000
 /** A connection that says nothing for so long is closed. */
 export const IDLE_TIME_MS = 30_000
+/** The same for one that takes a copy. */
+export const STREAM_IDLE_TIME_MS = 600_000
 /** How long a client waits for an answer; an order may have to wait for a session that is just ending. */
 export const ANSWER_TIME_MS = 60_000
 /** Bytes of an answer that a client takes: all initiators of a server, with their names. */

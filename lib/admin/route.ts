@@ -1,4 +1,4 @@
-import type { Control } from '../target/control.js'
+import type { Control, CopyPart } from '../target/control.js'
 import { AdminError } from './errors.js'
 
 /** What all routes may use. */
@@ -13,12 +13,22 @@ export interface RouteRequest {
 }
 
 /** One order or question: a resource is a file in routes/ with its list of these, and a line in its index. */
-export interface Route {
+export type Route = AnswerRoute | StreamRoute
+
+interface RoutePlace {
   readonly method: 'GET' | 'POST'
   /** Exact, with the version of the interface in front. */
   readonly path: string
+}
+
+export interface AnswerRoute extends RoutePlace {
   /** Answers plain values, which become the JSON body. */
   answer(request: RouteRequest, context: RouteContext): Promise<unknown>
+}
+
+export interface StreamRoute extends RoutePlace {
+  /** Answers more bytes than a JSON value can hold; see copy-stream.ts. */
+  stream(request: RouteRequest, context: RouteContext): AsyncIterable<CopyPart>
 }
 
 /** A field of an order. Throws AdminError ERR_ADMIN_REQUEST with its name. */
@@ -30,6 +40,14 @@ export function textField(body: unknown, name: string): string {
 
 export function optionalText(body: unknown, name: string): string | undefined {
   return fieldOf(body, name) === undefined ? undefined : textField(body, name)
+}
+
+/** A whole number from 0. */
+export function optionalCount(body: unknown, name: string): number | undefined {
+  const value = fieldOf(body, name)
+  if (value === undefined) return undefined
+  if (typeof value !== 'number' || !Number.isSafeInteger(value) || value < 0) throw wrong(name, 'a whole number')
+  return value
 }
 
 export function optionalSwitch(body: unknown, name: string): boolean {

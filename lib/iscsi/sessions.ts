@@ -3,6 +3,7 @@ import type { Staging } from '../scsi/staging.js'
 import type { Connection } from './connection.js'
 import type { Directory, SessionEnd } from './directory.js'
 import { LoginError } from './errors.js'
+import { isIpxe } from './ipxe.js'
 import type { LoginResult } from './login/login.js'
 import { Session } from './session.js'
 
@@ -20,8 +21,6 @@ export interface SessionsOptions {
   readonly ended: (session: Session, end: SessionEnd, tookMs: number) => void
 }
 
-/** Enterprise number 10019 in an ISID of type 01b: iPXE, which boots a system and never logs out. */
-const IPXE_ISID = '40002723'
 const TSIH_MAX = 0xffff
 
 /**
@@ -105,7 +104,7 @@ export class Sessions {
       await directory.closeNexus(nexus, { kind: 'lost', cause: 'the login did not end well' })
       throw error
     }
-    if (!result.isid.startsWith(IPXE_ISID)) this.endBootSessions(siblings)
+    if (!isIpxe(result.isid)) this.endBootSessions(siblings)
     return session
   }
 
@@ -147,8 +146,7 @@ export class Sessions {
   /** iPXE never logs out: its session is over as soon as the system that it booted has its own. */
   private endBootSessions(siblings: readonly Session[]): void {
     for (const session of siblings) {
-      if (session.isid.startsWith(IPXE_ISID))
-        session.connection.close({ kind: 'lost', cause: 'the booted system took over' })
+      if (isIpxe(session.isid)) session.connection.close({ kind: 'lost', cause: 'the booted system took over' })
     }
   }
 

@@ -6,7 +6,7 @@ import type { InitiatorKey } from './owner.js'
 import { hashOf } from './state-directory.js'
 import { readJson, writeJson } from './json-file.js'
 import type { ListeningTime } from './listening-time.js'
-import type { DeltaEvent } from './restore-policy.js'
+import { isUndoable, type DeltaEvent } from './restore-policy.js'
 import { Serial } from './serial.js'
 import { Fields } from './shape.js'
 
@@ -59,6 +59,9 @@ export class Bin {
   private readonly entries = new Map<string, BinnedDelta>()
   private readonly removals = new Serial()
   private readonly doomed = new Set<string>()
+  /** Entries that somebody reads, and how many do; what is to be removed meanwhile waits for them. */
+  private readonly held = new Map<string, number>()
+  private readonly overdue = new Set<string>()
   /** Not the time: the wall clock of a PC jumps, and which restore was the last must not hang on it. */
   private lastRestore = 0
 
@@ -134,6 +137,17 @@ export class Bin {
     return newest === 0 ? [] : own.filter(({ restore }) => restore === newest)
   }
 
+  /** The files of an entry stay as they are until the answer is called. Undefined when there is no such entry. */
+  hold(id: string): (() => void) | undefined {
+    if (!this.entries.has(id)) return undefined
+    this.held.set(id, (this.held.get(id) ?? 0) + 1)
+    return () => this.letGo(id)
+  }
+
+  isHeld(id: string): boolean {
+    return this.held.has(id)
+  }
+
   /** An undo takes the entry: nothing removes it until {@link unclaim} or {@link finish}. */
   claim(id: string): BinnedDelta | undefined {
     const entry = this.entries.get(id)
@@ -159,7 +173,7 @@ export class Bin {
 
   /** Space is short: the oldest entry goes now. False when there is none. */
   reclaim(): boolean {
-    const oldest = this.entries.values().next().value
+    const oldest = this.list().find(({ id }) => !this.held.has(id))
     if (!oldest || this.doomed.size > 0) return this.doomed.size > 0
     this.options.log.warn(
       `space is short: the delta of ${oldest.initiatorName}, LUN ${oldest.lun}, that was kept for undo is removed`
@@ -173,13 +187,20 @@ export class Bin {
     await this.removals.idle()
   }
 
+  private letGo(id: string): void {
+    const readers = this.held.get(id)! - 1
+    if (readers > 0) return void this.held.set(id, readers)
+    this.held.delete(id)
+    if (this.overdue.delete(id)) this.remove(id)
+  }
+
   private goesAtOnce({ reason }: BinnedDelta): boolean {
-    return this.options.undoMs === 0 && reason === 'logout'
+    return this.options.undoMs === 0 && isUndoable(reason)
   }
 
   /** A full disk must not keep a delta where it is. */
   private async label(path: string, entry: BinnedDelta): Promise<void> {
-    const durable = entry.reason !== 'logout'
+    const durable = !isUndoable(entry.reason)
     await writeJson(join(path, ENTRY_FILE), { version: VERSION, ...entry }, durable).catch((error: unknown) => {
       this.options.log.warn(`cannot label ${path}: ${messageOf(error)}`)
     })
@@ -200,6 +221,7 @@ export class Bin {
   private remove(id: string): void {
     this.entries.delete(id)
     this.options.listening.clearDeadline(`bin ${id}`)
+    if (this.held.has(id)) return void this.overdue.add(id)
     if (this.doomed.has(id)) return
     this.doomed.add(id)
     void this.removals.run(async () => {
@@ -223,7 +245,9 @@ export class Bin {
 
   private retentionMs(reason: DeltaEvent): number {
     const { undoMs } = this.options
-    return reason === 'logout' || reason === 'operator' ? undoMs : Math.max(undoMs, LOST_RETENTION_MS)
+    return isUndoable(reason) || reason === 'operator' || reason === 'expired'
+      ? undoMs
+      : Math.max(undoMs, LOST_RETENTION_MS)
   }
 
   /** The label of an entry, or undefined for one that was never settled (a crash in between). */
@@ -248,7 +272,7 @@ export interface BinPlace {
 }
 
 function firstToGo(entries: readonly BinnedDelta[]): BinnedDelta {
-  return entries.find(({ reason }) => reason === 'logout') ?? entries[0]!
+  return entries.find(({ reason }) => isUndoable(reason)) ?? entries[0]!
 }
 
 function parseEntry(path: string, id: string, value: unknown): BinnedDelta {

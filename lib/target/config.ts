@@ -270,6 +270,8 @@ class ConfigurationReader {
       partition: this.value([unit], 'partition'),
       readOnly: this.preset(own, 'read-only'),
       shared: this.preset([unit], 'shared'),
+      personal: this.preset([unit], 'personal'),
+      restoreOn: this.preset(own, 'restore-on'),
       removable: this.preset(own, 'removable'),
       thick: this.preset(own, 'thick'),
       allowSanitize: this.preset(own, 'allow-sanitize'),
@@ -277,6 +279,10 @@ class ConfigurationReader {
       createBytes: this.preset(own, 'size'),
       writeThrough: this.preset(own, 'write-through'),
       createBlank: this.preset(own, 'blank')
+    }
+    if (options.personal && (options.shared || options.readOnly)) {
+      const other = options.shared ? 'shared' : 'read-only'
+      this.problems.add(entry.where, `${path} cannot be personal and ${other}: nobody could write to a disk of his own`)
     }
     if (options.createBytes % options.blockSize !== 0) {
       const place = this.entries(own, 'size')[0]?.where ?? entry.where

@@ -1,10 +1,25 @@
 import type { SessionView } from '../iscsi/portal-group.js'
 import type { BinnedDelta } from './bin.js'
+import type { CopyPart } from './delta-copy.js'
+import type { UnitDetail } from './delta-inspection.js'
 import type { Discarded } from './epoch-ends.js'
 import type { InitiatorView } from './initiator-view.js'
+import type { InitiatorRule, Keeping, Policy, RestoreOn } from './policy.js'
 import type { Undone } from './restore-undo.js'
 
-export type { BinnedDelta, Discarded, InitiatorView, SessionView, Undone }
+export type {
+  BinnedDelta,
+  CopyPart,
+  Discarded,
+  InitiatorRule,
+  InitiatorView,
+  Keeping,
+  Policy,
+  RestoreOn,
+  SessionView,
+  Undone,
+  UnitDetail
+}
 
 /** Which initiators an order is for; what is left out stands for all. */
 export interface InitiatorFilter {
@@ -66,6 +81,74 @@ export interface UndoOrder {
   readonly discard?: boolean | undefined
 }
 
+/** Whom an order is about. */
+interface InitiatorOrder {
+  readonly initiator: string
+  /** Needed when the initiator has something at several targets. */
+  readonly target?: string | undefined
+  /** Who gives it, for the audit log. */
+  readonly by?: string | undefined
+}
+
+export interface ShowOrder extends InitiatorOrder {
+  /** Also the names of the files that lie in changed areas. */
+  readonly names?: boolean | undefined
+}
+
+/** What an initiator has written. */
+export interface DeltaDetail {
+  readonly targetName: string
+  readonly initiatorName: string
+  readonly sessions: number
+  readonly units: readonly UnitDetail[]
+}
+
+export interface DropOrder extends InitiatorOrder {
+  /** This one, whatever its policy; undefined = all that the policy does not keep. */
+  readonly lun?: number | undefined
+  /** End its sessions first; its client has the disk mounted and gets another one. */
+  readonly disconnect?: boolean | undefined
+  /** Not now, but when it logs in after a logout, or after a boot by iPXE. */
+  readonly atNextLogin?: boolean | undefined
+}
+
+export interface Dropped extends Discarded {
+  readonly targetName: string
+  readonly initiatorName: string
+  /** Nothing has gone yet. */
+  readonly atNextLogin: boolean
+}
+
+export interface ExportOrder extends InitiatorOrder {
+  readonly lun?: number | undefined
+  /** What the last restore dropped, from the bin. */
+  readonly bin?: boolean | undefined
+  /** Also while a session may be writing to it. */
+  readonly live?: boolean | undefined
+}
+
+export interface PolicyOrder {
+  /** A name, or the beginning of names with `*` behind it. */
+  readonly match: string
+  /** Undefined = all targets. */
+  readonly target?: string | undefined
+  readonly lun?: number | undefined
+  readonly policy?: Policy | undefined
+  readonly restoreOn?: RestoreOn | undefined
+  /** Takes the rule back. */
+  readonly remove?: boolean | undefined
+  readonly by?: string | undefined
+}
+
+/** What holds for one target: rules in the order in which they count. */
+export interface PolicyView {
+  readonly targetName: string
+  /** Given by command; they count before those of the configuration. */
+  readonly ordered: readonly InitiatorRule[]
+  readonly configured: readonly InitiatorRule[]
+  readonly units: readonly { readonly lun: number; readonly personal: boolean; readonly restoreOn: RestoreOn }[]
+}
+
 /**
  * What an operator can see and order: the one face of the server that command line and console know. All of it is
  * asynchronous and speaks in plain values, so that it can be asked over a socket as well.
@@ -90,4 +173,13 @@ export interface Control {
    * the reason when that may not be.
    */
   undo(order: UndoOrder): Promise<Undone>
+  /** What an initiator has written, and where. Throws IscsiError `ERR_ISCSI_DELTA_…`. */
+  show(order: ShowOrder): Promise<DeltaDetail>
+  /** Drops deltas of one initiator, now or when it logs in. Throws IscsiError `ERR_ISCSI_DELTA_…`. */
+  drop(order: DropOrder): Promise<Dropped>
+  /** A disk as its client sees it, part by part. Throws IscsiError `ERR_ISCSI_DELTA_…`, also in the middle. */
+  exportDelta(order: ExportOrder): AsyncGenerator<CopyPart>
+  policies(): Promise<readonly PolicyView[]>
+  /** Sets a rule, or takes one back; it outlives a restart. Answers what holds then. */
+  setPolicy(order: PolicyOrder): Promise<readonly PolicyView[]>
 }

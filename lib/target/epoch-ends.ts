@@ -47,12 +47,12 @@ export class EpochEnds {
   }
 
   /**
-   * Restore after the client's own logout: a new epoch under the same identity.
+   * Restore of a disk that its client has let go of: a new epoch under the same identity.
    * @returns false if neither the record nor all files could be written, so that nothing tells of the end
    */
-  async dropAll(event: DeltaEvent): Promise<boolean> {
+  async drop(event: DeltaEvent, units: readonly UnitRecord[]): Promise<boolean> {
     const start = this.context.clock.monotonic()
-    const ended = await this.endings()
+    const ended = await this.endings(units)
     const restore = this.context.bin.nextRestore()
     // Places in the bin that stay empty are removed at the next start.
     const places = ended.map((ending) => this.placeFor(ending, event, restore))
@@ -82,10 +82,10 @@ export class EpochEnds {
   }
 
   /** The deltas are gone without their client's logout: whoever may hold a cache of them must notice. */
-  async loseAll(event: DeltaEvent): Promise<Discarded> {
+  async lose(event: DeltaEvent, units: readonly UnitRecord[]): Promise<Discarded> {
     const start = this.context.clock.monotonic()
     await this.state.closeUnits()
-    const lost = await this.endings()
+    const lost = await this.endings(units)
     const bytes = lost.reduce((sum, ending) => sum + ending.bytes, 0)
     await this.forsake(lost, event)
     const tookMs = this.context.clock.monotonic() - start
@@ -125,9 +125,8 @@ export class EpochEnds {
     }
   }
 
-  private async endings(): Promise<Ending[]> {
-    const stored = this.record.units.filter((unit) => this.state.storedNow(unit))
-    return Promise.all(stored.map((unit) => this.ending(unit)))
+  private endings(units: readonly UnitRecord[]): Promise<Ending[]> {
+    return Promise.all(units.map((unit) => this.ending(unit)))
   }
 
   private async ending(unit: UnitRecord): Promise<Ending> {

@@ -6,7 +6,7 @@ import type { Bin } from './bin.js'
 import type { OpenDeltaDisk } from './delta-disk.js'
 import type { Image } from './images.js'
 import type { ListeningTime } from './listening-time.js'
-import type { Policy } from './policy.js'
+import type { Keeping, Policy, RestoreOn, UnitPolicy } from './policy.js'
 import type { Space } from './space.js'
 import type { StateDirectory } from './state-directory.js'
 
@@ -23,6 +23,9 @@ export interface UnitSource {
   /** UNMAP works. */
   readonly thin: boolean
   readonly maySanitize: boolean
+  /** Each initiator has a disk here that is kept. */
+  readonly personal: boolean
+  readonly restoreOn: RestoreOn
   /** The unit of all initiators; undefined where each has its own. */
   readonly shared: LogicalUnit | undefined
 }
@@ -31,7 +34,9 @@ export interface UnitSource {
 export interface InitiatorContext {
   readonly sources: readonly UnitSource[]
   /** What becomes of the writes of this initiator. */
-  readonly policyOf: (initiatorName: string) => Policy
+  readonly policyOf: (initiatorName: string, lun?: number) => Policy
+  /** What ends the delta of one LUN of this initiator. */
+  readonly keepingOf: (initiatorName: string, unit: UnitPolicy) => Keeping
   readonly targetPortalGroupTag: number
   readonly state: StateDirectory
   readonly bin: Bin

@@ -22,6 +22,12 @@ export interface InitiatorRecord {
   incarnationFloor: number
   /** The last session ended by the client's own logout, so that it holds no cache of the disk. */
   letGo: boolean
+  /** Wall clock, ms since 1970, of the last login that was taken for a boot; undefined when there was none. */
+  bootedAt: number | undefined
+  /** The operator wants it restored at the next login that allows it. */
+  marked: boolean
+  /** An undo gave back what a boot had dropped, so the next boot drops nothing. */
+  spared: boolean
   /** Deltas that are on their way back from the bin; empty when none is. */
   undo: UndoRecord[]
   units: UnitRecord[]
@@ -76,6 +82,9 @@ export function newInitiatorRecord(targetName: string, initiatorName: string): I
     graceEnds: undefined,
     incarnationFloor: 0,
     letGo: true,
+    bootedAt: undefined,
+    marked: false,
+    spared: false,
     undo: [],
     units: []
   }
@@ -99,8 +108,11 @@ export function parseInitiatorRecord(source: string, value: unknown): InitiatorR
     end: fields.optionalString('end'),
     graceEnds: fields.optionalCount('graceEnds'),
     incarnationFloor: fields.count('incarnationFloor'),
-    // Records of versions before these two existed have neither.
+    // Records of versions before these existed have none of them.
     letGo: fields.optionalBoolean('letGo') ?? true,
+    bootedAt: fields.optionalCount('bootedAt'),
+    marked: fields.optionalBoolean('marked') ?? false,
+    spared: fields.optionalBoolean('spared') ?? false,
     undo: fields.optionalRecords('undo', parseUndo) ?? [],
     units: fields.records('units', parseUnit)
   }

@@ -2,6 +2,7 @@ import { stat } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { LogicalUnit } from '../scsi/logical-unit.js'
 import type { Nexus } from '../scsi/nexus.js'
+import type { Timer } from '../util/clock.js'
 import { namesIn } from '../util/directory.js'
 import { messageOf } from '../util/errors.js'
 import type { SpaceBudget } from '../volume/delta/budget.js'
@@ -9,6 +10,9 @@ import { listDelta, type DeltaListing } from '../volume/delta/files.js'
 import type { DeltaDisk } from './delta-disk.js'
 import type { InitiatorContext, InitiatorRole, UnitSource } from './initiator-context.js'
 import { isForgettable, type InitiatorRecord, type UnitRecord } from './initiator-record.js'
+import { Growth, GROWTH_STEP_MS } from './growth.js'
+import type { Keeping } from './policy.js'
+import { isUndoable, restorePolicy, type Action, type DeltaEvent } from './restore-policy.js'
 import { Serial } from './serial.js'
 
 export interface OpenUnit {
@@ -34,6 +38,11 @@ export class InitiatorState {
   role: InitiatorRole = 'private'
   /** LUNs whose delta has been noted for its first write; until the files are gone or closed. */
   readonly arising = new Set<number>()
+  /** How fast the deltas in use grow. */
+  readonly growth = new Map<number, Growth>()
+  /** Sessions that have begun or ended since the start. */
+  visits = 0
+  private growthTimer: Timer | undefined
   /** Bytes of deltas that are not open; they take room all the same. */
   readonly resting = new Map<UnitRecord, number>()
 
@@ -48,6 +57,27 @@ export class InitiatorState {
 
   get names() {
     return { targetName: this.targetName, initiatorName: this.initiatorName }
+  }
+
+  /** Looks at the deltas from time to time, as long as somebody may write. */
+  watchGrowth(): void {
+    this.growthTimer ??= this.lookAtGrowth()
+  }
+
+  stopGrowth(): void {
+    this.growthTimer?.cancel()
+    this.growthTimer = undefined
+    this.growth.clear()
+  }
+
+  private lookAtGrowth(): Timer {
+    for (const { record, delta } of this.open ?? []) {
+      if (!delta) continue
+      const growth = this.growth.get(record.lun) ?? new Growth()
+      growth.look(this.context.clock.monotonic(), delta.bytesStored)
+      this.growth.set(record.lun, growth)
+    }
+    return this.context.clock.setTimer(GROWTH_STEP_MS, () => (this.growthTimer = this.lookAtGrowth()))
   }
 
   /** Some unit has a delta: of this session or waiting for its client. */
@@ -67,7 +97,7 @@ export class InitiatorState {
   get missedByUndo(): boolean {
     const { undo, letGo } = this.record
     if (undo.length > 0 || letGo) return undo.length > 0
-    return this.context.bin.newestOf(this.names).some(({ reason }) => reason === 'logout')
+    return this.context.bin.newestOf(this.names).some(({ reason }) => isUndoable(reason))
   }
 
   /** What its deltas take of its space: data, and what finds it again. */
@@ -77,7 +107,12 @@ export class InitiatorState {
 
   /** The data alone; as much is dropped when its epochs end. */
   get dataBytesStored(): number {
-    const bytes = this.record.units.map((unit) => this.deltaOf(unit)?.bytesStored ?? this.resting.get(unit) ?? 0)
+    return this.bytesOf(this.record.units)
+  }
+
+  /** The data of these units alone. */
+  bytesOf(units: readonly UnitRecord[]): number {
+    const bytes = units.map((unit) => this.deltaOf(unit)?.bytesStored ?? this.resting.get(unit) ?? 0)
     return bytes.reduce((sum, each) => sum + each, 0)
   }
 
@@ -88,6 +123,24 @@ export class InitiatorState {
 
   deltaOf(unit: UnitRecord): DeltaDisk | undefined {
     return this.open?.find(({ record }) => record === unit)?.delta
+  }
+
+  /** What ends the delta of a LUN; one that the target has no more waits for its return. */
+  keepingOf(lun: number): Keeping {
+    const source = this.context.sources.find((one) => one.lun === lun)
+    return source ? this.context.keepingOf(this.initiatorName, source) : 'kept'
+  }
+
+  /** Units with a delta for which the policy says so at this event, when no session is left. */
+  unitsThat(action: Action, event: DeltaEvent): UnitRecord[] {
+    return this.record.units.filter(
+      (unit) => this.storedNow(unit) && restorePolicy(event, 0, this.keepingOf(unit.lun)).action === action
+    )
+  }
+
+  /** Some delta is given up when its client stays away. */
+  get hasLimitedDelta(): boolean {
+    return this.unitsThat('lost', 'grace-over').length > 0
   }
 
   listFiles(lun: number): Promise<DeltaListing> {

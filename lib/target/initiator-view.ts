@@ -1,4 +1,5 @@
 import type { InitiatorRole } from './initiator-context.js'
+import type { Keeping, Policy } from './policy.js'
 
 /** What the operator sees of an initiator. */
 export interface InitiatorView {
@@ -13,6 +14,9 @@ export interface InitiatorView {
   readonly graceLeftMs: number | undefined
   readonly chapUser: string | undefined
   readonly role: InitiatorRole
+  readonly policy: Policy
+  /** It is restored at the next login that allows it. */
+  readonly marked: boolean
   readonly units: readonly UnitView[]
 }
 
@@ -21,6 +25,8 @@ export interface UnitView {
   readonly incarnation: number
   readonly epoch: number
   readonly stored: boolean
+  /** What ends this delta without an accident. */
+  readonly keeping: Keeping
   /** The delta is in use or rests with its files open. */
   readonly open: boolean
   /** Stored bytes; those of a delta that has not been opened since the start are what its files take on the disk. */

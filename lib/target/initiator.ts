@@ -1,21 +1,24 @@
 import type { NexusRequest, SessionEnd } from '../iscsi/directory.js'
 import { LoginError, LoginStatus } from '../iscsi/errors.js'
+import { isIpxe } from '../iscsi/ipxe.js'
 import { Nexus, type NexusUnit } from '../scsi/nexus.js'
 import { INQUIRY_DATA_CHANGED } from '../scsi/sense.js'
 import type { Timer } from '../util/clock.js'
 import { messageOf } from '../util/errors.js'
 import { formatDuration, formatSize } from '../util/units.js'
 import { checkDelta } from './delta-check.js'
+import type { CopyPart } from './delta-copy.js'
+import { DeltaInspection, type CopyRequest, type UnitDetail } from './delta-inspection.js'
 import { EpochEnds, type Discarded } from './epoch-ends.js'
 import { TargetError } from './errors.js'
+import type { Image } from './images.js'
 import type { InitiatorContext, InitiatorRole, UnitSource } from './initiator-context.js'
 import type { InitiatorRecord, UnitRecord } from './initiator-record.js'
 import { isFull } from './json-file.js'
 import { InitiatorState, deltaName, type OpenUnit } from './initiator-state.js'
 import type { InitiatorView } from './initiator-view.js'
 import { keyOf } from './owner.js'
-import { isKept, type Policy } from './policy.js'
-import { restorePolicy, type DeltaEvent, type Grace } from './restore-policy.js'
+import { isBoot, loginEvent, restorePolicy, type DeltaEvent, type Grace, type LoginCase } from './restore-policy.js'
 import { RestoreUndo, type Undone, type UndoRequest } from './restore-undo.js'
 import { Units } from './units.js'
 
@@ -40,7 +43,9 @@ export class Initiator {
   private readonly ends: EpochEnds
   private readonly units: Units
   private readonly restoreUndo: RestoreUndo
+  private readonly inspection: DeltaInspection
   private draining = false
+  private warned = false
   /** Ends of epochs that are on their way to the medium, and what follows them. */
   private settling = 0
   private settled: Promise<unknown> = Promise.resolve()
@@ -57,6 +62,7 @@ export class Initiator {
     this.ends = new EpochEnds(this.state)
     this.units = new Units(this.state, this.ends)
     this.restoreUndo = new RestoreUndo(this.state, this.ends, this.units)
+    this.inspection = new DeltaInspection(this.state)
   }
 
   get key(): string {
@@ -125,6 +131,7 @@ export class Initiator {
       epoch: unit.epoch,
       stored: this.state.storedNow(unit),
       open: this.state.deltaOf(unit) !== undefined,
+      keeping: this.state.keepingOf(unit.lun),
       bytes: this.state.deltaOf(unit)?.bytesStored ?? this.state.resting.get(unit)
     }))
     const sessions = this.state.nexuses.size
@@ -138,6 +145,8 @@ export class Initiator {
       graceLeftMs,
       chapUser,
       role: this.state.role,
+      policy: this.context.policyOf(this.initiatorName),
+      marked: this.record.marked,
       units
     }
   }
@@ -163,18 +172,56 @@ export class Initiator {
    * Takes the deltas away without their client's logout. Sessions must have ended; one that is still there makes it
    * throw, because no delta is swapped under a live session.
    */
-  discard(event: DeltaEvent): Promise<Discarded> {
+  discard(event: DeltaEvent, lun?: number): Promise<Discarded> {
     return this.state.steps.run(async () => {
       if (this.state.nexuses.size > 0) {
         throw new TargetError('ERR_ISCSI_INITIATOR_BUSY', `${this.initiatorName} still has a session`)
       }
-      return this.lose(event)
+      // Of whoever has logged out nobody has to be told.
+      const told = event === 'operator' && this.record.letGo ? 'reset' : event
+      const policy = [...this.state.unitsThat('drop', told), ...this.state.unitsThat('lost', told)]
+      const named = this.record.units.filter((unit) => unit.lun === lun && this.state.storedNow(unit))
+      return this.endBy(told, lun === undefined ? policy : named)
+    })
+  }
+
+  /** What the operator marks is restored at the next login of a client that has let go of it, or has booted. */
+  mark(): Promise<void> {
+    return this.state.steps.run(async () => {
+      this.record.marked = true
+      await this.state.save()
+    })
+  }
+
+  /** A login under this ISID is a boot of its PC that drops something. */
+  restoresAtBoot(isid: string): boolean {
+    const login = this.loginCase(isid)
+    return isBoot(login) && this.state.unitsThat('drop', loginEvent(login)).length > 0
+  }
+
+  /** Policies have changed: a delta that waits for its client has another time to do so, or none. */
+  reconsider(): Promise<void> {
+    return this.state.steps.run(async () => {
+      if (this.state.nexuses.size > 0 || !this.state.hasDelta) return
+      if (!this.state.hasLimitedDelta) this.clearGrace()
+      else if (this.record.graceEnds === undefined) this.setGrace(this.context.listening.now() + this.context.graceMs)
+      await this.state.save()
     })
   }
 
   /** Gives back what its last logout dropped. Throws TargetError with the reason when that may not be. */
   undo(request: UndoRequest): Promise<Undone> {
     return this.state.steps.run(() => this.bringBack(request))
+  }
+
+  /** What it has written, and where. */
+  show(): Promise<readonly UnitDetail[]> {
+    return this.inspection.show()
+  }
+
+  /** One of its disks as it sees it, or saw it last. */
+  copy(what: CopyRequest): AsyncGenerator<CopyPart> {
+    return this.inspection.copy(what)
   }
 
   /** Makes a drained initiator take logins again. */
@@ -218,6 +265,7 @@ export class Initiator {
     return this.state.steps.run(async () => {
       this.context.listening.clearDeadline(this.key)
       this.unnoted?.cancel()
+      this.state.stopGrowth()
       await this.state.closeUnits()
     })
   }
@@ -229,6 +277,7 @@ export class Initiator {
       // Nothing is noted of an author, whose login would keep a delta that comes back from its client.
       if (role === 'author') await this.ends.settleRestores()
       await this.restoreUndo.finish()
+      await this.restoreAtLogin(request)
       if (this.state.nexuses.size === 0 && !this.state.hasDelta) await this.takeOver(request.chapName)
       const units = await this.units.open(role)
       await this.state.wakeDeltas()
@@ -303,6 +352,8 @@ export class Initiator {
     const { record } = this
     this.context.listening.clearDeadline(this.key)
     this.state.nexuses.add(nexus)
+    this.state.visits++
+    this.state.watchGrowth()
     record.isids = [...record.isids.filter((isid) => isid !== request.isid), request.isid].slice(-MAX_ISIDS)
     record.lastAddress = request.remoteAddress
     record.end = undefined
@@ -317,6 +368,7 @@ export class Initiator {
       if (isFull(error)) return this.noteLater(error)
       // A nexus without a session would count as one for ever, and no logout would be the last one any more.
       this.state.nexuses.delete(nexus)
+      if (this.state.nexuses.size === 0) this.state.stopGrowth()
       nexus.end()
       throw error
     }
@@ -350,17 +402,21 @@ export class Initiator {
 
   private async depart(nexus: Nexus, end: SessionEnd): Promise<void> {
     if (!this.state.nexuses.delete(nexus)) return
+    this.state.visits++
     // Nobody writes any more: a delta that was noted and has no files could not be made.
     if (this.state.nexuses.size === 0) this.state.arising.clear()
     nexus.end()
     this.record.end = describeEnd(end)
     this.see()
+    if (this.state.nexuses.size === 0) this.state.stopGrowth()
     const event = eventOf(end)
     if (this.state.nexuses.size === 0) this.record.letGo = event === 'logout'
     if (this.state.role === 'author') return this.departAuthor(event)
-    const verdict = restorePolicy(event, this.state.nexuses.size, this.policy)
-    if (verdict.action === 'drop') await this.drop(event)
-    else if (this.state.nexuses.size === 0) await this.wait(verdict.grace)
+    // What another session still uses stays as it is, whatever ended this one.
+    if (this.state.nexuses.size > 0) return
+    const dropped = this.state.unitsThat('drop', event)
+    if (dropped.length > 0 || (event === 'logout' && !this.state.hasDelta)) await this.drop(event, dropped)
+    if (this.state.hasDelta || event !== 'logout') await this.wait(event)
   }
 
   private async departAuthor(event: DeltaEvent): Promise<void> {
@@ -369,34 +425,31 @@ export class Initiator {
     await this.settle()
   }
 
-  /** The last session is gone and the delta waits for its client. */
-  private async wait(grace: Grace): Promise<void> {
+  /** The last session is gone and deltas wait for their client, or for somebody to decide about them. */
+  private async wait(event: DeltaEvent): Promise<void> {
     if (!this.state.hasDelta) return this.settle()
-    if (grace === 'unlimited') return this.keep()
-    const graceMs = grace === 'grace-closed' ? this.context.graceClosedMs : this.context.graceMs
-    this.setGrace(this.context.listening.now() + graceMs)
+    const graces = this.state.unitsThat('keep', event).map(({ lun }) => this.graceOf(event, lun))
+    const graceMs = Math.max(...graces)
+    if (graceMs === Infinity || graces.length === 0) this.clearGrace()
+    const limited = graces.filter((each) => each < Infinity)
+    if (limited.length > 0) this.setGrace(this.context.listening.now() + Math.max(...limited))
+    const kept = limited.length > 0 ? `for ${formatDuration(Math.max(...limited))}` : 'until somebody drops them'
     this.context.log.info(
-      `${this.initiatorName}: ${formatSize(this.state.dataBytesStored)} kept for ${formatDuration(graceMs)} ` +
-        `(${this.record.end ?? 'no logout'})`
+      `${this.initiatorName}: ${formatSize(this.state.dataBytesStored)} kept ${kept} (${this.record.end ?? 'no logout'})`
     )
     await this.state.save()
     // Behind the answer, and behind a login that waits already: a flush may take its time.
     this.later(() => this.restIfAbsent())
   }
 
-  /** The last session is gone, and somebody has to decide about the delta. */
-  private async keep(): Promise<void> {
-    this.context.log.info(
-      `${this.initiatorName}: ${formatSize(this.state.dataBytesStored)} kept until they are published or dropped ` +
-        `(${this.record.end ?? 'no logout'})`
-    )
-    await this.state.save()
-    this.later(() => this.restIfAbsent())
+  /** How long the delta of a LUN waits after this event; without end where only the operator drops it. */
+  private graceOf(event: DeltaEvent, lun: number): number {
+    return this.msOf(restorePolicy(event, 0, this.state.keepingOf(lun)).grace)
   }
 
-  /** What is said of this initiator now. */
-  private get policy(): Policy {
-    return this.context.policyOf(this.initiatorName)
+  private msOf(grace: Grace): number {
+    if (grace === 'unlimited') return Infinity
+    return grace === 'grace-closed' ? this.context.graceClosedMs : this.context.graceMs
   }
 
   private async restIfAbsent(): Promise<void> {
@@ -404,7 +457,6 @@ export class Initiator {
   }
 
   private setGrace(ends: number): void {
-    if (isKept(this.policy)) return this.clearGrace()
     this.record.graceEnds = ends
     this.context.listening.setDeadline(this.key, ends, () => this.later(() => this.graceOver()))
   }
@@ -416,20 +468,21 @@ export class Initiator {
 
   private async graceOver(): Promise<void> {
     if (this.state.nexuses.size > 0 || this.record.graceEnds === undefined) return
-    if (restorePolicy('grace-over', 0, this.policy).action !== 'lost') return
+    const event = this.record.letGo ? 'expired' : 'grace-over'
+    this.clearGrace()
     try {
-      await this.lose('grace-over')
+      await this.endBy(event, [...this.state.unitsThat('lost', event), ...this.state.unitsThat('drop', event)])
     } catch (error) {
       this.setGrace(this.context.listening.now() + GRACE_RETRY_MS)
       throw error
     }
   }
 
-  /** Restore after the client's own logout: a new epoch under the same identity. */
-  private async drop(event: DeltaEvent): Promise<void> {
+  /** Restore of what the client has let go of: a new epoch under the same identity. */
+  private async drop(event: DeltaEvent, units: readonly UnitRecord[]): Promise<void> {
     // Nothing that works by itself may write into the epoch that follows.
     await this.state.endWork()
-    const ended = await this.ends.dropAll(event)
+    const ended = await this.ends.drop(event, units)
     this.releaseImages()
     this.settleBehind()
     if (!ended) throw new Error('neither the record nor the files of its delta can be written')
@@ -449,13 +502,55 @@ export class Initiator {
     this.settled = Promise.all([this.settled, settled])
   }
 
-  /** The deltas are gone without their client's logout: whoever may hold a cache of them must notice. */
-  private async lose(event: DeltaEvent): Promise<Discarded> {
-    const discarded = await this.ends.loseAll(event)
-    this.record.graceEnds = undefined
-    this.context.listening.clearDeadline(this.key)
+  /** Deltas are gone without their client's logout: whoever may hold a cache of them must notice. */
+  private async lose(event: DeltaEvent, units: readonly UnitRecord[]): Promise<Discarded> {
+    const discarded = await this.ends.lose(event, units)
+    this.clearGrace()
     await this.settle()
     return discarded
+  }
+
+  /** Ends deltas while no session is there; what an event means for its client is the same for all of them. */
+  private async endBy(event: DeltaEvent, units: readonly UnitRecord[]): Promise<Discarded> {
+    if (units.length === 0) return { bytes: 0, tookMs: 0 }
+    if (restorePolicy(event, 0).action === 'lost') return this.lose(event, units)
+    const bytes = this.state.bytesOf(units)
+    const start = this.context.clock.monotonic()
+    await this.drop(event, units)
+    return { bytes, tookMs: this.context.clock.monotonic() - start }
+  }
+
+  /** Before a login is let in: a PC that has booted, or a client that was marked, begins anew. */
+  private async restoreAtLogin({ isid }: NexusRequest): Promise<void> {
+    if (this.state.nexuses.size > 0) return
+    const login = this.loginCase(isid)
+    const event = loginEvent(login)
+    if (isBoot(login)) Object.assign(this.record, { bootedAt: this.context.clock.now(), spared: false })
+    else this.warnOfBoot(isid)
+    if (event === 'marked') this.record.marked = false
+    const units = this.state.unitsThat('drop', event)
+    if (units.length === 0) return
+    await this.drop(event, units)
+    // Work that was ended is begun by units that are opened anew.
+    await this.state.closeUnits()
+    this.reserveImages('private')
+  }
+
+  private loginCase(isid: string): LoginCase {
+    const { isids, bootedAt, letGo, marked, spared } = this.record
+    const sinceBootMs = bootedAt === undefined ? undefined : this.context.clock.now() - bootedAt
+    return { isid, lastIsid: isids.at(-1), sinceBootMs, letGo, marked, spared }
+  }
+
+  /** Once in a run of the server for each initiator. */
+  private warnOfBoot(isid: string): void {
+    if (this.warned || this.record.bootedAt !== undefined || isIpxe(isid)) return
+    if (!this.privateSources.some(({ lun }) => this.state.keepingOf(lun) === 'boot')) return
+    this.warned = true
+    this.context.log.warn(
+      `${this.initiatorName} has restore-on boot, but has never booted by iPXE: what it writes to ${this.targetName} ` +
+        `stays until its next boot by iPXE; cloudx delta drop ${this.initiatorName} --at-next-login restores it`
+    )
   }
 
   private async bringBack(request: UndoRequest): Promise<Undone> {
@@ -463,7 +558,10 @@ export class Initiator {
     await this.restoreUndo.finish()
     const plan = await this.restoreUndo.judge(request)
     try {
-      if (this.state.hasDelta) await this.lose('operator')
+      const replaced = this.record.units.filter(
+        (unit) => this.state.storedNow(unit) && plan.entries.some(({ lun }) => lun === unit.lun)
+      )
+      if (replaced.length > 0) await this.lose('operator', replaced)
       await this.state.closeUnits()
       this.holdImages()
       this.setGrace(this.context.listening.now() + this.context.graceMs)
@@ -500,7 +598,7 @@ export class Initiator {
     this.waitOn()
     const { graceEnds } = this.record
     const left = graceEnds === undefined ? undefined : formatDuration(graceEnds - this.context.listening.now())
-    const kept = left === undefined ? 'until it is published or dropped' : `for ${left}`
+    const kept = left === undefined ? 'until somebody drops it' : `for ${left}`
     this.context.log.info(`${this.initiatorName}: delta at ${this.targetName} found, kept ${kept}`)
     await this.state.save()
   }
@@ -513,7 +611,7 @@ export class Initiator {
       // An author has the image reserved; what it writes makes this delta a lost one at the next start or login.
       this.state.report(error)
     }
-    if (restorePolicy('server-started', 0, this.policy).action !== 'keep') return
+    if (!this.state.hasLimitedDelta) return this.clearGrace()
     // A shorter --grace than at the last run holds from now on; a counter that was lost cannot make it longer.
     const { listening, graceMs } = this.context
     this.setGrace(Math.min(this.record.graceEnds ?? Infinity, listening.now() + graceMs))
@@ -523,7 +621,8 @@ export class Initiator {
   private async settle(): Promise<void> {
     if (this.state.nexuses.size > 0) return
     if (this.state.hasDelta) {
-      if (this.record.graceEnds === undefined) this.setGrace(this.context.listening.now() + this.context.graceMs)
+      if (!this.state.hasLimitedDelta) this.clearGrace()
+      else if (this.record.graceEnds === undefined) this.setGrace(this.context.listening.now() + this.context.graceMs)
       return
     }
     await this.state.closeUnits()
@@ -543,7 +642,14 @@ export class Initiator {
 
   private releaseImages(): void {
     if (this.state.nexuses.size > 0) return
-    for (const { image } of this.context.sources) image.release(this.key)
+    for (const { image } of this.context.sources) if (!this.holdsDeltaOver(image)) image.release(this.key)
+  }
+
+  private holdsDeltaOver(image: Image): boolean {
+    return this.record.units.some(
+      (unit) =>
+        this.state.storedNow(unit) && this.context.sources.some((one) => one.lun === unit.lun && one.image === image)
+    )
   }
 
   private async checkBase(unit: UnitRecord): Promise<void> {

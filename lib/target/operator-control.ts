@@ -5,10 +5,19 @@ import { closest } from '../util/closest.js'
 import type {
   BinView,
   Control,
+  CopyPart,
+  DeltaDetail,
   Discarded,
+  DropOrder,
+  Dropped,
+  ExportOrder,
   InitiatorFilter,
   InitiatorView,
+  Keeping,
+  PolicyOrder,
+  PolicyView,
   ServerView,
+  ShowOrder,
   SpaceView,
   TargetView,
   Undone,
@@ -17,7 +26,7 @@ import type {
 import { TargetError } from './errors.js'
 import type { UnitSource } from './initiator-context.js'
 import { keyOf, type Owners } from './owner.js'
-import type { DeltaEvent } from './restore-policy.js'
+import { isUndoable, type DeltaEvent } from './restore-policy.js'
 import type { StateRoot } from './state-root.js'
 import type { TargetNode } from './target.js'
 
@@ -94,6 +103,95 @@ export class OperatorControl implements Control {
     )
   }
 
+  async show({ initiator, target }: ShowOrder): Promise<DeltaDetail> {
+    const { node, view } = await this.holderOf(initiator, target)
+    const { targetName, initiatorName, sessions } = view
+    return { targetName, initiatorName, sessions, units: await node.owners.show(view) }
+  }
+
+  async drop(order: DropOrder): Promise<Dropped> {
+    const { node, view } = await this.holderOf(order.initiator, order.target)
+    const { targetName, initiatorName } = view
+    const stored = view.units.filter(({ stored: is, lun }) => is && (order.lun === undefined || lun === order.lun))
+    if (stored.length === 0) throw nothingStored(view, order.lun)
+    if (order.lun === undefined && stored.every(({ keeping }) => ONLY_BY_LUN.has(keeping))) {
+      const luns = stored.map(({ lun }) => `--lun ${lun}`).join(' or ')
+      throw new TargetError(
+        'ERR_ISCSI_DELTA_KEPT',
+        `what ${initiatorName} wrote is to be kept; name what shall be dropped all the same: ${luns}`
+      )
+    }
+    if (order.atNextLogin) {
+      if (stored.every(({ keeping }) => ONLY_BY_LUN.has(keeping))) {
+        throw new TargetError('ERR_ISCSI_DELTA_KEPT', `LUN ${order.lun} is kept: it can be dropped now alone`)
+      }
+      await node.owners.mark(view)
+      return { targetName, initiatorName, bytes: 0, tookMs: 0, atNextLogin: true }
+    }
+    if (view.sessions > 0 && !order.disconnect) {
+      throw new TargetError(
+        'ERR_ISCSI_DELTA_SESSION',
+        `${initiatorName} is logged in to ${targetName}: log it out there first, or drop it with --at-next-login; ` +
+          '--disconnect ends its session, and its client, which has the disk mounted, gets another one'
+      )
+    }
+    const dropped = await this.discardOne(node.owners, view, 'operator', order.lun)
+    return { targetName, initiatorName, ...dropped, atNextLogin: false }
+  }
+
+  async *exportDelta({ initiator, target, lun, bin = false, live = false }: ExportOrder): AsyncGenerator<CopyPart> {
+    const key = bin
+      ? { initiatorName: nameOf(initiator), node: await this.targetOf(nameOf(initiator), target) }
+      : await this.holderOf(initiator, target).then(({ node, view }) => ({ initiatorName: view.initiatorName, node }))
+    const { node, initiatorName } = key
+    yield* node.owners.copy({ targetName: node.name, initiatorName }, { lun, bin, live })
+  }
+
+  policies(): Promise<readonly PolicyView[]> {
+    return Promise.resolve(this.parts.targets().map((node) => node.policies.view(node.sources)))
+  }
+
+  async setPolicy(order: PolicyOrder): Promise<readonly PolicyView[]> {
+    const nodes = this.parts.targets().filter(({ name }) => order.target === undefined || name === order.target)
+    if (nodes.length === 0) throw new TargetError('ERR_ISCSI_TARGET_UNKNOWN', `there is no target ${order.target}`)
+    let changed = false
+    for (const node of nodes) {
+      changed = (await node.policies.order(order)) || changed
+      await node.owners.reconsider()
+    }
+    if (!changed) throw new TargetError('ERR_ISCSI_POLICY_NONE', `no rule was given for ${order.match}`)
+    return this.policies()
+  }
+
+  /** The initiator at the one target where it has a session or a delta, or at the one that is named. */
+  private async holderOf(
+    initiator: string,
+    target: string | undefined
+  ): Promise<{ readonly node: TargetNode; readonly view: InitiatorView }> {
+    const initiatorName = nameOf(initiator)
+    const nodes = this.parts.targets().filter(({ name }) => target === undefined || name === target)
+    if (nodes.length === 0) throw new TargetError('ERR_ISCSI_TARGET_UNKNOWN', `there is no target ${target}`)
+    const known = await this.initiators()
+    const held = nodes.flatMap((node) => {
+      const view = known.find((one) => one.initiatorName === initiatorName && one.targetName === node.name)
+      return view ? [{ node, view }] : []
+    })
+    const withDelta = held.filter(({ view }) => view.units.some(({ stored }) => stored))
+    const [first, second] = withDelta.length > 0 ? withDelta : held
+    if (!first) {
+      const near = closest(initiatorName, new Set(known.map((one) => one.initiatorName)))
+      throw new TargetError(
+        'ERR_ISCSI_DELTA_NOTHING',
+        `${initiatorName} has neither a session nor a delta` + (near === undefined ? '' : `; did you mean ${near}?`)
+      )
+    }
+    if (!second) return first
+    throw new TargetError(
+      'ERR_ISCSI_DELTA_TARGET',
+      `${initiatorName} is known at ${first.node.name} and at ${second.node.name}: say which with --target`
+    )
+  }
+
   /** The one target at which this initiator left something, or the one that is named. */
   private async targetOf(initiatorName: string, targetName: string | undefined): Promise<TargetNode> {
     const nodes = this.parts.targets().filter(({ name }) => targetName === undefined || name === targetName)
@@ -131,7 +229,7 @@ export class OperatorControl implements Control {
     return { bytes, tookMs }
   }
 
-  private async discardOne(owners: Owners, view: InitiatorView, event: DeltaEvent): Promise<Discarded> {
+  private async discardOne(owners: Owners, view: InitiatorView, event: DeltaEvent, lun?: number): Promise<Discarded> {
     const key = { targetName: view.targetName, initiatorName: view.initiatorName }
     // No login is let in from here on, or the session that we end would be back before its delta is gone.
     await owners.drain(key)
@@ -141,7 +239,7 @@ export class OperatorControl implements Control {
           isFor({ target: key.targetName, initiator: key.initiatorName }, session)
         )
         try {
-          return await owners.discard(key, event)
+          return await owners.discard(key, event, lun)
         } catch (error) {
           // A login that was half done when we drained has a session only now.
           if (codeOf(error) !== 'ERR_ISCSI_INITIATOR_BUSY' || attempt === DISCARD_ATTEMPTS_MAX) throw error
@@ -155,6 +253,21 @@ export class OperatorControl implements Control {
 
 const DISCARD_ATTEMPTS_MAX = 3
 
+/** What an order that names no LUN leaves alone. */
+const ONLY_BY_LUN: ReadonlySet<Keeping> = new Set(['kept', 'author'])
+
+/** Throws TargetError when the text cannot be the name of an initiator. */
+function nameOf(text: string): string {
+  const name = normalizeIscsiName(text)
+  if (name !== undefined) return name
+  throw new TargetError('ERR_ISCSI_NAME', `"${text}" is no name of an initiator (iqn.…, eui.… or naa.…)`)
+}
+
+function nothingStored({ initiatorName, targetName }: InitiatorView, lun: number | undefined): TargetError {
+  const where = lun === undefined ? targetName : `LUN ${lun} of ${targetName}`
+  return new TargetError('ERR_ISCSI_DELTA_NOTHING', `${initiatorName} has written nothing to ${where}`)
+}
+
 function isFor(filter: InitiatorFilter, of: { initiatorName: string; targetName: string | undefined }): boolean {
   if (filter.initiator !== undefined && filter.initiator !== of.initiatorName) return false
   return filter.target === undefined || filter.target === of.targetName
@@ -167,7 +280,7 @@ function binViews({ bin, listening }: StateRoot): BinView[] {
   return entries.map((entry) => ({
     ...entry,
     leftMs: Math.max(0, entry.removeAt - listening.now()),
-    undoable: entry.reason === 'logout' && entry.restore === newest.get(keyOf(entry))
+    undoable: isUndoable(entry.reason) && entry.restore === newest.get(keyOf(entry))
   }))
 }
 

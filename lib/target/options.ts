@@ -1,5 +1,5 @@
 import type { ProtocolLimits } from '../iscsi/limits.js'
-import type { InitiatorRule } from './policy.js'
+import type { InitiatorRule, RestoreOn } from './policy.js'
 
 /**
  * What a server is told, checked and with every default filled in. The command line and the configuration file end
@@ -64,6 +64,10 @@ export interface UnitOptions {
   /** Share this partition alone, as a disk of its own. */
   readonly partition: number | undefined
   readonly readOnly: boolean
+  /** Each initiator has a disk here that is kept. */
+  readonly personal: boolean
+  /** When what an initiator wrote is restored, unless a rule says otherwise. */
+  readonly restoreOn: RestoreOn
   /** One unit for all initiators, which writes into the image. */
   readonly shared: boolean
   /** The medium can be ejected. */

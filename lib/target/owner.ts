@@ -1,6 +1,8 @@
 import type { NexusRequest, SessionEnd } from '../iscsi/directory.js'
 import { LoginError, LoginStatus } from '../iscsi/errors.js'
 import type { Nexus } from '../scsi/nexus.js'
+import type { CopyPart } from './delta-copy.js'
+import type { CopyRequest, UnitDetail } from './delta-inspection.js'
 import type { Discarded } from './epoch-ends.js'
 import type { Initiator } from './initiator.js'
 import type { InitiatorRole } from './initiator-context.js'
@@ -27,7 +29,17 @@ export interface Owners {
   drain(key: InitiatorKey): Promise<void>
   undrain(key: InitiatorKey): Promise<void>
   /** Takes the deltas of an initiator without sessions away. */
-  discard(key: InitiatorKey, event: DeltaEvent): Promise<Discarded>
+  discard(key: InitiatorKey, event: DeltaEvent, lun?: number): Promise<Discarded>
+  /** Notes that it is to be restored at its next login. */
+  mark(key: InitiatorKey): Promise<void>
+  /** A login under this ISID would be a boot of its PC that drops something. */
+  restoresAtBoot(key: InitiatorKey, isid: string): Promise<boolean>
+  /** Policies have changed. */
+  reconsider(): Promise<void>
+  /** What an initiator has written, and where. */
+  show(key: InitiatorKey): Promise<readonly UnitDetail[]>
+  /** A disk of it as it sees it, or saw it last; throws TargetError when that may not be. */
+  copy(key: InitiatorKey, what: CopyRequest): AsyncGenerator<CopyPart>
   /** Gives an initiator back what its last logout dropped; throws TargetError when that may not be. */
   undo(key: InitiatorKey, request: UndoRequest): Promise<Undone>
   list(): Promise<InitiatorView[]>
@@ -95,12 +107,34 @@ export class LocalOwners implements Owners {
     return Promise.resolve()
   }
 
-  async discard(key: InitiatorKey, event: DeltaEvent): Promise<Discarded> {
+  async discard(key: InitiatorKey, event: DeltaEvent, lun?: number): Promise<Discarded> {
     const initiator = this.initiators.get(keyOf(key))
     if (!initiator) return { bytes: 0, tookMs: 0 }
-    const discarded = await initiator.discard(event)
+    const discarded = await initiator.discard(event, lun)
     this.restSoon(initiator)
     return discarded
+  }
+
+  async mark(key: InitiatorKey): Promise<void> {
+    await this.initiators.get(keyOf(key))?.mark()
+  }
+
+  restoresAtBoot(key: InitiatorKey, isid: string): Promise<boolean> {
+    return Promise.resolve(this.initiators.get(keyOf(key))?.restoresAtBoot(isid) ?? false)
+  }
+
+  async reconsider(): Promise<void> {
+    for (const initiator of [...this.initiators.values()]) await initiator.reconsider()
+  }
+
+  show(key: InitiatorKey): Promise<readonly UnitDetail[]> {
+    return this.initiators.get(keyOf(key))?.show() ?? Promise.resolve([])
+  }
+
+  /** Also of one that is remembered by the bin alone. */
+  async *copy(key: InitiatorKey, what: CopyRequest): AsyncGenerator<CopyPart> {
+    const initiator = this.initiators.get(keyOf(key)) ?? this.make(key)
+    yield* initiator.copy(what)
   }
 
   async undo(key: InitiatorKey, request: UndoRequest): Promise<Undone> {

@@ -12,6 +12,7 @@ import type { InitiatorContext } from './initiator-context.js'
 import type { InitiatorRecord, UndoRecord, UnitRecord } from './initiator-record.js'
 import { deltaName, type InitiatorState } from './initiator-state.js'
 import type { InitiatorKey } from './owner.js'
+import { isUndoable } from './restore-policy.js'
 import type { Units } from './units.js'
 
 export interface UndoRequest {
@@ -62,7 +63,10 @@ export class RestoreUndo {
   async judge(request: UndoRequest): Promise<UndoPlan> {
     const { bin } = this.context
     const entries = bin.newestOf(this.state.names)
-    const writtenBytes = this.state.hasDelta ? this.state.dataBytesStored : undefined
+    const written = this.state.record.units.filter(
+      (unit) => this.state.storedNow(unit) && entries.some(({ lun }) => lun === unit.lun)
+    )
+    const writtenBytes = written.length > 0 ? this.state.bytesOf(written) : undefined
     refuseUndo({
       ...this.state.names,
       sessions: this.state.nexuses.size,
@@ -73,6 +77,9 @@ export class RestoreUndo {
       undoMs: bin.undoMs,
       discard: request.discard
     })
+    if (entries.some(({ id }) => bin.isHeld(id))) {
+      throw new TargetError('ERR_ISCSI_UNDO_BUSY', `what ${this.state.initiatorName} lost last is being read right now`)
+    }
     let chapUser: string | undefined
     for (const entry of entries) chapUser = await this.judgeFiles(entry)
     this.judgeUser(chapUser, request)
@@ -86,6 +93,7 @@ export class RestoreUndo {
     const before = this.record.chapUser
     this.record.undo = await Promise.all(entries.map((entry) => this.place(entry, renewed)))
     this.record.chapUser = chapUser
+    this.record.spared = true
     this.record.end = 'its logout was undone'
     try {
       await this.state.save()
@@ -232,7 +240,7 @@ export function refuseUndo(undo: UndoCase): void {
       `there is nothing of ${name} in the bin: it wrote nothing before its last logout, or the undo time is over (${limit})`
     )
   }
-  const other = undo.newest.find(({ reason }) => reason !== 'logout')
+  const other = undo.newest.find(({ reason }) => !isUndoable(reason))
   if (other) {
     throw new TargetError(
       'ERR_ISCSI_UNDO_LOST',

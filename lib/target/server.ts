@@ -24,7 +24,7 @@ import { newInitiatorRecord, type InitiatorRecord } from './initiator-record.js'
 import type { ServerOptions, TargetOptions } from './options.js'
 import { openOverlayDisk } from './overlay-disk.js'
 import { LocalOwners, type InitiatorKey } from './owner.js'
-import { policyOf } from './policy.js'
+import { Policies } from './policies.js'
 import { OperatorControl } from './operator-control.js'
 import { realPlace } from './real-place.js'
 import { SourceAddresses, describeOneSource, type OneSource } from './source-addresses.js'
@@ -188,13 +188,21 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     const root = await this.openRoot(options)
     if (existed && root.directory.made) this.tellFirstTime(first, root.directory.path)
     const sources = await this.openSources(options, root)
-    const context = this.contextOf(options, sources, root)
+    const policies = new Policies(options.name, options.initiators, root.policies)
+    const context = this.contextOf(policies, sources, root)
     const owners = new LocalOwners(
       (key) => this.makeInitiator(context, key, root),
       (incarnation) => root.raiseIncarnationFloor(incarnation),
       this.maxInitiators
     )
-    const node = new TargetNode(options, sources, owners, (holders) => this.discardHolders(holders))
+    const node = new TargetNode(
+      options,
+      sources,
+      owners,
+      policies,
+      (holders) => this.discardHolders(holders),
+      (filter) => this.portalGroup.disconnect(filter)
+    )
     this.targets.set(options.name, { node, root })
     const adopt = (record: InitiatorRecord) => owners.adopt(new Initiator(context, record))
     await eachAtOnce(root.take(options.name), ADOPTED_AT_ONCE, adopt)
@@ -388,7 +396,8 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
         )
       }
       const { lun, partition, readOnly, blockSize, writeThrough, removable, thick, allowSanitize: maySanitize } = unit
-      const kind = { readOnly, blockSize, writeThrough, removable, thin: !thick, maySanitize }
+      const { personal, restoreOn } = unit
+      const kind = { readOnly, blockSize, writeThrough, removable, thin: !thick, maySanitize, personal, restoreOn }
       const source = { lun, image, partition, ...kind, shared: undefined }
       const parts = { source, targetName: name, state: root.directory, log: this.log }
       sources.push(unit.shared ? { ...source, shared: await openSharedUnit(parts) } : source)
@@ -405,12 +414,13 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     }
   }
 
-  private contextOf({ initiators }: TargetOptions, sources: readonly UnitSource[], root: StateRoot): InitiatorContext {
+  private contextOf(policies: Policies, sources: readonly UnitSource[], root: StateRoot): InitiatorContext {
     const { graceMs, graceClosedMs, deltaLimitBytes, chunkBytes } = this.options
     const { flusher, bootId } = this
     return {
       sources,
-      policyOf: (initiatorName) => policyOf(initiators, initiatorName),
+      policyOf: (initiatorName, lun) => policies.of(initiatorName, lun),
+      keepingOf: (initiatorName, unit) => policies.keepingOf(initiatorName, unit),
       targetPortalGroupTag: TARGET_PORTAL_GROUP_TAG,
       state: root.directory,
       bin: root.bin,

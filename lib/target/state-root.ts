@@ -6,6 +6,7 @@ import { acquireLock, type Lock } from '../volume/lock.js'
 import { Bin } from './bin.js'
 import type { InitiatorRecord } from './initiator-record.js'
 import { ListeningTime } from './listening-time.js'
+import { PolicyOrders } from './policy-orders.js'
 import { Serial } from './serial.js'
 import { Space } from './space.js'
 import { StateDirectory, type Listened } from './state-directory.js'
@@ -26,7 +27,13 @@ export class StateRoot {
     const directory = await StateDirectory.open(options.path, options.log)
     const lock = await acquireLock(directory.lockPath, { exclusive: true, create: true })
     try {
-      const root = new StateRoot(options, directory, lock, await directory.listened())
+      const root = new StateRoot(
+        options,
+        directory,
+        lock,
+        await directory.listened(),
+        await PolicyOrders.open(directory.path)
+      )
       root.forgottenIncarnation = await directory.forgottenIncarnation(options.clock.now())
       await root.bin.load()
       await root.load()
@@ -59,7 +66,9 @@ export class StateRoot {
     { path, undoMs, deltaTotalBytes, clock, log }: StateRootOptions,
     readonly directory: StateDirectory,
     private readonly lock: Lock,
-    { listenedMs, notedAt }: Listened
+    { listenedMs, notedAt }: Listened,
+    /** The rules that the operator gave by command. */
+    readonly policies: PolicyOrders
   ) {
     this.log = log
     this.clock = clock

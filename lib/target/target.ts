@@ -1,14 +1,19 @@
 import type { AccessRequest, NexusRequest, SessionEnd } from '../iscsi/directory.js'
 import { LoginError, LoginStatus } from '../iscsi/errors.js'
+import type { SessionView } from '../iscsi/portal-group.js'
 import type { Nexus } from '../scsi/nexus.js'
 import { AccessList } from './access.js'
 import type { Image } from './images.js'
 import type { InitiatorRole, UnitSource } from './initiator-context.js'
 import type { TargetOptions } from './options.js'
 import type { InitiatorKey, Owners } from './owner.js'
+import type { Policies } from './policies.js'
 
 /** Takes all deltas over an image away, and the sessions that use them first; the holders are named by their keys. */
 export type DiscardHolders = (holders: readonly InitiatorKey[]) => Promise<void>
+
+/** Cuts sessions at once. Resolves when they have ended. */
+export type EndSessions = (filter: (session: SessionView) => boolean) => Promise<void>
 
 /** A target node: name, access list, units, and the initiators that use it. */
 export class TargetNode {
@@ -21,7 +26,9 @@ export class TargetNode {
     options: TargetOptions,
     readonly sources: readonly UnitSource[],
     readonly owners: Owners,
-    private readonly discardHolders: DiscardHolders
+    readonly policies: Policies,
+    private readonly discardHolders: DiscardHolders,
+    private readonly endSessions: EndSessions
   ) {
     this.name = options.name
     this.alias = options.alias
@@ -40,11 +47,23 @@ export class TargetNode {
   async openNexus(request: NexusRequest): Promise<Nexus> {
     const role: InitiatorRole = this.access.isAuthor(request) ? 'author' : 'private'
     if (role === 'author') await this.clearTheWay()
+    else await this.endBefore(request)
     return this.owners.openNexus(request, role)
   }
 
   closeNexus(nexus: Nexus, end: SessionEnd): Promise<void> {
     return this.owners.closeNexus(nexus, end)
+  }
+
+  /** A PC that boots has no session any more, though nobody has told us: what it had is restored now. */
+  private async endBefore({ initiatorName, remoteAddress, isid }: NexusRequest): Promise<void> {
+    if (!(await this.owners.restoresAtBoot({ targetName: this.name, initiatorName }, isid))) return
+    await this.endSessions(
+      (session) =>
+        session.targetName === this.name &&
+        session.initiatorName === initiatorName &&
+        session.remoteAddress === remoteAddress
+    )
   }
 
   /** An author changes the base under everybody, so no delta over it may be live or waiting. */

@@ -30,7 +30,7 @@ export class Units {
   }
 
   async open(role: InitiatorRole): Promise<readonly OpenUnit[]> {
-    if (this.state.open && this.state.role === role && !this.state.hasFailed) return this.state.open
+    if (this.state.open && this.state.role === role && !this.state.hasFailed && !this.outdated) return this.state.open
     await this.state.closeUnits()
     this.state.role = role
     const open: OpenUnit[] = []
@@ -46,6 +46,20 @@ export class Units {
       await this.state.closeUnits()
       throw error
     }
+  }
+
+  /** The policy of a unit has changed since it was opened, and nobody uses it. */
+  private get outdated(): boolean {
+    if (this.state.nexuses.size > 0) return false
+    return this.state.open!.some(({ source, unit }) => !source.shared && unit.readOnly !== this.isReadOnly(source))
+  }
+
+  private isReadOnly({ readOnly, lun }: UnitSource): boolean {
+    return readOnly || (this.state.role !== 'author' && this.context.policyOf(this.initiatorName, lun) === 'read-only')
+  }
+
+  private get initiatorName(): string {
+    return this.record.initiatorName
   }
 
   private async openForAuthor(source: UnitSource): Promise<OpenUnit> {
@@ -145,7 +159,7 @@ export class Units {
       blockSize: source.blockSize,
       physicalBlockSize: PHYSICAL_BLOCK_SIZE,
       identity: this.identityOf(source, record),
-      readOnly: source.readOnly,
+      readOnly: this.isReadOnly(source),
       writeThrough: source.writeThrough,
       // Also without a delta: an author's UNMAP gives space of the image back, a read-only unit refuses it properly.
       thin: source.thin,

@@ -1,4 +1,4 @@
-import type { Control, UndoOrder } from '../../lib/target/control.js'
+import type { Control, CopyPart, UndoOrder } from '../../lib/target/control.js'
 import { TargetError } from '../../lib/target/errors.js'
 
 export const FAKE_TARGET = 'iqn.2010-04.local.cloudx:share'
@@ -54,9 +54,11 @@ export function fakeControl(space: string, orders: UndoOrder[] = []): Control {
           graceLeftMs: 7_200_000,
           chapUser: undefined,
           role: 'private' as const,
+          policy: 'restore' as const,
+          marked: false,
           units: [
-            { lun: 0, incarnation: 0, epoch: 1, stored: true, open: false, bytes: 5 * MIB },
-            { lun: 1, incarnation: 0, epoch: 0, stored: false, open: false, bytes: undefined }
+            { lun: 0, incarnation: 0, epoch: 1, stored: true, keeping: 'logout' as const, open: false, bytes: 5 * MIB },
+            { lun: 1, incarnation: 0, epoch: 0, stored: false, keeping: 'kept' as const, open: false, bytes: undefined }
           ]
         }
       ]),
@@ -80,6 +82,34 @@ export function fakeControl(space: string, orders: UndoOrder[] = []): Control {
     space: () => Promise.resolve([{ path: space, usedBytes: 9 * MIB, limitBytes: undefined }]),
     disconnect: () => Promise.resolve(0),
     restore: () => Promise.resolve({ bytes: 0, tookMs: 0 }),
+    show: ({ initiator }) => {
+      if (initiator !== FAKE_PC) return Promise.reject(new TargetError('ERR_ISCSI_DELTA_NOTHING', 'nothing'))
+      const areas = [{ offset: MIB, lengthBytes: 2 * MIB, changedBytes: MIB }]
+      const sizes = { size: 20 * 1024 * MIB, bytesStored: 5 * MIB, changedBytes: MIB, growthBytesPerMinute: 3 * MIB }
+      return Promise.resolve({
+        ...names,
+        sessions: 1,
+        units: [{ lun: 0, ...sizes, keeping: 'logout' as const, areas }]
+      })
+    },
+    drop: ({ atNextLogin = false }) => Promise.resolve({ ...names, bytes: 5 * MIB, tookMs: 1, atNextLogin }),
+    exportDelta: async function* ({ live = false }): AsyncGenerator<CopyPart> {
+      await Promise.resolve()
+      yield { kind: 'size', lengthBytes: 4 * MIB }
+      yield { kind: 'data', offset: MIB, bytes: Buffer.alloc(4096, 0x77) }
+      if (!live) throw new TargetError('ERR_ISCSI_DELTA_LIVE', 'it is logged in')
+      yield { kind: 'reached', offset: 4 * MIB }
+    },
+    policies: () =>
+      Promise.resolve([
+        {
+          targetName: FAKE_TARGET,
+          ordered: [{ match: FAKE_PC, policy: 'keep' as const }],
+          configured: [{ match: 'iqn.*', restoreOn: 'boot' as const, lun: 1 }],
+          units: [{ lun: 0, personal: false, restoreOn: 'logout' as const }]
+        }
+      ]),
+    setPolicy: () => Promise.resolve([]),
     undo: (order) => {
       orders.push(order)
       if (order.initiator !== FAKE_PC) {

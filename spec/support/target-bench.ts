@@ -60,6 +60,8 @@ export class TargetBench {
       partition: undefined,
       readOnly: false,
       shared: false,
+      personal: false,
+      restoreOn: 'logout' as const,
       removable: false,
       thick: false,
       allowSanitize: false,

@@ -1,5 +1,5 @@
-import type { BinView, InitiatorView, Undone } from '../../target/control.js'
-import { optionalSwitch, optionalText, refuseOthers, textField, type Route } from '../route.js'
+import type { BinView, DeltaDetail, Dropped, InitiatorView, Undone } from '../../target/control.js'
+import { optionalCount, optionalSwitch, optionalText, refuseOthers, textField, type Route } from '../route.js'
 
 /** `GET /v1/deltas`: what clients have written, and what was dropped and can be had back. */
 export interface DeltasAnswer {
@@ -10,6 +10,14 @@ export interface DeltasAnswer {
 
 /** `POST /v1/deltas/undo` with `{ initiator, target?, discard? }`: takes the last restore of an initiator back. */
 export type UndoAnswer = Undone
+
+/** `POST /v1/deltas/show` with `{ initiator, target?, names?, by? }`: what one initiator has written, and where. */
+export type ShowAnswer = DeltaDetail
+
+/** `POST /v1/deltas/drop` with `{ initiator, target?, lun?, disconnect?, atNextLogin? }`. */
+export type DropAnswer = Dropped
+
+/** `POST /v1/deltas/export` with `{ initiator, target?, lun?, bin?, live?, by? }`: a disk as a copy (copy-stream.ts). */
 
 export const deltas: readonly Route[] = [
   {
@@ -31,5 +39,45 @@ export const deltas: readonly Route[] = [
         discard: optionalSwitch(body, 'discard')
       })
     }
+  },
+  {
+    method: 'POST',
+    path: '/v1/deltas/show',
+    answer({ body }, { control }): Promise<ShowAnswer> {
+      refuseOthers(body, ['initiator', 'target', 'names', 'by'])
+      return control.show({ ...whose(body), names: optionalSwitch(body, 'names'), by: optionalText(body, 'by') })
+    }
+  },
+  {
+    method: 'POST',
+    path: '/v1/deltas/drop',
+    answer({ body }, { control }): Promise<DropAnswer> {
+      refuseOthers(body, ['initiator', 'target', 'lun', 'disconnect', 'atNextLogin', 'by'])
+      return control.drop({
+        ...whose(body),
+        lun: optionalCount(body, 'lun'),
+        disconnect: optionalSwitch(body, 'disconnect'),
+        atNextLogin: optionalSwitch(body, 'atNextLogin'),
+        by: optionalText(body, 'by')
+      })
+    }
+  },
+  {
+    method: 'POST',
+    path: '/v1/deltas/export',
+    stream({ body }, { control }) {
+      refuseOthers(body, ['initiator', 'target', 'lun', 'bin', 'live', 'by'])
+      return control.exportDelta({
+        ...whose(body),
+        lun: optionalCount(body, 'lun'),
+        bin: optionalSwitch(body, 'bin'),
+        live: optionalSwitch(body, 'live'),
+        by: optionalText(body, 'by')
+      })
+    }
   }
 ]
+
+function whose(body: unknown) {
+  return { initiator: textField(body, 'initiator'), target: optionalText(body, 'target') }
+}

@@ -1,4 +1,5 @@
 import { readConfiguration } from '../../target/config.js'
+import { formatRule } from '../../target/policy.js'
 import type { TargetOptions, UnitOptions } from '../../target/options.js'
 import { formatSize } from '../../util/units.js'
 import { print } from '../command.js'
@@ -31,7 +32,7 @@ function describeTarget({ name, alias, units, access, authors, initiators }: Tar
     ...units.map(describeUnit),
     `  access: ${who}; ${how}`,
     ...(authors.length === 0 ? [] : [`  authors: ${authors.join(', ')}`]),
-    ...initiators.map(({ match, policy }) => `  ${match}: ${policy}`)
+    ...initiators.map((rule) => `  policy: ${formatRule(rule)}`)
   ]
 }
 

@@ -2,7 +2,7 @@ import { normalizeIscsiName } from '../../iscsi/login/names.js'
 import { parseDuration, parseSize } from '../../util/units.js'
 import { LOCAL_AUTHOR } from '../access.js'
 import { AddressSet } from '../addresses.js'
-import { POLICIES, type InitiatorRule } from '../policy.js'
+import { POLICIES, RESTORE_ON, type InitiatorRule } from '../policy.js'
 
 /** A kind of value: how its text is read, and the words that tell a person what would have been right. */
 export interface Kind<T> {
@@ -79,14 +79,33 @@ export const allowed: Kind<string> = {
 }
 
 export const initiatorRule: Kind<InitiatorRule> = {
-  expects: `a name or pattern and a policy (${POLICIES.join(' or ')}), such as iqn.2025-01.org.example:owner=author`,
+  expects:
+    `a name or pattern, and behind "=" a policy (${POLICIES.join(', ')}), restore-on=${RESTORE_ON.join('|')} or both, such ` +
+    'as iqn.2025-01.org.example:pc-*=restore,restore-on=boot; lun=N at the end for one LUN alone',
   placeholder: 'IQN=POLICY',
   parse(value) {
-    const at = value.lastIndexOf('=')
-    const match = namePattern(value.slice(0, Math.max(0, at)))
-    const policy = POLICIES.find((word) => word === value.slice(at + 1))
-    return match === undefined || policy === undefined ? undefined : { match, policy }
+    const [name = '', ...behind] = value.split('=')
+    const match = namePattern(name)
+    const words = behind.join('=').split(',')
+    const policy = POLICIES.find((word) => word === words[0])
+    const rest = new Map((policy === undefined ? words : words.slice(1)).map((word) => splitAt(word, '=')))
+    const restoreOn = RESTORE_ON.find((word) => word === rest.get('restore-on'))
+    const lun = rest.has('lun') ? integer(0, LUN_MAX).parse(rest.get('lun')!) : undefined
+    const known = [restoreOn, lun].filter((one) => one !== undefined).length
+    if (match === undefined || known !== rest.size || words.length !== rest.size + (policy === undefined ? 0 : 1)) {
+      return undefined
+    }
+    if (policy === undefined && restoreOn === undefined) return undefined
+    // An author writes to the disks of a target as one.
+    return policy === 'author' && lun !== undefined ? undefined : { match, lun, policy, restoreOn }
   }
+}
+
+const LUN_MAX = 255
+
+function splitAt(text: string, mark: string): [string, string] {
+  const at = text.indexOf(mark)
+  return at < 0 ? [text, ''] : [text.slice(0, at), text.slice(at + 1)]
 }
 
 export const advertised: Kind<string> = {
@@ -157,7 +176,8 @@ function inRange(value: number, min: number, max: number): boolean {
   return value >= min && value <= max
 }
 
-function namePattern(value: string): string | undefined {
+/** A name, or the beginning of names with `*` behind it, as names are compared. */
+export function namePattern(value: string): string | undefined {
   if (value === '*') return value
   return value.endsWith('*') ? namePrefix(value) : normalizeIscsiName(value)
 }

@@ -1,4 +1,5 @@
 import { LOG_FORMATS, LOG_LEVELS } from '../../util/log.js'
+import { RESTORE_ON } from '../policy.js'
 import * as kinds from './kinds.js'
 import type { Kind } from './kinds.js'
 
@@ -46,7 +47,7 @@ export const SETTINGS = {
     list: true,
     group: 'Image',
     about:
-      'Share this image (repeat for LUN 0, 1, …); IMAGE,partition=N shares one partition of it, IMAGE,shared one disk for all'
+      'Share this image (repeat for LUN 0, 1, …); IMAGE,partition=N shares one partition of it, IMAGE,shared one disk for all, IMAGE,personal one for each that is kept'
   }),
   size: setting({
     kind: kinds.size(MIB, IMAGE_BYTES_MAX, 'a size from 1M such as 20G or 512M'),
@@ -102,6 +103,13 @@ export const SETTINGS = {
     scope: 'unit-only',
     group: 'Image',
     about: 'One disk for all initiators: their writes go into the image, for cluster file systems alone',
+    preset: 'false'
+  }),
+  personal: setting({
+    kind: kinds.onOff,
+    scope: 'unit-only',
+    group: 'Image',
+    about: 'Each initiator has a disk of its own here that is kept, beside the others, which are restored',
     preset: 'false'
   }),
   partition: setting({
@@ -223,7 +231,14 @@ export const SETTINGS = {
     list: true,
     group: 'Access',
     about:
-      'What becomes of the writes of these initiators (repeatable, first match wins): restore drops them at logout, author keeps them to be published'
+      'What becomes of the writes of these initiators (repeatable, first match wins): restore, keep, author or read-only; more behind it, as in IQN=restore,restore-on=boot,lun=1'
+  }),
+  'restore-on': setting({
+    kind: kinds.oneOf(...RESTORE_ON),
+    scope: 'unit',
+    group: 'Delta',
+    about: 'When what a client wrote is dropped: at its logout, when it boots by iPXE, or by order alone',
+    preset: 'logout'
   }),
   'author-discards': setting({
     kind: kinds.onOff,

@@ -107,12 +107,14 @@ class Reader {
     return list.items.flatMap((item) => {
       const where = `${this.where(item)}: ${INITIATORS}`
       const fields = isMap(item) ? textsOf(item) : undefined
-      const other = fields && [...fields.keys()].find((name) => name !== 'match' && name !== 'policy')
-      if (fields && other === undefined && fields.has('match') && fields.has('policy')) {
-        return [{ text: `${fields.get('match')}=${fields.get('policy')}`, where, directory: this.directory }]
+      const other = fields && [...fields.keys()].find((name) => !RULE_KEYS.includes(name))
+      if (fields && other === undefined && fields.has('match') && (fields.has('policy') || fields.has('restore-on'))) {
+        return [{ text: ruleText(fields), where, directory: this.directory }]
       }
       const why =
-        other === undefined ? 'needs "match:" and "policy:"' : `has no key "${other}"; known are match, policy`
+        other === undefined
+          ? 'needs "match:", and "policy:" or "restore-on:"'
+          : `has no key "${other}"; known are ${RULE_KEYS.join(', ')}`
       this.problems.add(where, `an entry ${why}`)
       return []
     })
@@ -155,6 +157,15 @@ class Reader {
 function textsOf(map: YAMLMap.Parsed): Map<string, string> {
   const text = (node: unknown) => (isScalar(node) ? String(node.value) : '')
   return new Map(map.items.map(({ key, value }) => [text(key), text(value)]))
+}
+
+const RULE_KEYS: readonly string[] = ['match', 'policy', 'restore-on', 'lun']
+
+/** `iqn.…=keep,lun=1` */
+function ruleText(fields: ReadonlyMap<string, string>): string {
+  const words = ['restore-on', 'lun'].filter((key) => fields.has(key)).map((key) => `${key}=${fields.get(key)}`)
+  const policy = fields.get('policy')
+  return `${fields.get('match')}=${[...(policy === undefined ? [] : [policy]), ...words].join(',')}`
 }
 
 /** The list of what holds for single initiators; each of them is one value of the setting `policy`. */

@@ -12,7 +12,7 @@ import { claimSlots, replayJournal } from '../delta/replay.js'
 import type { SlotFile } from '../delta/slot-file.js'
 import { Slots } from '../delta/slots.js'
 import { readVolume } from '../promises.js'
-import { fail, Volume } from '../volume.js'
+import { fail, Volume, type Extent } from '../volume.js'
 
 /**
  * What a client saw last, of a delta that nobody has open: one that waits for its client, or lies in the bin. It is
@@ -62,6 +62,16 @@ export class DeltaView extends Volume {
   get bytesStored(): number {
     const { map, chunkSize } = this.ready()
     return map.chunksMapped * chunkSize
+  }
+
+  override extent(offset: number, limit: number): Extent {
+    const { map, chunkSize } = this.ready()
+    const length = Math.min(limit, this.size - offset)
+    if (length <= 0) return { length: 0, mapped: true }
+    const chunk = Math.floor(offset / chunkSize)
+    const count = map.run(chunk, Math.ceil((offset + length) / chunkSize) - chunk)
+    const known = Math.min(length, (chunk + count) * chunkSize - offset)
+    return map.entry === BASE ? this.base.extent(offset, known) : { length: known, mapped: map.entry !== ZERO }
   }
 
   private async openFiles(file: FileHandle): Promise<Opened> {

@@ -1,0 +1,39 @@
+import { readVolume } from '../volume/promises.js'
+import type { Volume } from '../volume/volume.js'
+
+/** A part of a copy, in the order of the disk. What no part covers is zero. */
+export type CopyPart =
+  /** The first one: how long the whole is. */
+  | { readonly kind: 'size'; readonly lengthBytes: number }
+  | { readonly kind: 'data'; readonly offset: number; readonly bytes: Buffer }
+  /** So far it has come; for whoever shows progress where there is nothing but zeroes. */
+  | { readonly kind: 'reached'; readonly offset: number }
+
+/** Bytes that are read at a time, and the unit in which zeroes are left out. */
+export const COPY_PART_BYTES = 256 * 1024
+/** How far one look for something that is stored goes. */
+const EXTENT_BYTES = 64 * 2 ** 20
+const ZEROES = Buffer.alloc(COPY_PART_BYTES)
+
+/** A disk from its beginning to its end, without what is zero anyway. */
+export async function* copyOf(volume: Volume): AsyncGenerator<CopyPart> {
+  yield { kind: 'size', lengthBytes: volume.size }
+  for (let offset = 0; offset < volume.size;) {
+    const { length, mapped } = volume.extent(offset, EXTENT_BYTES)
+    const end = offset + length
+    if (mapped) yield* stored(volume, offset, end)
+    yield { kind: 'reached', offset: end }
+    offset = end
+  }
+}
+
+async function* stored(volume: Volume, from: number, end: number): AsyncGenerator<CopyPart> {
+  for (let offset = from; offset < end;) {
+    // Parts begin at multiples of their length, wherever an extent does.
+    const length = Math.min(COPY_PART_BYTES - (offset % COPY_PART_BYTES), end - offset)
+    const bytes = Buffer.allocUnsafe(length)
+    await readVolume(volume, bytes, offset)
+    if (!bytes.equals(ZEROES.subarray(0, length))) yield { kind: 'data', offset, bytes }
+    offset += length
+  }
+}
