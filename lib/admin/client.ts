@@ -1,16 +1,17 @@
 import { request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
-import type { CopyPart, DropOrder, ExportOrder, ShowOrder, UndoOrder } from '../target/control.js'
+import type { CopyPart, DropOrder, ExportOrder, PolicyOrder, ShowOrder, UndoOrder } from '../target/control.js'
 import { codeOf } from '../util/errors.js'
 import { COPY_STREAM_TYPE, decodeParts } from './copy-stream.js'
 import { withEndpoint } from './endpoint.js'
 import { AdminError } from './errors.js'
 import { ANSWER_BYTES_MAX, ANSWER_TIME_MS } from './limits.js'
 import type { DeltasAnswer, DropAnswer, ShowAnswer, UndoAnswer } from './routes/deltas.js'
+import type { PoliciesAnswer } from './routes/policies.js'
 import type { SessionsAnswer } from './routes/sessions.js'
 import type { StatusAnswer } from './routes/status.js'
 
-export type { CopyPart, DeltasAnswer, DropAnswer, SessionsAnswer, ShowAnswer, StatusAnswer, UndoAnswer }
+export type { CopyPart, DeltasAnswer, DropAnswer, PoliciesAnswer, SessionsAnswer, ShowAnswer, StatusAnswer, UndoAnswer }
 export { AdminError } from './errors.js'
 
 /**
@@ -43,6 +44,14 @@ export class AdminClient {
 
   drop(order: DropOrder): Promise<DropAnswer> {
     return this.ask('POST', '/v1/deltas/drop', order)
+  }
+
+  policies(): Promise<PoliciesAnswer> {
+    return this.ask('GET', '/v1/policies')
+  }
+
+  setPolicy(order: PolicyOrder): Promise<PoliciesAnswer> {
+    return this.ask('POST', '/v1/policies', order)
   }
 
   /** A disk as its client sees it, or saw it last, part by part. */

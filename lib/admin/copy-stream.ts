@@ -1,5 +1,5 @@
 import type { CopyPart } from '../target/control.js'
-import { IscsiError } from '../util/errors.js'
+import type { IscsiError } from '../util/errors.js'
 import { AdminError } from './errors.js'
 import { errorAnswer } from './http-errors.js'
 

@@ -18,6 +18,8 @@ const STATUSES: Readonly<Record<string, number>> = {
   ERR_ADMIN_TYPE: 415,
   ERR_ISCSI_NAME: 400,
   ERR_ISCSI_TARGET_UNKNOWN: 404,
+  ERR_ISCSI_DELTA_NOTHING: 404,
+  ERR_ISCSI_POLICY_NONE: 404,
   ERR_ISCSI_UNDO_NOTHING: 404
 }
 /** What the server understood and, as things stand, may not do. */

@@ -42,6 +42,14 @@ export function optionalText(body: unknown, name: string): string | undefined {
   return fieldOf(body, name) === undefined ? undefined : textField(body, name)
 }
 
+/** One word of a list. */
+export function optionalChoice<T extends string>(body: unknown, name: string, words: readonly T[]): T | undefined {
+  const value = optionalText(body, name)
+  const word = words.find((one) => one === value)
+  if (value !== undefined && word === undefined) throw wrong(name, words.join(' or '))
+  return word
+}
+
 /** A whole number from 0. */
 export function optionalCount(body: unknown, name: string): number | undefined {
   const value = fieldOf(body, name)

@@ -108,6 +108,7 @@ class ConfigurationReader {
     const server = await this.server()
     this.warnOfUnusedSecrets(server.targets)
     await this.refuseOpenToTheWorld(server.targets)
+    this.warnOfBoot(server.targets)
     const banner = {
       wanted: this.value(this.serverLayers, 'banner'),
       language: this.value(this.serverLayers, 'language')
@@ -174,6 +175,21 @@ class ConfigurationReader {
     for (const [variable, key, used] of uses) {
       if (used || this.sources.environment[variable] === undefined) continue
       this.warnings.push(`${variable} is set but has no effect without ${key}; nobody is asked for this secret.`)
+    }
+  }
+
+  /** Who boots how is not to be seen from here. */
+  private warnOfBoot(targets: readonly TargetOptions[]): void {
+    for (const { name, units, initiators } of targets) {
+      const rules = initiators.filter(({ restoreOn }) => restoreOn === 'boot').map(({ match }) => match)
+      const all = units.some(
+        ({ restoreOn, readOnly, shared, personal }) => restoreOn === 'boot' && !readOnly && !shared && !personal
+      )
+      if (!all && rules.length === 0) continue
+      this.warnings.push(
+        `restore-on boot for ${all ? 'all clients' : rules.join(', ')} of ${name} needs clients that boot by iPXE: what any ` +
+          'other one writes stays until it is away for longer than the grace time, or is dropped by order'
+      )
     }
   }
 

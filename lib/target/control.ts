@@ -7,6 +7,7 @@ import type { InitiatorView } from './initiator-view.js'
 import type { InitiatorRule, Keeping, Policy, RestoreOn } from './policy.js'
 import type { Undone } from './restore-undo.js'
 
+export { POLICIES, RESTORE_ON } from './policy.js'
 export type {
   BinnedDelta,
   CopyPart,

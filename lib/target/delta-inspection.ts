@@ -119,7 +119,7 @@ function only(luns: readonly number[], named: number | undefined, initiatorName:
   throw new TargetError(
     'ERR_ISCSI_DELTA_LUN',
     named === undefined
-      ? `${initiatorName} has deltas of LUN ${list}: say which with --lun`
+      ? `${initiatorName} has deltas of LUN ${list}: say which with --unit`
       : `${initiatorName} has no delta of LUN ${named}, but of LUN ${list}`
   )
 }

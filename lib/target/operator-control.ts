@@ -23,6 +23,7 @@ import type {
   Undone,
   UndoOrder
 } from './control.js'
+import { namePattern } from './config/kinds.js'
 import { TargetError } from './errors.js'
 import type { UnitSource } from './initiator-context.js'
 import { keyOf, type Owners } from './owner.js'
@@ -87,10 +88,7 @@ export class OperatorControl implements Control {
   }
 
   async undo({ initiator, target, discard = false }: UndoOrder): Promise<Undone> {
-    const initiatorName = normalizeIscsiName(initiator)
-    if (initiatorName === undefined) {
-      throw new TargetError('ERR_ISCSI_NAME', `"${initiator}" is no name of an initiator (iqn.…, eui.… or naa.…)`)
-    }
+    const initiatorName = nameOf(initiator)
     const node = await this.targetOf(initiatorName, target)
     const { chap } = node.access
     return node.owners.undo(
@@ -115,7 +113,7 @@ export class OperatorControl implements Control {
     const stored = view.units.filter(({ stored: is, lun }) => is && (order.lun === undefined || lun === order.lun))
     if (stored.length === 0) throw nothingStored(view, order.lun)
     if (order.lun === undefined && stored.every(({ keeping }) => ONLY_BY_LUN.has(keeping))) {
-      const luns = stored.map(({ lun }) => `--lun ${lun}`).join(' or ')
+      const luns = stored.map(({ lun }) => `--unit ${lun}`).join(' or ')
       throw new TargetError(
         'ERR_ISCSI_DELTA_KEPT',
         `what ${initiatorName} wrote is to be kept; name what shall be dropped all the same: ${luns}`
@@ -154,9 +152,14 @@ export class OperatorControl implements Control {
   async setPolicy(order: PolicyOrder): Promise<readonly PolicyView[]> {
     const nodes = this.parts.targets().filter(({ name }) => order.target === undefined || name === order.target)
     if (nodes.length === 0) throw new TargetError('ERR_ISCSI_TARGET_UNKNOWN', `there is no target ${order.target}`)
+    const match = namePattern(order.match)
+    if (match === undefined) throw noName(order.match)
+    if (order.policy === 'author' && order.lun !== undefined) {
+      throw new TargetError('ERR_ISCSI_POLICY', 'an author writes to the disks of a target as one, not to one LUN')
+    }
     let changed = false
     for (const node of nodes) {
-      changed = (await node.policies.order(order)) || changed
+      changed = (await node.policies.order({ ...order, match })) || changed
       await node.owners.reconsider()
     }
     if (!changed) throw new TargetError('ERR_ISCSI_POLICY_NONE', `no rule was given for ${order.match}`)
@@ -260,7 +263,11 @@ const ONLY_BY_LUN: ReadonlySet<Keeping> = new Set(['kept', 'author'])
 function nameOf(text: string): string {
   const name = normalizeIscsiName(text)
   if (name !== undefined) return name
-  throw new TargetError('ERR_ISCSI_NAME', `"${text}" is no name of an initiator (iqn.…, eui.… or naa.…)`)
+  throw noName(text)
+}
+
+function noName(text: string): TargetError {
+  return new TargetError('ERR_ISCSI_NAME', `"${text}" is no name of an initiator (iqn.…, eui.… or naa.…)`)
 }
 
 function nothingStored({ initiatorName, targetName }: InitiatorView, lun: number | undefined): TargetError {

@@ -13,6 +13,7 @@ import { BODY_BYTES_MAX, CONNECTIONS_MAX } from '../../lib/admin/limits.js'
 import { optionalSwitch, optionalText, refuseOthers, textField } from '../../lib/admin/route.js'
 import { deltas } from '../../lib/admin/routes/deltas.js'
 import { routes } from '../../lib/admin/routes/index.js'
+import { policies } from '../../lib/admin/routes/policies.js'
 import { sessions } from '../../lib/admin/routes/sessions.js'
 import { status } from '../../lib/admin/routes/status.js'
 import { AdminServer } from '../../lib/admin/server.js'
@@ -231,7 +232,7 @@ describe('endpointOf', () => {
 
 describe('routes', () => {
   it('are all in the list, each once, below the version', () => {
-    expect(routes).toEqual([...status, ...sessions, ...deltas])
+    expect(routes).toEqual([...status, ...sessions, ...deltas, ...policies])
     const keys = routes.map(({ method, path }) => `${method} ${path}`)
     expect(new Set(keys).size).toBe(keys.length)
     expect(routes.every(({ path }) => path.startsWith('/v1/'))).toBe(true)

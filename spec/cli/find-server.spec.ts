@@ -1,9 +1,16 @@
+import { existsSync, readFileSync } from 'node:fs'
 import { mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { AdminServer } from '../../lib/admin/server.js'
 import { delta } from '../../lib/cli/commands/delta.js'
+import { deltaDrop } from '../../lib/cli/commands/delta-drop.js'
+import { deltaExport } from '../../lib/cli/commands/delta-export.js'
+import { lunOf } from '../../lib/cli/commands/delta-options.js'
+import { deltaShow } from '../../lib/cli/commands/delta-show.js'
+import { initiatorPolicy } from '../../lib/cli/commands/initiator-policy.js'
+import { initiator } from '../../lib/cli/commands/initiator.js'
 import { deltaList } from '../../lib/cli/commands/delta-list.js'
 import { deltaUndo } from '../../lib/cli/commands/delta-undo.js'
 import { commands } from '../../lib/cli/commands/index.js'
@@ -46,7 +53,7 @@ async function serverAt(name: string, startedAt = 1_700_000_000_000): Promise<vo
 async function run(...argv: string[]) {
   const [stdout, stderr] = [new TextOutput(), new TextOutput()]
   const context = { environment: {}, directory: folder, stdout, stderr }
-  const exitCode = await main(argv, context, [status, sessions, delta])
+  const exitCode = await main(argv, context, [status, sessions, delta, initiator])
   return { exitCode, stdout: stdout.text, stderr: stderr.text }
 }
 
@@ -163,13 +170,52 @@ describe('what the commands say', () => {
   })
 })
 
+describe('more about deltas', () => {
+  beforeEach(() => serverAt('share.img.cloudx'))
+
+  it('delta show: how much, how fast, and where', async () => {
+    const { stdout } = await run('delta', 'show', FAKE_PC)
+    expect(stdout).toContain('LUN 0: 5 MiB stored of a disk of 20 GiB, 1 MiB changed, +3 MiB a minute')
+    expect(stdout).toMatch(/^1 MiB +2 MiB +1 MiB$/m)
+    expect(JSON.parse((await run('delta', 'show', FAKE_PC, '--json')).stdout)).toMatchObject({ units: [{ lun: 0 }] })
+  })
+
+  it('delta drop: now, or when it logs in', async () => {
+    expect((await run('delta', 'drop', FAKE_PC)).stdout).toContain('5 MiB of')
+    expect((await run('delta', 'drop', FAKE_PC, '--at-next-login')).stdout).toContain('begins anew')
+    expect((await run('delta', 'drop', FAKE_PC, '--unit', 'x')).stderr).toContain('--unit: "x" must be the number')
+  })
+
+  it('delta export: a file that is there when it is whole, and no file else', async () => {
+    const file = join(folder, 'pc.img')
+    const refused = await run('delta', 'export', FAKE_PC, file)
+    expect([refused.exitCode, refused.stderr]).toEqual([1, expect.stringContaining('it is logged in')])
+    expect(existsSync(file)).toBe(false)
+    expect((await run('delta', 'export', FAKE_PC, file, '--live')).stdout).toContain('4 MiB, raw')
+    expect(
+      readFileSync(file)
+        .subarray(1 << 20, (1 << 20) + 4096)
+        .equals(Buffer.alloc(4096, 0x77))
+    ).toBe(true)
+  })
+
+  it('initiator policy: what holds for whom, in the order in which it counts', async () => {
+    const { stdout } = await run('initiator', 'policy')
+    expect(stdout).toMatch(
+      /microsoft:pc +keep +all +by command\niqn\.\* +boot +1 +configuration\nall others +restore +logout +0/
+    )
+    expect((await run('initiator', 'policy', FAKE_PC, 'burn')).exitCode).toBe(1)
+    expect(lunOf({ unit: '7' })).toBe(7)
+  })
+})
+
 describe('the help', () => {
   it.each([[['status']], [['sessions']], [['delta']], [['delta', 'list']], [['delta', 'undo']]])(
     'of %j has an example',
     async (argv: string[]) => {
       const { exitCode, stdout } = await run(...argv, '--help')
       expect(exitCode).toBe(0)
-      expect(stdout).toMatch(new RegExp(`Examples:\\n +cloudx ${argv.join(' ')}`))
+      expect(stdout).toMatch(new RegExp(`Examples:\n +cloudx ${argv.join(' ')}`))
     }
   )
 
@@ -183,7 +229,8 @@ describe('the help', () => {
   it('knows all commands for "did you mean"', () => {
     const names = commands.map(({ usage }) => (typeof usage === 'string' ? usage : usage[0]!).split(' ')[0]!)
     expect(names.filter((name) => !VERBS.includes(name))).toEqual([])
-    expect([deltaList, deltaUndo]).toEqual(delta.subcommands)
+    expect([deltaList, deltaShow, deltaDrop, deltaUndo, deltaExport]).toEqual(delta.subcommands)
+    expect([initiatorPolicy]).toEqual(initiator.subcommands)
   })
 })
 

@@ -94,6 +94,8 @@ describe('readConfiguration', () => {
               partition: undefined,
               readOnly: false,
               shared: false,
+              personal: false,
+              restoreOn: 'logout',
               removable: false,
               thick: false,
               allowSanitize: false,
@@ -207,6 +209,8 @@ describe('readConfiguration', () => {
               partition: undefined,
               readOnly: true,
               shared: false,
+              personal: false,
+              restoreOn: 'logout',
               removable: true,
               thick: false,
               allowSanitize: true,
@@ -221,6 +225,8 @@ describe('readConfiguration', () => {
               partition: undefined,
               readOnly: true,
               shared: false,
+              personal: false,
+              restoreOn: 'logout',
               removable: true,
               thick: false,
               allowSanitize: true,
@@ -488,6 +494,21 @@ describe('secrets', () => {
     write('secret', OTHER_SECRET)
     const { server } = await read({ ...user, 'chap-secret-file': 'secret' }, undefined, { CLOUDX_CHAP_SECRET: SECRET })
     expect(server.targets[0]!.access.chap!.secret.toString()).toBe(OTHER_SECRET)
+  })
+
+  it.each([
+    [{ lun: 'a.img', 'restore-on': 'boot' }, /^restore-on boot for all clients of .*boot by iPXE/],
+    [{ lun: 'a.img', policy: 'iqn.2025-01.a:*=restore-on=boot' }, /^restore-on boot for iqn.2025-01.a:\* of /]
+  ])('warns that boot needs clients that boot by iPXE: %j', async (settings, sentence) => {
+    expect((await read(settings)).warnings).toEqual([expect.stringMatching(sentence)])
+  })
+
+  it('says nothing of boot where no disk would be restored by it', async () => {
+    expect((await read({ lun: 'a.img,personal', 'restore-on': 'boot' })).warnings).toEqual([])
+  })
+
+  it.each(['a.img,personal,shared', 'a.img,personal,read-only=true'])('refuses %s', async (lun) => {
+    await expect(read({ lun })).rejects.toThrow('cannot be personal and')
   })
 
   it('are not asked for without a user', async () => {

@@ -36,9 +36,12 @@ function describeTarget({ name, alias, units, access, authors, initiators }: Tar
   ]
 }
 
-function describeUnit({ lun, path, partition, readOnly, blockSize, createBytes }: UnitOptions): string {
+function describeUnit(unit: UnitOptions): string {
+  const { lun, path, partition, readOnly, blockSize, createBytes, personal, restoreOn } = unit
   const facts = [`${blockSize}-byte blocks`, `${formatSize(createBytes)} if it must be made`]
   if (partition !== undefined) facts.unshift(`partition ${partition}`)
+  if (personal) facts.unshift('personal')
+  else if (restoreOn !== 'logout') facts.unshift(`restore-on ${restoreOn}`)
   if (readOnly) facts.unshift('read-only')
   return `  LUN ${lun}: ${path} (${facts.join(', ')})`
 }

@@ -1,4 +1,5 @@
 import type { DeltasAnswer } from '../../admin/client.js'
+import type { Keeping } from '../../target/policy.js'
 import { formatDuration, formatSize, formatTime } from '../../util/units.js'
 import { asJson, print, withJson, type Command } from '../command.js'
 import { findServer, withPlace } from '../find-server.js'
@@ -24,18 +25,25 @@ export const deltaList: Command = {
   }
 }
 
+/** What ends a delta, for people. */
+export const KEEPINGS: Readonly<Record<Keeping, string>> = {
+  logout: 'dropped at its logout',
+  boot: 'dropped when it boots by iPXE',
+  manual: 'kept until it is dropped by order',
+  kept: 'kept until it is dropped by order',
+  author: 'kept until it is published or dropped'
+}
+
 function describe({ initiators, bin }: DeltasAnswer, now: number): string[] {
   const live = initiators.flatMap(({ initiatorName, targetName, sessions, graceLeftMs, end, units }) =>
     units
       .filter(({ stored }) => stored)
-      .map(({ lun, bytes }) => [
+      .map(({ lun, bytes, keeping }) => [
         initiatorName,
         targetName,
         String(lun),
         bytes === undefined ? '?' : formatSize(bytes),
-        sessions > 0
-          ? 'in use'
-          : `waits for its client${graceLeftMs === undefined ? '' : `, ${formatDuration(graceLeftMs)} more`} (${end ?? 'the server ended'})`
+        sessions > 0 ? `in use; ${KEEPINGS[keeping]}` : waiting(keeping, graceLeftMs, end ?? 'the server ended')
       ])
   )
   const dropped = bin.map((entry) => [
@@ -55,4 +63,10 @@ function describe({ initiators, bin }: DeltasAnswer, now: number): string[] {
       ? ['The bin is empty.']
       : table(['IN THE BIN', 'TARGET', 'LUN', 'SIZE', 'SINCE', 'WHY', 'KEPT FOR', 'UNDO'], dropped))
   ]
+}
+
+function waiting(keeping: Keeping, graceLeftMs: number | undefined, end: string): string {
+  const endless = keeping !== 'logout' && keeping !== 'boot'
+  if (endless) return `${KEEPINGS[keeping]} (${end})`
+  return `waits for its client${graceLeftMs === undefined ? '' : `, ${formatDuration(graceLeftMs)} more`} (${end})`
 }

@@ -113,7 +113,8 @@ export const VERBS: readonly string[] = [
   'status',
   'sessions',
   'delta',
-  'doctor'
+  'doctor',
+  'initiator'
 ]
 
 /** A mistyped command must not become a new image of that name. */

@@ -4,7 +4,7 @@ import { IscsiError } from '../../util/errors.js'
 import type { BlockIo } from '../block-io.js'
 import { bootId } from '../delta/boot-id.js'
 import { Changes } from '../delta/changes.js'
-import { BASE, DeltaMap, ZERO } from '../delta/delta-map.js'
+import { BASE, COPIED, DeltaMap, ZERO, isCopied } from '../delta/delta-map.js'
 import { readHeader, slotFileOver } from '../delta/file-pair.js'
 import type { DeltaPaths } from '../delta/files.js'
 import { chunkCountOf, unreadable } from '../delta/journal-format.js'
@@ -60,8 +60,8 @@ export class DeltaView extends Volume {
   }
 
   get bytesStored(): number {
-    const { map, chunkSize } = this.ready()
-    return map.chunksMapped * chunkSize
+    const { slotCount, chunkSize } = this.ready()
+    return slotCount * chunkSize
   }
 
   override extent(offset: number, limit: number): Extent {
@@ -84,8 +84,9 @@ export class DeltaView extends Volume {
     try {
       const taken = new Slots()
       const { size } = await handle.stat()
-      claimSlots(map, header.chunkSize, header.base.size, size, (slot, count) => taken.claim(slot, count))
-      return { map, handle, slots: await slotFileOver(handle, this.paths, {}), chunkSize: header.chunkSize }
+      await claimSlots(map, header.chunkSize, header.base.size, size, (slot, count) => taken.claim(slot, count))
+      const slots = await slotFileOver(handle, this.paths, {})
+      return { map, handle, slots, slotCount: taken.usedCount, chunkSize: header.chunkSize }
     } catch (error) {
       await handle.close()
       throw error
@@ -113,9 +114,12 @@ export class DeltaView extends Volume {
       const count = map.run(chunk, Math.ceil((within + left) / chunkSize))
       const bytes = Math.min(left, count * chunkSize - within)
       const start = io.start + done
-      if (map.entry === BASE) await readVolume(this.base, io.buffer.subarray(start, start + bytes), at)
-      else if (map.entry === ZERO) io.buffer.fill(0, start, start + bytes)
-      else await slots.read(io.buffer, start, bytes, (map.entry - 1) * chunkSize + within)
+      const { entry } = map
+      const part = io.buffer.subarray(start, start + bytes)
+      if (entry === BASE) await readVolume(this.base, part, at)
+      else if (entry === ZERO) part.fill(0)
+      else if (isCopied(entry)) await readVolume(this.base, part, (entry - COPIED) * chunkSize + within)
+      else await slots.read(io.buffer, start, bytes, (entry - 1) * chunkSize + within)
       done += bytes
     }
   }
@@ -151,5 +155,6 @@ interface Opened {
   readonly map: DeltaMap
   readonly handle: FileHandle
   readonly slots: SlotFile
+  readonly slotCount: number
   readonly chunkSize: number
 }

@@ -20,6 +20,19 @@ describe('kinds', () => {
     ['allowed', kinds.allowed, 'eui.02004567A425678D', 'eui.02004567a425678d'],
     ['allowed', kinds.allowed, 'iqn.2025-01.*', 'iqn.2025-01.*'],
     ['allowed', kinds.allowed, 'iqn.2025-01.org.example:학생-*', 'iqn.2025-01.org.example:학생-*'],
+    ['initiatorRule', kinds.initiatorRule, '*=keep', { match: '*', policy: 'keep' }],
+    [
+      'initiatorRule',
+      kinds.initiatorRule,
+      'IQN.2025-01.a:*=restore-on=boot',
+      { match: 'iqn.2025-01.a:*', restoreOn: 'boot' }
+    ],
+    [
+      'initiatorRule',
+      kinds.initiatorRule,
+      'iqn.2025-01.a:b=restore,restore-on=manual,lun=255',
+      { match: 'iqn.2025-01.a:b', policy: 'restore', restoreOn: 'manual', lun: 255 }
+    ],
     ['host', kinds.host, 'fe80::1%eth0', 'fe80::1%eth0'],
     ['advertised', kinds.advertised, 'nas.example.org', 'nas.example.org'],
     ['advertised', kinds.advertised, '::1', '::1'],
@@ -28,6 +41,17 @@ describe('kinds', () => {
 
   it.each<[string, kinds.Kind<unknown>, string]>([
     ['onOff', kinds.onOff, ''],
+    ['initiatorRule', kinds.initiatorRule, '*'],
+    ['initiatorRule', kinds.initiatorRule, '*='],
+    ['initiatorRule', kinds.initiatorRule, '=keep'],
+    ['initiatorRule', kinds.initiatorRule, '*=burn'],
+    ['initiatorRule', kinds.initiatorRule, '*=keep,restore'],
+    ['initiatorRule', kinds.initiatorRule, '*=lun=1'],
+    ['initiatorRule', kinds.initiatorRule, '*=keep,lun=256'],
+    ['initiatorRule', kinds.initiatorRule, '*=author,lun=0'],
+    ['initiatorRule', kinds.initiatorRule, '*=keep,lun=1,lun=2'],
+    ['initiatorRule', kinds.initiatorRule, '*=restore-on=sunday'],
+    ['initiatorRule', kinds.initiatorRule, 'pc=keep'],
     ['onOff', kinds.onOff, 'constructor'],
     ['text', kinds.text, ''],
     ['text', kinds.text, 'a\u0000'],

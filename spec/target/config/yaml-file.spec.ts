@@ -40,6 +40,8 @@ describe('parseConfigFile', () => {
     expect(parse(rules).top.get('policy')).toEqual([
       { text: 'iqn.2025-01.org.example:a=author', where: 'x.yaml:2: initiators', directory: '/etc/cloudx' }
     ])
+    const boot = 'initiators:\n- {match: iqn.2025-01.org.example:a, restore-on: boot, lun: 1}\n'
+    expect(parse(boot).top.get('policy')).toMatchObject([{ text: 'iqn.2025-01.org.example:a=restore-on=boot,lun=1' }])
     const [target] = parse("targets:\n- lun: a\n  initiators: [{match: '*', policy: author}]\n").targets!
     expect(target!.entries.get('policy')).toMatchObject([{ text: '*=author' }])
   })
@@ -49,6 +51,7 @@ describe('parseConfigFile', () => {
     'initiators:\n- all\n',
     'initiators:\n- match: x\n',
     'initiators:\n- {match: x, policy: author, polciy: y}\n',
+    'initiators:\n- {match: x, lun: 1}\n',
     'lun:\n- path: a\n  initiators: []\n'
   ])('refuses the rules of %j with a line', (text) => {
     expect(() => parse(text)).toThrow(/^x\.yaml:\d/)

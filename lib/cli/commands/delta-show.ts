@@ -1,0 +1,82 @@
+import type { ShowAnswer } from '../../admin/client.js'
+import { plain } from '../../util/plain.js'
+import { formatSize } from '../../util/units.js'
+import { asJson, print, withJson, type Command } from '../command.js'
+import { findServer, withPlace } from '../find-server.js'
+import { single } from '../options.js'
+import { table } from '../table.js'
+import { whoami } from '../whoami.js'
+import { INITIATOR, withTarget } from './delta-options.js'
+import { KEEPINGS } from './delta-list.js'
+import { WHERE } from './status.js'
+
+/** Areas that a person is shown; programs get more. */
+const AREAS_SHOWN = 16
+
+/** Who filled it, and with what. */
+export const deltaShow: Command = {
+  usage: 'show <initiator> [where]',
+  about: 'Show what a client has written: how much, how fast, and where',
+  examples: [
+    ['cloudx delta show iqn.1991-05.com.microsoft:pc-07', 'Of a client of the server that runs in this folder'],
+    ['cloudx delta show iqn.1991-05.com.microsoft:pc-07 --no-names --json', 'Areas alone, for a program']
+  ],
+  options: (yargs) =>
+    withJson(
+      withPlace(
+        withTarget(
+          yargs
+            .positional('initiator', { type: 'string', describe: INITIATOR })
+            .positional('where', { type: 'string', describe: WHERE })
+            .option('names', {
+              type: 'boolean',
+              default: true,
+              describe: 'Also the names of files; who asked for them is noted in the audit log'
+            })
+        )
+      )
+    ),
+
+  async run(args, context) {
+    const { client } = await findServer(args, context)
+    const answer = await client.show({
+      initiator: String(args.initiator),
+      target: single(args, 'target'),
+      names: args.names === true,
+      by: whoami(context.environment)
+    })
+    if (asJson(args)) print(context.stdout, JSON.stringify(answer, undefined, 2))
+    else for (const line of describe(answer)) print(context.stdout, line)
+    return 0
+  }
+}
+
+function describe({ initiatorName, targetName, sessions, units }: ShowAnswer): string[] {
+  const state = sessions > 0 ? 'logged in' : 'not logged in'
+  const head = plain(`${initiatorName} at ${targetName}, ${state}`)
+  if (units.length === 0) return [`${head}: it has written nothing.`]
+  return [head, ...units.flatMap(describeUnit)]
+}
+
+function describeUnit(unit: ShowAnswer['units'][number]): string[] {
+  const { lun, size, bytesStored, changedBytes, growthBytesPerMinute, keeping, areas } = unit
+  const growth = growthBytesPerMinute === undefined ? '' : `, ${signed(growthBytesPerMinute)} a minute`
+  const shown = [...areas].sort((left, right) => right.changedBytes - left.changedBytes).slice(0, AREAS_SHOWN)
+  shown.sort((left, right) => left.offset - right.offset)
+  const rows = shown.map((area) => [
+    formatSize(area.offset),
+    formatSize(area.lengthBytes),
+    formatSize(area.changedBytes)
+  ])
+  return [
+    '',
+    `LUN ${lun}: ${formatSize(bytesStored)} stored of a disk of ${formatSize(size)}, ${formatSize(changedBytes)} changed${growth}; ` +
+      KEEPINGS[keeping],
+    ...table(['FROM', 'OVER', 'CHANGED'], rows),
+    ...(areas.length > shown.length ? [`and ${areas.length - shown.length} smaller areas`] : [])
+  ]
+}
+
+function signed(bytes: number): string {
+  return bytes < 0 ? `-${formatSize(-bytes)}` : `+${formatSize(bytes)}`
+}
