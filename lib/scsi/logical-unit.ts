@@ -4,7 +4,14 @@ import type { Nexus, NexusUnit } from './nexus.js'
 import type { ReservationStore } from './reservation-store.js'
 import { Reservations } from './reservations.js'
 import { RemovableMedium } from './removable-medium.js'
-import { OVERWRITE_BYTES_PER_SECOND, Sanitize, type SanitizeOptions } from './sanitize.js'
+import {
+  OVERWRITE_BYTES_PER_SECOND,
+  Sanitize,
+  interruptedSanitize,
+  type SanitizeNotes,
+  type SanitizeOptions,
+  type SanitizeState
+} from './sanitize.js'
 import { MEDIUM_MAY_HAVE_CHANGED, MEDIUM_NOT_PRESENT, type SenseCondition, type SenseDetail } from './sense.js'
 import type { Task } from './task.js'
 import { TaskSet } from './task-set.js'
@@ -65,6 +72,9 @@ export interface LogicalUnitOptions {
   readonly removable?: boolean
   /** SANITIZE may be used; default false. */
   readonly maySanitize?: boolean
+  readonly sanitizeNotes?: SanitizeNotes | undefined
+  /** A sanitize operation of an earlier run did not end well: the unit is as it is behind one that failed. */
+  readonly sanitizeInterrupted?: { readonly mayExitFailure: boolean } | undefined
   /** Of SANITIZE, OVERWRITE; specs have no time. */
   readonly overwriteBytesPerSecond?: number
   /** Every write is durable before its status, and MODE SELECT cannot change that; default false. */
@@ -98,7 +108,8 @@ export class LogicalUnit implements Modes {
   /** What {@link reset} goes back to. */
   readonly defaultModes: Readonly<Modes>
   /** The sanitize operation that runs, or that has failed. */
-  sanitize: Sanitize | undefined
+  sanitize: SanitizeState | undefined
+  readonly sanitizeNotes: SanitizeNotes | undefined
   identity: UnitIdentity
   readonly taskSet = new TaskSet()
   /**
@@ -137,6 +148,9 @@ export class LogicalUnit implements Modes {
     this.medium = options.removable === true ? new RemovableMedium() : undefined
     this.maySanitize = options.maySanitize ?? false
     this.overwriteBytesPerSecond = options.overwriteBytesPerSecond ?? OVERWRITE_BYTES_PER_SECOND
+    this.sanitizeNotes = options.sanitizeNotes
+    const { sanitizeInterrupted } = options
+    if (sanitizeInterrupted) this.sanitize = interruptedSanitize(sanitizeInterrupted.mayExitFailure)
     this.atomicWrites = options.atomicWrites ?? false
     this.defaultModes = { ...DEFAULT_MODES, writeCacheEnabled: options.writeThrough !== true }
     this.writeCacheEnabled = this.defaultModes.writeCacheEnabled
@@ -221,7 +235,8 @@ export class LogicalUnit implements Modes {
     return operation
   }
 
-  exitSanitizeFailure(): void {
+  async exitSanitizeFailure(): Promise<void> {
+    await this.sanitizeNotes?.ended()
     this.sanitize = undefined
   }
 

@@ -19,6 +19,32 @@ export interface Overwrite {
   readonly invert: boolean
 }
 
+/** Where it is noted that a sanitize operation has not ended well yet, so that no restart hides it. Durable behind each. */
+export interface SanitizeNotes {
+  /** The first block is changed behind it. */
+  begun(mayExitFailure: boolean): Promise<void>
+  ended(): Promise<void>
+}
+
+/** What a unit knows of a sanitize operation that runs or has failed. */
+export interface SanitizeState {
+  readonly failed: boolean
+  readonly mayExitFailure: boolean
+  /** What a command that cannot be answered now hears. */
+  readonly condition: SenseCondition
+  readonly detail: SenseDetail
+  /** Resolves when it has ended, well or not, or was stopped. */
+  readonly ended: Promise<void>
+  /** The volume is about to be closed: nothing is written any more when this resolves. */
+  stop(): Promise<void>
+}
+
+/** An operation of an earlier run of the server, which did not come to its end: the medium is wiped in part. */
+export function interruptedSanitize(mayExitFailure: boolean): SanitizeState {
+  const ended = Promise.resolve()
+  return { failed: true, mayExitFailure, condition: SANITIZE_FAILED, detail: {}, ended, stop: () => ended }
+}
+
 export interface SanitizeOptions {
   readonly unit: LogicalUnit
   /** Left out, the medium is erased: afterwards all of it is deallocated and reads as zeroes. */
@@ -33,10 +59,9 @@ export interface SanitizeOptions {
  * the nexus that asked ends it. While it runs, and after it has failed, the unit answers few commands. It works in
  * pieces, so that other units and clients get their turn.
  */
-export class Sanitize {
+export class Sanitize implements SanitizeState {
   failed = false
   readonly mayExitFailure: boolean
-  /** Resolves when it has ended, well or not, or was stopped. */
   readonly ended: Promise<void>
   private readonly unit: LogicalUnit
   private readonly overwrite: Overwrite | undefined
@@ -54,7 +79,6 @@ export class Sanitize {
     this.ended = this.run()
   }
 
-  /** What a command that cannot be answered now hears. */
   get condition(): SenseCondition {
     return this.failed ? SANITIZE_FAILED : SANITIZE_IN_PROGRESS
   }
@@ -64,7 +88,6 @@ export class Sanitize {
     return { progress: Math.floor((this.doneBytes / Math.max(this.totalBytes, 1)) * PROGRESS_WHOLE) }
   }
 
-  /** The volume is about to be closed: nothing is written any more when this resolves. */
   stop(): Promise<void> {
     this.stopped = true
     return this.ended
@@ -73,9 +96,12 @@ export class Sanitize {
   private async run(): Promise<void> {
     try {
       await this.othersLeft()
+      await this.unit.sanitizeNotes?.begun(this.mayExitFailure)
       if (this.overwrite) await this.overwriteAll(this.overwrite)
       else await this.eraseAll()
-      if (!this.stopped) await flushVolume(this.unit.volume)
+      if (this.stopped) return
+      await flushVolume(this.unit.volume)
+      await this.unit.sanitizeNotes?.ended()
     } catch (error) {
       this.failed = true
       this.unit.sanitizeFailed(error)

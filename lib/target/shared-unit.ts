@@ -7,6 +7,7 @@ import type { Logger } from '../util/log.js'
 import { unitIdentity } from './identity.js'
 import type { UnitSource } from './initiator-context.js'
 import { readJson, removeFile, writeJson } from './json-file.js'
+import { SanitizeNote } from './sanitize-note.js'
 import { Serial } from './serial.js'
 import { Fields } from './shape.js'
 import type { StateDirectory } from './state-directory.js'
@@ -31,6 +32,7 @@ export async function openSharedUnit({ source, targetName, state, log }: SharedU
   const { lun, image, partition, readOnly, blockSize, removable, thin, maySanitize } = source
   const path = state.reservationsPath(targetName, image.uuid, partition)
   const kept = await readReservations(path)
+  const note = new SanitizeNote(state.imageSanitizePath(targetName, image.uuid, partition), 0)
   const unit = new LogicalUnit({
     lun,
     volume: image.view(partition, blockSize),
@@ -48,6 +50,8 @@ export async function openSharedUnit({ source, targetName, state, log }: SharedU
     thin,
     removable,
     maySanitize,
+    sanitizeNotes: note,
+    sanitizeInterrupted: maySanitize ? await note.interrupted(log) : undefined,
     writeThrough: true,
     reservationStore: new ReservationFile(path),
     onVolumeError: (error) => log.error(`shared LUN ${lun} at ${targetName}: ${messageOf(error)}`),

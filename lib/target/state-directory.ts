@@ -22,6 +22,7 @@ import { Fields } from './shape.js'
  *     authors/<image UUID>/       partition table and ends of the image before an author's session, and `active.json`
  *                                 while an author has the image
  *     reservations/<hash>.json    persistent reservations of a shared unit that survive a restart
+ *     sanitize/<hash>.json        a sanitize operation that has not ended well, of a private disk or of an image
  *     bin/<id>/                   dropped and lost deltas, until their time is over
  *
  * Directories are 0700 and files 0600: a delta holds whatever its client wrote. Names of initiators reach the file
@@ -102,6 +103,16 @@ export class StateDirectory {
     return join(this.path, 'reservations', `${hashOf(targetName, imageUuid, String(partition ?? 0))}.json`)
   }
 
+  /** Of the private disk of an initiator. */
+  sanitizePath({ targetName, initiatorName }: InitiatorKey, lun: number): string {
+    return join(this.path, 'sanitize', `${hashOf(targetName, initiatorName, String(lun))}.json`)
+  }
+
+  /** Of a unit that writes into the image. */
+  imageSanitizePath(targetName: string, imageUuid: string, partition: number | undefined): string {
+    return join(this.path, 'sanitize', `${hashOf(targetName, imageUuid, String(partition ?? 0))}.json`)
+  }
+
   private activePath(imageUuid: string): string {
     return join(this.path, 'authors', imageUuid, 'active.json')
   }
@@ -147,6 +158,7 @@ export class StateDirectory {
   async forgetInitiator(record: InitiatorRecord): Promise<void> {
     await removeFile(this.initiatorPath(record))
     await rmdir(this.deltaPath(record)).catch(() => undefined)
+    for (const { lun } of record.units) await removeFile(this.sanitizePath(record, lun))
   }
 
   /** How long servers have listened with this directory, and the time of day when that was noted. */
@@ -278,7 +290,7 @@ export interface InitiatorList {
 }
 
 const DIRECTORY_MODE = 0o700
-const FOLDERS = ['images', 'initiators', 'deltas', 'authors', 'reservations', 'bin']
+const FOLDERS = ['images', 'initiators', 'deltas', 'authors', 'reservations', 'sanitize', 'bin']
 
 /** 32 hex digits of the parts with their lengths, so that no two lists of parts run together. */
 export function hashOf(...parts: readonly string[]): string {

@@ -14,6 +14,7 @@ import type { InitiatorRecord, UnitRecord } from './initiator-record.js'
 import { isFull } from './json-file.js'
 import { deltaName, type InitiatorState, type OpenUnit } from './initiator-state.js'
 import { keyOf } from './owner.js'
+import { SanitizeNote } from './sanitize-note.js'
 import type { DeltaEvent } from './restore-policy.js'
 
 /** Opens the units of an initiator: base, delta over it, and the logical unit that its nexuses see. */
@@ -68,16 +69,16 @@ export class Units {
     const volume = readOnly
       ? image.view(partition, blockSize)
       : await image.enterAuthor(keyOf(this.record), partition, blockSize)
-    return { source, record, unit: this.makeUnit(source, record, volume, undefined), delta: undefined }
+    return { source, record, unit: await this.makeUnit(source, record, volume, undefined), delta: undefined }
   }
 
   private async openPrivate(source: UnitSource): Promise<OpenUnit> {
     const record = this.unitRecord(source)
     const base = source.image.view(source.partition, source.blockSize)
     if (source.readOnly)
-      return { source, record, unit: this.makeUnit(source, record, base, undefined), delta: undefined }
+      return { source, record, unit: await this.makeUnit(source, record, base, undefined), delta: undefined }
     const delta = await this.openDelta(source, record, base)
-    return { source, record, unit: this.makeUnit(source, record, delta.volume, delta), delta }
+    return { source, record, unit: await this.makeUnit(source, record, delta.volume, delta), delta }
   }
 
   /** The delta of this unit; one that is not what the record and the base say counts as lost, and a new one follows. */
@@ -152,7 +153,13 @@ export class Units {
     throw new TargetError(STALE, `it belongs to incarnation ${delta.incarnation} of the disk, which was lost`)
   }
 
-  private makeUnit(source: UnitSource, record: UnitRecord, volume: Volume, delta: DeltaDisk | undefined): LogicalUnit {
+  private async makeUnit(
+    source: UnitSource,
+    record: UnitRecord,
+    volume: Volume,
+    delta: DeltaDisk | undefined
+  ): Promise<LogicalUnit> {
+    const note = source.maySanitize ? this.sanitizeNote(source, delta) : undefined
     return new LogicalUnit({
       lun: source.lun,
       volume,
@@ -165,11 +172,19 @@ export class Units {
       thin: source.thin,
       removable: source.removable,
       maySanitize: source.maySanitize,
+      sanitizeNotes: note,
+      sanitizeInterrupted: await note?.interrupted(this.context.log),
       atomicWrites: delta !== undefined,
       onVolumeError: (error) => this.warnVolume(source.lun, error),
       onStartStop: (start) => this.noteStartStop(source.lun, start),
       ...(delta && { provisioning: () => this.provisioning(delta) })
     })
+  }
+
+  private sanitizeNote({ image, partition, lun }: UnitSource, delta: DeltaDisk | undefined): SanitizeNote {
+    const { state } = this.context
+    if (delta) return new SanitizeNote(state.sanitizePath(this.record, lun), delta.epoch)
+    return new SanitizeNote(state.imageSanitizePath(this.record.targetName, image.uuid, partition), 0)
   }
 
   private identityOf({ image, partition, lun }: UnitSource, { incarnation }: UnitRecord) {

@@ -20,7 +20,7 @@ afterEach(() => rm(root, { recursive: true }))
 
 describe('StateDirectory', () => {
   it('is made for its owner alone', async () => {
-    for (const name of ['', 'images', 'initiators', 'deltas', 'authors', 'bin']) {
+    for (const name of ['', 'images', 'initiators', 'deltas', 'authors', 'reservations', 'sanitize', 'bin']) {
       expect((await stat(join(state.path, name))).mode & 0o777).toBe(0o700)
     }
     expect((await stat(join(state.path, 'state.json'))).mode & 0o777).toBe(0o600)

@@ -51,8 +51,7 @@ export const sanitizeExitFailureMode = define(0x1f, 'SANITIZE, EXIT FAILURE MODE
     if (!sanitize.failed) return task.check(sanitize.condition, sanitize.detail)
     // The operation that failed did not allow this way out (AUSE=0).
     if (!sanitize.mayExitFailure) return invalidCdbField(task, 1, 4)
-    unit.exitSanitizeFailure()
-    task.good()
+    task.run(() => unit.exitSanitizeFailure())
   }
 })
 
