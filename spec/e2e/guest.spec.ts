@@ -92,7 +92,7 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], "a Linux kernel's initiator i
   it('mounts the drive that a new image is, and finds it as it was after its logout', async () => {
     await server.stop()
     const fresh = join(work.path, 'fresh.img')
-    server = await ServerProcess.start(['--lun', fresh, '--target-name', TARGET])
+    server = await ServerProcess.start(['--lun', fresh, '--size', '256M', '--target-name', TARGET])
     const made = await sha256(fresh)
     const { code, output } = await guest('drive.sh')
     expect(output).toContain('ALL-PASS')

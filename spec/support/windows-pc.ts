@@ -54,6 +54,19 @@ const SYNCHRONIZE_CACHE = [0x35, 0, 0, 0, 0, 0, 0, 0, 0, 0]
 const STOP_UNIT = [0x1b, 0, 0, 0, 0, 0]
 const SEGMENT_LENGTH = 65536
 const TRANSFER_BLOCKS = 512
+/** What the class driver asks when it hears of a change: the capacity, the identity, the list of disks. */
+const REACTIONS: Readonly<Record<string, readonly (readonly [cdb: readonly number[], length: number])[]>> = {
+  '06/2a/09': [
+    [READ_CAPACITY_10, 8],
+    [READ_CAPACITY_16, 32]
+  ],
+  '06/3f/03': [
+    [[0x12, 0, 0, 0, 36, 0], 36],
+    [[0x12, 1, 0x80, 0, 255, 0], 255],
+    [[0x12, 1, 0x83, 0, 255, 0], 255]
+  ],
+  '06/3f/0e': [[REPORT_LUNS, 4096]]
+}
 /** How often a unit attention is tried again. */
 const RETRIES = 10
 
@@ -106,12 +119,22 @@ export class WindowsPc {
     return answer
   }
 
-  /** Runs a command; unit attentions are tried again, as the class driver does. */
+  /** Unit attentions that were heard, each with what the class driver asked because of it. */
+  readonly attentions: { readonly sense: string; readonly lun: number; readonly learnt: readonly Buffer[] }[] = []
+
+  /** Runs a command; behind a unit attention it looks at what has changed and tries again, as the class driver does. */
   async command(cdb: readonly number[], options: CommandOptions = {}): Promise<CommandOutcome> {
     for (let tries = 0; ; tries++) {
       const outcome = await this.initiator.command(cdb, options)
       if (!outcome.senseText.startsWith('06/') || tries === RETRIES) return outcome
+      await this.react(outcome.senseText, Number(options.lun ?? 0))
     }
+  }
+
+  private async react(sense: string, lun: number): Promise<void> {
+    const learnt: Buffer[] = []
+    for (const [cdb, length] of REACTIONS[sense] ?? []) learnt.push(await this.read(cdb, length, lun))
+    this.attentions.push({ sense, lun, learnt })
   }
 
   /** Runs a command that must succeed, and gives what it read. */
