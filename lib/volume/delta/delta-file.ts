@@ -11,6 +11,7 @@ import { BASE, COPIED, COPIED_CHUNK_MAX, DeltaMap, LEAF_BYTES, ZERO, isSlot } fr
 import type { DeltaOptions, DeltaReport, RetiredDelta } from './delta-options.js'
 import { FILE_MODE, findPair, makePair, type FilePair } from './file-pair.js'
 import { deltaPaths, listDelta, moveIntoBin, undefinedIfMissing, type DeltaPaths } from './files.js'
+import { HolePuncher, systemPunchHole } from './hole-puncher.js'
 import { RECORD, SESSION, chunkCountOf, isChunkSize, type JournalHeader, type SessionMark } from './journal-format.js'
 import type { SlotFile } from './slot-file.js'
 import { Slots } from './slots.js'
@@ -40,6 +41,7 @@ export class DeltaFile {
   /** What the journal says of sessions; undefined while it says what it said when it was found. */
   private session: SessionMark | undefined
   private incarnation: number
+  private puncher: HolePuncher | undefined
   private readonly undo = new UndoList()
   /** A commit that the delta made for itself failed and took changes of others with it; they hear of it next time. */
   private failedCommit: Error | undefined
@@ -100,7 +102,10 @@ export class DeltaFile {
     const { files, header, map, allocated, replay } = await findPair(paths, options)
     const report = { replay, incarnation: header.incarnation, leftovers }
     const delta = new DeltaFile(options, budget, header, paths, report, map, allocated)
-    delta.files = files
+    delta.attach(files)
+    // A crash came before holes were made for what was free.
+    const onDisk = (await files.slots.handle.stat()).blocks * STAT_BLOCK_BYTES
+    if (onDisk > delta.slots.usedCount * delta.chunkSize + HOLES_IGNORED_BYTES) delta.slots.vacateHoles()
     delta.charged = delta.bytesUsed
     budget.occupy(delta.charged)
     return delta
@@ -167,8 +172,17 @@ export class DeltaFile {
 
   private async announceAndMake(): Promise<void> {
     await this.options.beforeCreate?.()
-    this.files = await makePair(this.paths, this.header, this.options)
+    this.attach(await makePair(this.paths, this.header, this.options))
     this.session = SESSION.live
+  }
+
+  private attach(files: FilePair): void {
+    this.files = files
+    const punch = this.options.punch ?? systemPunchHole()
+    if (!punch) return
+    const { punchBytesMin, punchDelayMs } = this.options
+    const { fd } = files.slots.handle
+    this.puncher = new HolePuncher(fd, this.slots, this.chunkSize, punch, punchBytesMin, punchDelayMs)
   }
 
   /**
@@ -252,6 +266,7 @@ export class DeltaFile {
    * @throws IscsiError ENOSPC when the map would need a leaf that the budget has not; nothing has changed then
    */
   putZeroes(chunk: number, count: number): void {
+    if (this.map.run(chunk, count) === count && this.map.entry === ZERO) return
     this.charge(0, this.map.missingLeaves(chunk, count, ZERO))
     this.replace(chunk, count)
     this.map.assign(chunk, count, ZERO)
@@ -442,6 +457,7 @@ export class DeltaFile {
       this.slots.unseal(done)
       this.settle()
     }
+    this.puncher?.wake()
   }
 
   private async syncMap({ map, journal }: FilePair): Promise<void> {
@@ -605,6 +621,7 @@ export class DeltaFile {
   async release(): Promise<void> {
     this.closed = true
     await this.compacting
+    await this.puncher?.stop()
     await this.exclusively(async () => {
       const files = this.files
       this.files = undefined
@@ -619,3 +636,7 @@ export const CHUNK_SIZE_DEFAULT = 4096
 /** A slot's chunks are counted in 32 bits; with no more chunks than this no count runs over. */
 const SHARING_CHUNKS_MAX = 0xfffffff0
 const COMPACTION_BYTES_MIN = 1 << 20
+/** What `blocks` of stat(2) counts in. */
+const STAT_BLOCK_BYTES = 512
+/** A file system takes a little more than the data of a file. */
+const HOLES_IGNORED_BYTES = 16 << 20

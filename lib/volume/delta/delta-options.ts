@@ -1,6 +1,7 @@
 import type { Adaptive } from '../adaptive.js'
 import type { DeltaBudget } from './budget.js'
 import type { DeltaPaths } from './files.js'
+import type { PunchHole } from './hole-puncher.js'
 import type { BaseFingerprint, DeltaOwner } from './journal-format.js'
 import type { Replay } from './replay.js'
 
@@ -28,6 +29,12 @@ export interface DeltaOptions {
   readonly adaptive?: (stalls: boolean) => Adaptive
   /** Bytes of journal below which it is never written anew. */
   readonly compactionBytesMin?: number
+  /** Gives the space of free slots back; what the system has for it when left out. */
+  readonly punch?: PunchHole
+  /** The least that is given back: a power of two of chunks, 16 at most. */
+  readonly punchBytesMin?: number
+  /** From the flush that frees a slot on. */
+  readonly punchDelayMs?: number
 }
 
 /** What was found when a delta was opened. */

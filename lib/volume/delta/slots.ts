@@ -40,6 +40,9 @@ export class Slots {
   private generation: 0 | 1 = 0
   /** Holes are not used before the next barrier. */
   private holesKept = false
+  /** Rows that have come free and whose space on the medium nobody has given back; undefined when nobody will. */
+  private vacated: RunList | undefined
+  private vacatedAt = 0
 
   /**
    * Takes at most `count` slots that follow each other and says in {@link granted} how many there are. Free ones are
@@ -133,6 +136,73 @@ export class Slots {
     this.makeRoom(this.highWater)
   }
 
+  /** From now on {@link takeVacated} finds what comes free. */
+  collectVacated(): void {
+    this.vacated ??= new RunList()
+  }
+
+  /** Nobody asks for it any more. */
+  forgetVacated(): void {
+    this.vacated = undefined
+  }
+
+  /** All that is free now counts as having come free. */
+  vacateHoles(): void {
+    this.vacated?.push(0, this.highWater)
+  }
+
+  /**
+   * Takes a row of free slots whose space on the medium can be given back; {@link untakeVacated} makes it usable again.
+   * They do not count as used. Slots are looked at in aligned groups, so that those which come free one by one are found
+   * with the last of their group.
+   * @param group - slots of a group: a power of two, 16 at most
+   * @param groupsMax - groups of the longest row
+   * @returns the first of {@link granted} slots, -1 when there are none any more; after a long search it gives none of
+   *   them and wants to be asked again
+   */
+  takeVacated(group: number, groupsMax: number): number {
+    const { vacated } = this
+    this.granted = 0
+    if (!vacated || this.holesKept) return -1
+    let left = SEARCH_GROUPS_MAX
+    for (; this.vacatedAt < vacated.length; this.vacatedAt++) {
+      const first = vacated.first(this.vacatedAt)
+      if (vacated.count(this.vacatedAt) === 0) continue
+      const end = Math.min(first + vacated.count(this.vacatedAt), this.highWater)
+      for (let slot = Math.floor(first / group) * group; slot < end; slot += group) {
+        const groups = this.freeGroups(slot, group, groupsMax, end)
+        const stop = groups > 0 || --left === 0
+        if (stop) vacated.advance(this.vacatedAt, slot + Math.max(groups, 1) * group)
+        if (groups > 0) return this.markVacated(slot, groups * group)
+        if (stop) return 0
+      }
+    }
+    vacated.clear()
+    this.vacatedAt = 0
+    return -1
+  }
+
+  untakeVacated(slot: number, count: number): void {
+    for (let i = slot; i < slot + count; i++) this.used[i >>> 5]! &= ~(1 << (i & 31))
+  }
+
+  private markVacated(slot: number, count: number): number {
+    for (let i = slot; i < slot + count; i++) this.used[i >>> 5]! |= 1 << (i & 31)
+    this.granted = count
+    return slot
+  }
+
+  /** Groups from `slot` on that are free as a whole. */
+  private freeGroups(slot: number, group: number, groupsMax: number, end: number): number {
+    const mask = (1 << group) - 1
+    let groups = 0
+    for (let at = slot; groups < groupsMax && at < end && at + group <= this.highWater; at += group) {
+      if ((this.used[at >>> 5]! >>> (at & 31)) & mask) break
+      groups++
+    }
+    return groups
+  }
+
   /** What was freed since the last commit is mapped again. */
   rollback(): void {
     this.freed.clear()
@@ -173,7 +243,10 @@ export class Slots {
     }
   }
 
-  private readonly clearRun = (slot: number, count: number): void => this.clear(slot, count)
+  private readonly clearRun = (slot: number, count: number): void => {
+    this.clear(slot, count)
+    this.vacated?.push(slot, count)
+  }
 
   /** Holes may make the file an eighth longer than what is in it, and a little more, before they are filled anyhow. */
   private mayGrow(count: number): boolean {
@@ -277,6 +350,21 @@ class RunList {
     for (let i = 0; i < this.length; i++) visit(this.runs[i * 2]!, this.runs[i * 2 + 1]!)
   }
 
+  first(index: number): number {
+    return this.runs[index * 2]!
+  }
+
+  count(index: number): number {
+    return this.runs[index * 2 + 1]!
+  }
+
+  /** What of a run lies before this slot is done with. */
+  advance(index: number, slot: number): void {
+    const end = this.first(index) + this.count(index)
+    this.runs[index * 2] = Math.min(slot, end)
+    this.runs[index * 2 + 1] = Math.max(0, end - slot)
+  }
+
   /** Moves everything from the other list into this one. An empty list takes the other's array as it is. */
   takeAll(other: RunList): void {
     if (this.length === 0) {
@@ -301,5 +389,7 @@ const FIRST_RUNS = 32
 const RUNS_KEPT_MAX = 1 << 16
 /** 256 words are 8192 slots: 32 MiB of 4 KiB chunks. */
 const SEARCH_WORDS_MAX = 256
+/** Groups that are not free, or runs, that one search for what came free passes: some 100 µs. */
+const SEARCH_GROUPS_MAX = 1 << 14
 /** Holes that a long write may leave behind it in a small delta. */
 const HOLES_IGNORED = 1024

@@ -11,6 +11,7 @@ import { RangeHolds, type Hold } from '../delta/range-holds.js'
 import { ZEROES } from '../drivers/transfer.js'
 import { PoolShare, UNIT_THREADS_MAX } from '../pool-share.js'
 import { Volume, type Extent } from '../volume.js'
+import { PIECE, WriteCut } from './write-cut.js'
 
 /**
  * A private, disposable view of a base that is only read: what is written goes to a delta.
@@ -73,6 +74,7 @@ export class Overlay extends Volume {
   private readonly holds = new RangeHolds()
   private readonly edges = new Edges()
   private readonly fill = new SlotFill()
+  private cut = new WriteCut(1, 0)
   /** Reads of the base that it cannot give at once. */
   private readonly baseReads = new PoolShare<BlockIo>(UNIT_THREADS_MAX, (io) => this.base.read(io))
   /** Asynchronous requests under way. */
@@ -142,6 +144,7 @@ export class Overlay extends Volume {
     const delta = await DeltaFile.open(this.options.delta)
     this.chunkSize = delta.chunkSize
     this.edges.chunkSize = this.chunkSize
+    this.cut = new WriteCut(this.chunkSize, this.size)
     this.delta = delta
     this.opened()
   }
@@ -366,11 +369,16 @@ export class Overlay extends Volume {
       const chunk = Math.floor(at / chunkSize)
       const within = at - chunk * chunkSize
       const left = length - done
-      const count = delta.writableRun(chunk, Math.ceil((within + left) / chunkSize))
-      const bytes = Math.min(left, count * chunkSize - within)
+      const run = delta.writableRun(chunk, Math.ceil((within + left) / chunkSize))
       const entry = map.entry
-      if (!delta.writesInPlace(entry)) this.writeNewNow(delta, edges, buffer, start + done, bytes, at, chunk, count)
-      else delta.slotFile.writeNow(buffer, start + done, bytes, (entry - 1) * chunkSize + within)
+      const most = Math.min(left, run * chunkSize - within)
+      const bytes = this.cut.next(buffer, start + done, most, at, entry, edges.known)
+      const count = Math.ceil((within + bytes) / chunkSize)
+      if (this.cut.piece === PIECE.zeroes) delta.putZeroes(chunk, count)
+      else if (this.cut.piece === PIECE.data) {
+        if (!delta.writesInPlace(entry)) this.writeNewNow(delta, edges, buffer, start + done, bytes, at, chunk, count)
+        else delta.slotFile.writeNow(buffer, start + done, bytes, (entry - 1) * chunkSize + within)
+      }
       done += bytes
     }
   }
@@ -589,16 +597,7 @@ export class Overlay extends Volume {
     for (let done = 0; done < edges.wholeCount; done += ZERO_CHUNKS_MAX) {
       if (done > 0) await nextTurn()
       const first = edges.wholeFirst + done
-      const count = Math.min(ZERO_CHUNKS_MAX, edges.wholeCount - done)
-      const others = delta.uncommitted
-      try {
-        delta.putZeroes(first, count)
-      } catch (error) {
-        if (!delta.mayReclaim(error)) throw error
-        await delta.flush()
-        delta.putZeroes(first, count)
-      }
-      delta.commitOwn(others)
+      await this.putZeroes(delta, first, Math.min(ZERO_CHUNKS_MAX, edges.wholeCount - done))
     }
     this.countWrite(io.length)
   }
@@ -667,6 +666,20 @@ export class Overlay extends Volume {
     }
   }
 
+  /** Commits at once, as {@link writeNew} does. */
+  private async putZeroes(delta: DeltaFile, chunk: number, count: number): Promise<void> {
+    let others = delta.uncommitted
+    try {
+      delta.putZeroes(chunk, count)
+    } catch (error) {
+      if (!delta.mayReclaim(error)) throw error
+      await delta.flush()
+      others = delta.uncommitted
+      delta.putZeroes(chunk, count)
+    }
+    delta.commitOwn(others)
+  }
+
   private async copyUp(edges: Edges): Promise<void> {
     for (const edge of edges.both) {
       if (edge.chunk === NO_CHUNK) continue
@@ -701,12 +714,17 @@ export class Overlay extends Volume {
       const chunk = this.chunkOf(at)
       const within = at - chunk * this.chunkSize
       const left = length - done
-      const count = delta.writableRun(chunk, Math.ceil((within + left) / this.chunkSize))
-      const bytes = Math.min(left, count * this.chunkSize - within)
+      const run = delta.writableRun(chunk, Math.ceil((within + left) / this.chunkSize))
       const entry = delta.map.entry
-      if (!delta.writesInPlace(entry)) {
-        await this.writeNew(delta, edges, buffer, start + done, bytes, at, chunk, count)
-      } else await writeSlots(delta, buffer, start + done, bytes, (entry - 1) * this.chunkSize + within)
+      const most = Math.min(left, run * this.chunkSize - within)
+      const bytes = this.cut.next(buffer, start + done, most, at, entry, edges.known)
+      const count = Math.ceil((within + bytes) / this.chunkSize)
+      if (this.cut.piece === PIECE.zeroes) await this.putZeroes(delta, chunk, count)
+      else if (this.cut.piece === PIECE.data) {
+        if (!delta.writesInPlace(entry)) {
+          await this.writeNew(delta, edges, buffer, start + done, bytes, at, chunk, count)
+        } else await writeSlots(delta, buffer, start + done, bytes, (entry - 1) * this.chunkSize + within)
+      }
       done += bytes
     }
   }
@@ -822,6 +840,9 @@ class Edges {
     this.prepare(this.both[0], this.headInPart, delta, this.first, size)
     this.prepare(this.both[1], this.tailInPart, delta, this.last, size)
   }
+
+  /** What is known of a chunk that the request covers in part; bound, because it is handed on. */
+  readonly known = (chunk: number): Edge | undefined => this.at(chunk)
 
   /** The edge that this chunk is, if it is one. */
   at(chunk: number): Edge | undefined {

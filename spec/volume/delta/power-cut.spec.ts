@@ -3,6 +3,7 @@ import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { codeOf } from '../../../lib/util/errors.js'
+import type { PunchHole } from '../../../lib/volume/delta/hole-puncher.js'
 import { MemoryVolume } from '../../../lib/volume/drivers/memory.js'
 import { copyRange } from '../../../lib/scsi/copy-range.js'
 import { Overlay } from '../../../lib/volume/layers/overlay.js'
@@ -62,7 +63,33 @@ function stampsOf(bytes: Buffer): number[] {
   })
 }
 
-function open(directory: string, bootId: Buffer): Promise<Overlay> {
+/** Holes as the simulated disk can have them, as long as the process lives. */
+class Holes {
+  private alive = true
+  private made = 0
+  private making: Promise<unknown> = Promise.resolve()
+
+  readonly punch: PunchHole = (fd, position, length) => {
+    if (!this.alive) return Promise.reject(new Error('the process is dead'))
+    this.made++
+    const done = new Promise<void>((resolve, reject) => {
+      fs.write(fd, Buffer.alloc(length), 0, length, position, (error) => (error ? reject(error) : resolve()))
+    })
+    this.making = Promise.allSettled([this.making, done])
+    return done
+  }
+
+  /** @returns how many there were */
+  async end(): Promise<number> {
+    this.alive = false
+    await this.making
+    return this.made
+  }
+}
+
+const noHoles: PunchHole = () => Promise.reject(new Error('this file system has no holes'))
+
+function open(directory: string, bootId: Buffer, punch = noHoles): Promise<Overlay> {
   const overlay = new Overlay({
     base,
     delta: {
@@ -72,7 +99,10 @@ function open(directory: string, bootId: Buffer): Promise<Overlay> {
       owner: HEADER.owner,
       incarnation: 1,
       bootId,
-      compactionBytesMin: COMPACTION_BYTES
+      compactionBytesMin: COMPACTION_BYTES,
+      punch,
+      punchBytesMin: 4096,
+      punchDelayMs: 0
     }
   })
   return overlay.open().then(() => overlay)
@@ -135,7 +165,9 @@ class Ledger {
 class History {
   readonly ledger = new Ledger()
   readonly disk: SimulatedDisk
+  holes = 0
   private overlay!: Overlay
+  private process = new Holes()
   private stamp = 0
 
   constructor(
@@ -151,7 +183,7 @@ class History {
 
   async run(length: number): Promise<void> {
     this.disk.use()
-    this.overlay = await open(this.directory, THIS_BOOT)
+    this.overlay = await open(this.directory, THIS_BOOT, this.process.punch)
     await this.overlay.wake(1)
     let flushing: Promise<void> | undefined
     for (let step = 0; step < length; step++) {
@@ -168,6 +200,7 @@ class History {
       if (this.random.chance(0.5)) await flushing
     }
     await flushing
+    this.holes += await this.process.end()
     await this.disk.closeAll()
   }
 
@@ -226,7 +259,9 @@ class History {
 
   private async write(): Promise<void> {
     const [first, count] = this.range()
-    const stamp = ++this.stamp
+    const dice = this.random.int(20)
+    // Zeroes, and what may be there already, need not be stored.
+    const stamp = dice < 3 ? ZERO_STAMP : dice < 5 ? BASE_STAMP : ++this.stamp
     const sent = this.ledger.send(stamp, first, count, this.now)
     await writeVolume(
       this.overlay,
@@ -274,8 +309,10 @@ class History {
   /** The process dies and is started again. A login that the disk refuses is tried again. */
   private async reopen(): Promise<void> {
     const login = async () => {
+      this.holes += await this.process.end()
       await this.disk.closeAll()
-      this.overlay = await open(this.directory, THIS_BOOT)
+      this.process = new Holes()
+      this.overlay = await open(this.directory, THIS_BOOT, this.process.punch)
       await this.overlay.wake(1)
     }
     await login().catch(login)
@@ -336,11 +373,13 @@ describe('a power cut at any moment', () => {
     `loses no flushed write and invents none, in ${steps(HISTORIES)} histories (seed ${seed})`,
     async () => {
       let cuts = 0
+      let holes = 0
       for (let n = 0; n < steps(HISTORIES); n++) {
         await inDirectory(async (directory) => {
           // Each history has a seed of its own, so that SPEC_SEED brings back the one that failed as the first.
           const history = new History(new Random(seed + n), directory)
           await history.run(LENGTH)
+          holes += history.holes
           // Laying out and reading back is not to be recorded.
           new SimulatedDisk(join(ROOT, 'nowhere')).use()
           const medium = new Medium(history.disk.events)
@@ -353,6 +392,7 @@ describe('a power cut at any moment', () => {
           }
         })
       }
+      expect(holes).toBeGreaterThan(0)
       expect(cuts).toBeGreaterThan((steps(HISTORIES) * LENGTH) / STRIDE)
     },
     CAMPAIGN_LIMIT_MS

@@ -399,7 +399,7 @@ describe('an overlay', () => {
       for (let at = 8; at < 60; at += 4) await overlay.copy(0, at * CHUNK, 4 * CHUNK)
       await writeVolume(overlay, Buffer.alloc(CHUNK, 2), 8 * CHUNK)
       expect(budget.usedBytes).toBe(6 * CHUNK)
-      expect(codeOf(thrown(() => overlay.tryWrite(Buffer.alloc(CHUNK), 0, CHUNK, 9 * CHUNK)))).toBe('ENOSPC')
+      expect(codeOf(thrown(() => overlay.tryWrite(Buffer.alloc(CHUNK, 3), 0, CHUNK, 9 * CHUNK)))).toBe('ENOSPC')
       expectBytes(await readBack(56 * CHUNK, 4 * CHUNK), Buffer.alloc(4 * CHUNK, 1))
     })
 
@@ -415,6 +415,77 @@ describe('an overlay', () => {
       expect(overlay.stats.bytesStored).toBe(bytesStored)
       await writeVolume(overlay, Buffer.alloc(CHUNK, 3), 3 * CHUNK)
       expectBytes(await readBack(21 * CHUNK, CHUNK), Buffer.alloc(CHUNK, 1))
+    })
+  })
+
+  describe('a write of what the client reads already', () => {
+    const journal = () => overlay.stats.journalBytes
+    /** Both verbs do the same. */
+    const VERBS: [string, (bytes: Buffer, offset: number) => Promise<void>][] = [
+      [
+        'at once',
+        (bytes, offset) => Promise.resolve(expect(overlay.tryWrite(bytes, 0, bytes.length, offset)).toBe(true))
+      ],
+      ['later', (bytes, offset) => settle((io) => overlay.write(io.set(bytes, 0, bytes.length, offset)))]
+    ]
+
+    describe.each(VERBS)('%s', (_verb, write) => {
+      beforeEach(begun)
+
+      it('stores no chunk of zeroes, and gives back the slot of one that had one', async () => {
+        await writeVolume(overlay, Buffer.alloc(4 * CHUNK, 1), 10 * CHUNK)
+        const bytes = Buffer.alloc(6 * CHUNK)
+        bytes.fill(2, 3 * CHUNK, 4 * CHUNK)
+        await write(bytes, 8 * CHUNK)
+        overlay.commit()
+        // Chunks 11 and 63 have slots; 8 to 10, 12 and 13 are zeroes.
+        expect(overlay.stats.chunksMapped).toBe(2)
+        expect(overlay.extent(8 * CHUNK, 3 * CHUNK)).toEqual({ length: 3 * CHUNK, mapped: false })
+        expectBytes(await readBack(8 * CHUNK, 6 * CHUNK), bytes)
+      })
+
+      it('notes nothing for zeroes over zeroes, of whole chunks and of parts', async () => {
+        await zeroVolume(overlay, 8 * CHUNK, 8 * CHUNK, true)
+        const before = journal()
+        await write(Buffer.alloc(3 * CHUNK), 9 * CHUNK + 512)
+        await zeroVolume(overlay, 8 * CHUNK, 8 * CHUNK, true)
+        expect([journal(), overlay.stats.chunksMapped, overlay.uncommitted]).toEqual([before, 1, false])
+        expectBytes(await readBack(8 * CHUNK, 8 * CHUNK), Buffer.alloc(8 * CHUNK))
+      })
+
+      it('stores no part of a chunk that is the same in the base', async () => {
+        const before = journal()
+        await write(content.subarray(5 * CHUNK + 512, 5 * CHUNK + 2048), 5 * CHUNK + 512)
+        expect([journal(), overlay.stats.chunksMapped, overlay.uncommitted]).toEqual([before, 1, false])
+        expectBytes(await readBack(5 * CHUNK, CHUNK), content.subarray(5 * CHUNK, 6 * CHUNK))
+      })
+
+      it('stores what differs in one byte, wherever it is', async () => {
+        for (const [chunk, at] of [0, 1, 511, 700, 2047, 2048, 4094, 4095].entries()) {
+          const bytes = Buffer.alloc(CHUNK)
+          bytes[at] = 1
+          await write(bytes, chunk * CHUNK)
+          const part = Buffer.from(content.subarray((20 + chunk) * CHUNK, (20 + chunk) * CHUNK + 4095))
+          part[Math.min(at, 4094)]! ^= 1
+          await write(part, (20 + chunk) * CHUNK)
+          overlay.commit()
+          expectBytes(await readBack(chunk * CHUNK, CHUNK), bytes)
+          expectBytes(await readBack((20 + chunk) * CHUNK, 4095), part)
+        }
+        expect(overlay.stats.chunksMapped).toBe(1 + 16)
+      })
+
+      it('stores of a long write the ends that differ, and leaves the others', async () => {
+        const bytes = new Random(2).bytes(Buffer.alloc(3 * CHUNK))
+        content.copy(bytes, 0, 30 * CHUNK + 512, 31 * CHUNK)
+        await write(bytes, 30 * CHUNK + 512)
+        overlay.commit()
+        // Chunk 30 is the base's, 31, 32 and the head of 33 are new.
+        expect(overlay.stats.chunksMapped).toBe(1 + 3)
+        const wanted = Buffer.from(content.subarray(30 * CHUNK, 34 * CHUNK))
+        bytes.copy(wanted, 512)
+        expectBytes(await readBack(30 * CHUNK, 4 * CHUNK), wanted)
+      })
     })
   })
 
@@ -508,9 +579,9 @@ describe('an overlay', () => {
     })
 
     it('fails only writes that need a new chunk, by either verb, and keeps what was written', async () => {
-      expect(codeOf(thrown(() => overlay.tryWrite(Buffer.alloc(CHUNK), 0, CHUNK, 20 * CHUNK)))).toBe('ENOSPC')
-      expect(codeOf(thrown(() => overlay.tryWrite(Buffer.alloc(CHUNK), 0, 512, 20 * CHUNK)))).toBe('ENOSPC')
-      const error = await failure((io) => overlay.write(io.set(Buffer.alloc(CHUNK), 0, CHUNK, 20 * CHUNK)))
+      expect(codeOf(thrown(() => overlay.tryWrite(Buffer.alloc(CHUNK, 1), 0, CHUNK, 20 * CHUNK)))).toBe('ENOSPC')
+      expect(codeOf(thrown(() => overlay.tryWrite(Buffer.alloc(CHUNK, 1), 0, 512, 20 * CHUNK)))).toBe('ENOSPC')
+      const error = await failure((io) => overlay.write(io.set(Buffer.alloc(CHUNK, 1), 0, CHUNK, 20 * CHUNK)))
       expect(codeOf(error)).toBe('ENOSPC')
       await writeVolume(overlay, Buffer.alloc(10 * CHUNK, 2), 0)
       expectBytes(await readBack(0, 10 * CHUNK), Buffer.alloc(10 * CHUNK, 2))
@@ -520,16 +591,16 @@ describe('an overlay', () => {
     it('takes new chunks again when others were unmapped, by a flush of its own', async () => {
       await zeroVolume(overlay, 0, 3 * CHUNK, true)
       await writeVolume(overlay, Buffer.alloc(3 * CHUNK, 3), 40 * CHUNK)
-      expect(codeOf(thrown(() => overlay.tryWrite(Buffer.alloc(CHUNK), 0, CHUNK, 20 * CHUNK)))).toBe('ENOSPC')
+      expect(codeOf(thrown(() => overlay.tryWrite(Buffer.alloc(CHUNK, 1), 0, CHUNK, 20 * CHUNK)))).toBe('ENOSPC')
       expectBytes(await readBack(40 * CHUNK, 3 * CHUNK), Buffer.alloc(3 * CHUNK, 3))
     })
 
     it('warns once at the soft threshold, and again after it was below', async () => {
       expect(warnings).toBe(1)
       await zeroVolume(overlay, 0, 5 * CHUNK, true)
-      await writeVolume(overlay, Buffer.alloc(CHUNK), 0)
+      await writeVolume(overlay, Buffer.alloc(CHUNK, 1), 0)
       expect(warnings).toBe(1)
-      await writeVolume(overlay, Buffer.alloc(4 * CHUNK), CHUNK)
+      await writeVolume(overlay, Buffer.alloc(4 * CHUNK, 1), CHUNK)
       expect(warnings).toBe(2)
     })
 
