@@ -549,6 +549,7 @@ export class Overlay extends Volume {
     edges.set(delta, this.size, io.offset, io.length)
     await this.copyUp(edges)
     await this.writeRange(delta, edges, io.buffer, io.start, io.length, io.offset)
+    this.commitAttempt(delta)
     this.countWrite(io.length)
   }
 
@@ -599,7 +600,16 @@ export class Overlay extends Volume {
       const first = edges.wholeFirst + done
       await this.putZeroes(delta, first, Math.min(ZERO_CHUNKS_MAX, edges.wholeCount - done))
     }
+    this.commitAttempt(delta)
     this.countWrite(io.length)
+  }
+
+  /**
+   * What a synchronous attempt had changed before it gave up is found done here, so nothing that follows it need have
+   * committed it.
+   */
+  private commitAttempt(delta: DeltaFile): void {
+    if (delta.uncommitted) delta.commitOwn(true)
   }
 
   /**

@@ -9,7 +9,7 @@ const SLOT = 7
 
 /** Pieces of a write of these chunks (a letter each: `z` zeroes, `d` data), as [piece, bytes]. */
 function piecesOf(kinds: string, entry: number): [number, number][] {
-  const buffer = Buffer.concat([...kinds].map((kind) => Buffer.alloc(CHUNK, kind === 'z' ? 0 : 1)))
+  const buffer = Buffer.concat(kinds.split('').map((kind) => Buffer.alloc(CHUNK, kind === 'z' ? 0 : 1)))
   return cut(buffer, 0, entry)
 }
 
