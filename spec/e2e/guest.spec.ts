@@ -1,6 +1,6 @@
 import { afterEach, beforeEach, expect, it, jest } from '@jest/globals'
 import { createHash, randomBytes } from 'node:crypto'
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { FaultyProxy } from '../support/faulty-proxy.js'
 import { describeWith, run } from '../support/programs.js'
@@ -15,6 +15,7 @@ const LENGTH = 128 * 1024 * 1024
 const GUEST_LIMIT_MS = 180_000
 /** What fio writes, and how often the way to the server breaks in each manner: little in a test run, much in a campaign. */
 const WRITTEN_MB = Math.min(96, steps(8))
+const COPIED_MB = Math.min(2048, steps(48))
 const FAULT_ROUNDS = Math.min(10, steps(1))
 const GUEST = 'scripts/e2e/guest/guest.sh'
 const SCRIPTS = 'scripts/e2e/guest/scripts'
@@ -173,6 +174,39 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], "a Linux kernel's initiator i
     }
     expect(await server.stop()).toBe(0)
     expect(await sha256(image)).toBe(original)
+  })
+
+  it(`gives space back for files that are removed and trimmed, or become zeroes (${COPIED_MB} MiB)`, async () => {
+    truncateSync(image, COPIED_MB * 2 ** 20 * 2)
+    await server.stop()
+    server = await start()
+    const shared = join(work.path, 'shared')
+    mkdirSync(shared)
+    const running = guest('space.sh', [`MB=${COPIED_MB}`], ['-s', shared])
+    const found: Record<string, number> = {}
+    const look = async (step: string, enough: (mb: number) => boolean) => {
+      await until(`the guest has ${step}`, () => existsSync(join(shared, step)), GUEST_LIMIT_MS)
+      // Holes are made some seconds behind a flush.
+      await until(`the delta has its size: ${step}`, () => enough((found[step] = slotsMb())), GUEST_LIMIT_MS)
+      writeFileSync(join(shared, `${step}-seen`), '')
+    }
+    const slotsMb = () => {
+      const [slots] = filesIn(`${image}.cloudx/deltas`).filter((path) => path.endsWith('.slots'))
+      return (statSync(slots!).blocks * 512) / 2 ** 20
+    }
+    const overhead = 8 + COPIED_MB / 16
+    const little = (mb: number) => mb < overhead
+    const full = (mb: number) => mb >= COPIED_MB && mb < COPIED_MB + overhead
+    await look('made', little)
+    await look('copied', full)
+    await look('removed', () => true)
+    await look('trimmed', little)
+    await look('again', full)
+    await look('zeroed', little)
+    const { code, output } = await running
+    process.stdout.write(`${JSON.stringify(found)}\n`)
+    expect(output).toContain('ALL-PASS')
+    expect(code).toBe(0)
   })
 
   it('holds a shared disk against another guest by a persistent reservation, and loses it to one', async () => {
