@@ -80,6 +80,8 @@ export interface UndoOrder {
   readonly target?: string | undefined
   /** Give up what the client wrote since, or may have mounted still. */
   readonly discard?: boolean | undefined
+  /** Who gives it, for the audit log. */
+  readonly by?: string | undefined
 }
 
 /** Whom an order is about. */

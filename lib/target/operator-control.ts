@@ -1,6 +1,7 @@
-import { codeOf } from '../util/errors.js'
+import { codeOf, messageOf } from '../util/errors.js'
 import type { SessionView } from '../iscsi/portal-group.js'
 import { normalizeIscsiName } from '../iscsi/login/names.js'
+import type { AuditEntry } from './audit-log.js'
 import { closest } from '../util/closest.js'
 import type {
   BinView,
@@ -87,10 +88,11 @@ export class OperatorControl implements Control {
     return this.discard(filter, 'operator')
   }
 
-  async undo({ initiator, target, discard = false }: UndoOrder): Promise<Undone> {
+  async undo({ initiator, target, discard = false, by }: UndoOrder): Promise<Undone> {
     const initiatorName = nameOf(initiator)
     const node = await this.targetOf(initiatorName, target)
     const { chap } = node.access
+    await note(node, 'undo', initiatorName, by, { discard })
     return node.owners.undo(
       { targetName: node.name, initiatorName },
       {
@@ -101,9 +103,10 @@ export class OperatorControl implements Control {
     )
   }
 
-  async show({ initiator, target }: ShowOrder): Promise<DeltaDetail> {
+  async show({ initiator, target, names = false, by }: ShowOrder): Promise<DeltaDetail> {
     const { node, view } = await this.holderOf(initiator, target)
     const { targetName, initiatorName, sessions } = view
+    if (names) await note(node, 'names', initiatorName, by, {})
     return { targetName, initiatorName, sessions, units: await node.owners.show(view) }
   }
 
@@ -123,6 +126,7 @@ export class OperatorControl implements Control {
       if (stored.every(({ keeping }) => ONLY_BY_LUN.has(keeping))) {
         throw new TargetError('ERR_ISCSI_DELTA_KEPT', `LUN ${order.lun} is kept: it can be dropped now alone`)
       }
+      await note(node, 'drop', initiatorName, order.by, { lun: order.lun, atNextLogin: true })
       await node.owners.mark(view)
       return { targetName, initiatorName, bytes: 0, tookMs: 0, atNextLogin: true }
     }
@@ -133,15 +137,17 @@ export class OperatorControl implements Control {
           '--disconnect ends its session, and its client, which has the disk mounted, gets another one'
       )
     }
+    await note(node, 'drop', initiatorName, order.by, { lun: order.lun, sessions: view.sessions })
     const dropped = await this.discardOne(node.owners, view, 'operator', order.lun)
     return { targetName, initiatorName, ...dropped, atNextLogin: false }
   }
 
-  async *exportDelta({ initiator, target, lun, bin = false, live = false }: ExportOrder): AsyncGenerator<CopyPart> {
+  async *exportDelta({ initiator, target, lun, bin = false, live = false, by }: ExportOrder): AsyncGenerator<CopyPart> {
     const key = bin
       ? { initiatorName: nameOf(initiator), node: await this.targetOf(nameOf(initiator), target) }
       : await this.holderOf(initiator, target).then(({ node, view }) => ({ initiatorName: view.initiatorName, node }))
     const { node, initiatorName } = key
+    await note(node, 'export', initiatorName, by, { lun, bin, live })
     yield* node.owners.copy({ targetName: node.name, initiatorName }, { lun, bin, live })
   }
 
@@ -159,6 +165,8 @@ export class OperatorControl implements Control {
     }
     let changed = false
     for (const node of nodes) {
+      const { lun, policy, restoreOn, remove } = order
+      await note(node, 'policy', match, order.by, { lun, policy, restoreOn, remove })
       changed = (await node.policies.order({ ...order, match })) || changed
       await node.owners.reconsider()
     }
@@ -255,6 +263,27 @@ export class OperatorControl implements Control {
 }
 
 const DISCARD_ATTEMPTS_MAX = 3
+
+/** Before it is done: what nobody can look up later is not done. */
+async function note(
+  { audit, name }: TargetNode,
+  action: AuditEntry['action'],
+  initiatorName: string,
+  by: string | undefined,
+  details: AuditEntry['details']
+): Promise<void> {
+  try {
+    await audit.note({ action, targetName: name, initiatorName, by, details })
+  } catch (error) {
+    throw new TargetError(
+      'ERR_ISCSI_AUDIT',
+      `nothing was done, since it cannot be noted in ${audit.path}: ${messageOf(error)}`,
+      {
+        cause: error
+      }
+    )
+  }
+}
 
 /** What an order that names no LUN leaves alone. */
 const ONLY_BY_LUN: ReadonlySet<Keeping> = new Set(['kept', 'author'])

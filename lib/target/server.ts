@@ -200,6 +200,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       sources,
       owners,
       policies,
+      root.audit,
       (holders) => this.discardHolders(holders),
       (filter) => this.portalGroup.disconnect(filter)
     )

@@ -3,6 +3,7 @@ import { messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { removeInSteps } from '../volume/delta/files.js'
 import { acquireLock, type Lock } from '../volume/lock.js'
+import { AuditLog } from './audit-log.js'
 import { Bin } from './bin.js'
 import type { InitiatorRecord } from './initiator-record.js'
 import { ListeningTime } from './listening-time.js'
@@ -50,6 +51,7 @@ export class StateRoot {
   readonly listening: ListeningTime
   readonly bin: Bin
   readonly space: Space
+  readonly audit: AuditLog
   /** What was found on disk, by target. */
   readonly records = new Map<string, InitiatorRecord[]>()
   /** The highest incarnation of initiators that were forgotten to make room. */
@@ -82,6 +84,7 @@ export class StateRoot {
       log,
       removeFile: removeInSteps
     })
+    this.audit = new AuditLog(directory.path, () => clock.now())
     this.space = new Space({ path, totalBytes: deltaTotalBytes, clock, log, reclaim: () => void this.bin.reclaim() })
   }
 

@@ -2,6 +2,7 @@ import type { AccessRequest, NexusRequest, SessionEnd } from '../iscsi/directory
 import { LoginError, LoginStatus } from '../iscsi/errors.js'
 import type { SessionView } from '../iscsi/portal-group.js'
 import type { Nexus } from '../scsi/nexus.js'
+import type { AuditLog } from './audit-log.js'
 import { AccessList } from './access.js'
 import type { Image } from './images.js'
 import type { InitiatorRole, UnitSource } from './initiator-context.js'
@@ -27,6 +28,7 @@ export class TargetNode {
     readonly sources: readonly UnitSource[],
     readonly owners: Owners,
     readonly policies: Policies,
+    readonly audit: AuditLog,
     private readonly discardHolders: DiscardHolders,
     private readonly endSessions: EndSessions
   ) {

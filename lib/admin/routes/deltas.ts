@@ -32,11 +32,12 @@ export const deltas: readonly Route[] = [
     method: 'POST',
     path: '/v1/deltas/undo',
     answer({ body }, { control }): Promise<UndoAnswer> {
-      refuseOthers(body, ['initiator', 'target', 'discard'])
+      refuseOthers(body, ['initiator', 'target', 'discard', 'by'])
       return control.undo({
         initiator: textField(body, 'initiator'),
         target: optionalText(body, 'target'),
-        discard: optionalSwitch(body, 'discard')
+        discard: optionalSwitch(body, 'discard'),
+        by: optionalText(body, 'by')
       })
     }
   },

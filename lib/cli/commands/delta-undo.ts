@@ -2,6 +2,7 @@ import { formatSize } from '../../util/units.js'
 import { asJson, print, withJson, type Command } from '../command.js'
 import { findServer, withPlace } from '../find-server.js'
 import { single } from '../options.js'
+import { whoami } from '../whoami.js'
 import { WHERE } from './status.js'
 
 /** Takes the restore of a client's last logout back. */
@@ -36,7 +37,8 @@ export const deltaUndo: Command = {
     const undone = await client.undo({
       initiator: String(args.initiator),
       target: single(args, 'target'),
-      discard: args.discard === true
+      discard: args.discard === true,
+      by: whoami(context.environment)
     })
     if (asJson(args)) {
       print(context.stdout, JSON.stringify(undone, undefined, 2))
