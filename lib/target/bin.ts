@@ -1,7 +1,9 @@
 import { lstat, mkdir, readdir, rename, rm } from 'node:fs/promises'
 import { join } from 'node:path'
+import { namesIn } from '../util/directory.js'
 import { codeOf, messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import { destroyKey } from '../volume/delta/slot-cipher.js'
 import type { InitiatorKey } from './owner.js'
 import { hashOf } from './state-directory.js'
 import { readJson, writeJson } from './json-file.js'
@@ -40,6 +42,8 @@ export interface BinOptions {
   /** The directory that holds the entries. */
   readonly path: string
   readonly undoMs: number
+  /** What is dropped is destroyed at once; only what an accident took stays for the operator. */
+  readonly shred?: boolean
   readonly listening: ListeningTime
   readonly now: () => number
   readonly log: Logger
@@ -59,6 +63,8 @@ export class Bin {
   private readonly entries = new Map<string, BinnedDelta>()
   private readonly removals = new Serial()
   private readonly doomed = new Set<string>()
+  /** Keys that are on their way out. */
+  private destructions: Promise<unknown> = Promise.resolve()
   /** Entries that somebody reads, and how many do; what is to be removed meanwhile waits for them. */
   private readonly held = new Map<string, number>()
   private readonly overdue = new Set<string>()
@@ -195,7 +201,7 @@ export class Bin {
   }
 
   private goesAtOnce({ reason }: BinnedDelta): boolean {
-    return this.options.undoMs === 0 && isUndoable(reason)
+    return this.retentionMs(reason) === 0
   }
 
   /** A full disk must not keep a delta where it is. */
@@ -224,12 +230,27 @@ export class Bin {
     if (this.held.has(id)) return void this.overdue.add(id)
     if (this.doomed.has(id)) return
     this.doomed.add(id)
+    // The key goes before its turn comes: however much is to be removed before, nobody can read this any more.
+    this.destroyKeys(id)
     void this.removals.run(async () => {
+      await this.destructions
       await this.removeFiles(id).catch((error: unknown) => {
         this.options.log.warn(`cannot remove ${join(this.options.path, id)}: ${messageOf(error)}`)
       })
       this.doomed.delete(id)
     })
+  }
+
+  private destroyKeys(id: string): void {
+    const path = join(this.options.path, id)
+    const destroyed = namesIn(path)
+      .then((names) =>
+        Promise.all(names.filter((name) => name.endsWith('.key')).map((name) => destroyKey(join(path, name))))
+      )
+      .catch((error: unknown) => {
+        this.options.log.error(`cannot destroy a key in ${path}: ${messageOf(error)}`)
+      })
+    this.destructions = Promise.all([this.destructions, destroyed])
   }
 
   private async removeFiles(id: string): Promise<void> {
@@ -244,7 +265,8 @@ export class Bin {
   }
 
   private retentionMs(reason: DeltaEvent): number {
-    const { undoMs } = this.options
+    const { undoMs, shred = false } = this.options
+    if (shred && !ACCIDENTS.has(reason)) return 0
     return isUndoable(reason) || reason === 'operator' || reason === 'expired'
       ? undoMs
       : Math.max(undoMs, LOST_RETENTION_MS)
@@ -270,6 +292,9 @@ export interface BinPlace {
   readonly path: string
   readonly entry: BinnedDelta
 }
+
+/** Nobody meant these to go, and their keys are with them. */
+const ACCIDENTS: ReadonlySet<DeltaEvent> = new Set(['base-changed', 'unreadable', 'removed'])
 
 function firstToGo(entries: readonly BinnedDelta[]): BinnedDelta {
   return entries.find(({ reason }) => isUndoable(reason)) ?? entries[0]!

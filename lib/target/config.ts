@@ -131,7 +131,7 @@ class ConfigurationReader {
       cacheBytes: this.value(layers, 'cache'),
       graceMs: this.preset(layers, 'grace'),
       graceClosedMs: this.preset(layers, 'grace-closed'),
-      undoMs: this.preset(layers, 'undo'),
+      ...this.retention(layers),
       deltaLimitBytes: this.value(layers, 'delta-limit'),
       deltaTotalBytes: this.value(layers, 'delta-total'),
       chunkBytes: this.preset(layers, 'chunk-size'),
@@ -139,6 +139,20 @@ class ConfigurationReader {
       multipath: this.preset(layers, 'multipath'),
       targets: this.refuseSharedTwins(await this.targets())
     }
+  }
+
+  /** Where keys are destroyed there is nothing to bring back, and whoever asks for both is to know. */
+  private retention(layers: Layers): Pick<ServerOptions, 'undoMs' | 'shred'> {
+    const undoMs = this.preset(layers, 'undo')
+    if (!this.preset(layers, 'shred')) return { undoMs, shred: false }
+    const [asked] = this.entries(layers, 'undo')
+    if (asked && undoMs > 0) {
+      this.problems.add(
+        asked.where,
+        'shred destroys the key of what is dropped, so nothing can be undone; leave one of them out'
+      )
+    }
+    return { undoMs: 0, shred: true }
   }
 
   private limits(layers: Layers): ProtocolLimits {

@@ -63,7 +63,12 @@ export interface ServerView {
   readonly startedAt: number
   /** Where it listens; empty until it does. */
   readonly portals: readonly { readonly address: string; readonly port: number }[]
+  /** How long what a client dropped at its logout can be had back; 0 = not at all. */
   readonly undoMs: number
+  /** How long what a client lost is kept for the operator; 0 = not at all. */
+  readonly lostMs: number
+  /** Deltas are encrypted, and their keys destroyed when they are dropped. */
+  readonly shred: boolean
 }
 
 /** A delta in the bin, with what an operator can do about it. */

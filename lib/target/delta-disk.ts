@@ -20,6 +20,8 @@ export interface DeltaDiskOptions {
   readonly epochAfter: number
   readonly chunkBytes: number
   readonly budget: DeltaBudget
+  /** A new delta is encrypted with a key of its own. */
+  readonly encrypt?: boolean
   /** 16 bytes that name the boot of this machine; its own when absent. */
   readonly bootId: Buffer | undefined
   /** Awaited before the first write of an epoch makes the files. */

@@ -1,4 +1,4 @@
-import { deltaPaths } from '../volume/delta/files.js'
+import { deltaPaths, type DeltaPaths } from '../volume/delta/files.js'
 import type { Changes } from '../volume/delta/changes.js'
 import { DeltaView } from '../volume/layers/delta-view.js'
 import type { Volume } from '../volume/volume.js'
@@ -62,11 +62,11 @@ export class DeltaReadings {
     if (!entry || !release) throw new TargetError('ERR_ISCSI_DELTA_NOTHING', `there is no ${id} in the bin any more`)
     try {
       const source = this.sourceOf(entry.lun)
-      const { map, slots } = await binnedFiles(bin.pathOf(id))
+      const { map, slots, key = '' } = await binnedFiles(bin.pathOf(id))
       if (map === undefined || slots === undefined) {
         throw new TargetError('ERR_ISCSI_DELTA_NOTHING', `the files of LUN ${entry.lun} in the bin are gone`)
       }
-      return await this.stored(source, { map, slots }, () => false, release)
+      return await this.stored(source, { map, slots, key }, () => false, release)
     } catch (error) {
       release()
       throw error
@@ -75,7 +75,7 @@ export class DeltaReadings {
 
   private async stored(
     source: UnitSource,
-    paths: { readonly map: string; readonly slots: string },
+    paths: DeltaPaths,
     disturbed: () => boolean,
     release: () => void
   ): Promise<DeltaReading> {

@@ -49,6 +49,8 @@ export interface InitiatorContext {
   readonly graceClosedMs: number
   readonly deltaLimitBytes: number | undefined
   readonly chunkBytes: number
+  /** What is written is encrypted, and its key destroyed when it is dropped. */
+  readonly shred: boolean
   readonly flusher: BackgroundFlusher
   /** Names the boot of this machine; undefined = what the system says. */
   readonly bootId: Buffer | undefined

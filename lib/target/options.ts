@@ -25,6 +25,8 @@ export interface ServerOptions {
   readonly graceClosedMs: number
   /** How long a dropped delta stays in the bin. */
   readonly undoMs: number
+  /** New deltas are encrypted, each with a key that is destroyed when it is dropped; then nothing can be undone. */
+  readonly shred: boolean
   /** For each initiator, all its units of one target together; undefined = no limit of its own. */
   readonly deltaLimitBytes: number | undefined
   /** For all initiators of the server together. */

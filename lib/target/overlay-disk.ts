@@ -18,6 +18,7 @@ export const openOverlayDisk: OpenDeltaDisk = async (options) => {
       epochAfter: options.epochAfter,
       chunkSize: options.chunkBytes,
       budget: options.budget,
+      encrypt: options.encrypt ?? false,
       beforeCreate: options.beforeCreate,
       ...(options.bootId && { bootId: options.bootId })
     }

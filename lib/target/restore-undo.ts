@@ -270,12 +270,13 @@ export function refuseUndo(undo: UndoCase): void {
 export interface BinnedFiles {
   readonly map: string | undefined
   readonly slots: string | undefined
+  readonly key: string | undefined
 }
 
 export async function binnedFiles(directory: string): Promise<BinnedFiles> {
   const names = await namesIn(directory)
   const find = (ending: string) => names.filter((name) => name.endsWith(ending)).map((name) => join(directory, name))[0]
-  return { map: find('.map'), slots: find('.slots') }
+  return { map: find('.map'), slots: find('.slots'), key: find('.key') }
 }
 
 /** The slots go first: without its map nobody takes them for a delta. What has moved already is passed over. */
@@ -284,5 +285,6 @@ export async function moveBack(binned: string, directory: string, name: string, 
   const to = deltaPaths(directory, name, undo.epoch)
   if (from.map !== undefined) await reissueDelta(from.map, undo)
   if (from.slots !== undefined) await rename(from.slots, to.slots)
+  if (from.key !== undefined) await rename(from.key, to.key)
   if (from.map !== undefined) await rename(from.map, to.map)
 }

@@ -11,9 +11,11 @@ import { systemClock, type Clock } from '../util/clock.js'
 import { eachAtOnce } from '../util/each-at-once.js'
 import { messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import { formatDuration } from '../util/units.js'
 import { formatAddress } from './addresses.js'
 import type { Control } from './control.js'
 import type { OpenDeltaDisk } from './delta-disk.js'
+import { LOST_RETENTION_MS } from './bin.js'
 import { BackgroundFlusher } from './background-flusher.js'
 import { TargetError } from './errors.js'
 import { fileStorage, type ImageStorage } from './image-storage.js'
@@ -128,13 +130,36 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       events: this.sessionEvents
     })
     this.operator = new OperatorControl({
-      server: () => ({ startedAt: this.startedAt, portals: this.addresses, undoMs: this.options.undoMs }),
+      server: () => ({
+        startedAt: this.startedAt,
+        portals: this.addresses,
+        undoMs: this.options.undoMs,
+        lostMs: this.lostMs,
+        shred: this.options.shred
+      }),
       sessions: () => this.portalGroup.sessions,
       targets: () => [...this.targets.values()].map(({ node }) => node),
       roots: () => [...this.roots.values()],
       endSessions: (filter) => this.portalGroup.requestLogout(filter, LOGOUT_TIME_MS)
     })
     this.control = this.operator
+  }
+
+  /** How long what a client lost is kept. */
+  private get lostMs(): number {
+    return this.options.shred ? 0 : Math.max(this.options.undoMs, LOST_RETENTION_MS)
+  }
+
+  /** Whoever runs the server, and whoever writes to its disks, should know how long it is there. */
+  private tellRetention(): void {
+    const { undoMs, shred, graceMs } = this.options
+    const dropped = shred
+      ? 'is encrypted, and its key destroyed when it is dropped (--shred)'
+      : `${undoMs > 0 ? `is kept for ${formatDuration(undoMs)} after it was dropped (--undo)` : 'is deleted when it is dropped (--undo 0)'}, ` +
+        `for ${formatDuration(this.lostMs)} when it was lost`
+    this.log.info(
+      `What clients write ${dropped}; that of a client that stays away for ${formatDuration(graceMs)} is given up (--grace)`
+    )
   }
 
   /** Opens images and deltas. Called by {@link listen} when it has not been called before. */
@@ -152,6 +177,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       const addresses = await this.portalGroup.listen()
       this.addresses = addresses
       for (const root of this.roots.values()) root.startListening()
+      this.tellRetention()
       return addresses
     } catch (error) {
       await this.close()
@@ -350,6 +376,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     const root = await StateRoot.open({
       path,
       undoMs: this.options.undoMs,
+      shred: this.options.shred,
       deltaTotalBytes: this.options.deltaTotalBytes,
       clock: this.clock,
       log: this.log
@@ -416,7 +443,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   }
 
   private contextOf(policies: Policies, sources: readonly UnitSource[], root: StateRoot): InitiatorContext {
-    const { graceMs, graceClosedMs, deltaLimitBytes, chunkBytes } = this.options
+    const { graceMs, graceClosedMs, deltaLimitBytes, chunkBytes, shred } = this.options
     const { flusher, bootId } = this
     return {
       sources,
@@ -434,6 +461,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       graceClosedMs,
       deltaLimitBytes,
       chunkBytes,
+      shred,
       flusher,
       bootId
     }

@@ -16,6 +16,7 @@ import { WallClockWatch } from './wall-clock-watch.js'
 export interface StateRootOptions {
   readonly path: string
   readonly undoMs: number
+  readonly shred?: boolean
   readonly deltaTotalBytes: number | undefined
   readonly clock: Clock
   readonly log: Logger
@@ -65,7 +66,7 @@ export class StateRoot {
   private saveWaits = false
 
   private constructor(
-    { path, undoMs, deltaTotalBytes, clock, log }: StateRootOptions,
+    { path, undoMs, shred = false, deltaTotalBytes, clock, log }: StateRootOptions,
     readonly directory: StateDirectory,
     private readonly lock: Lock,
     { listenedMs, notedAt }: Listened,
@@ -79,6 +80,7 @@ export class StateRoot {
     this.bin = new Bin({
       path: directory.binPath,
       undoMs,
+      shred,
       listening: this.listening,
       now: () => clock.now(),
       log,

@@ -120,6 +120,8 @@ export class Units {
       epochAfter: record.epoch,
       chunkBytes: this.context.chunkBytes,
       budget: this.state.budget,
+      // What an author writes becomes a part of the image, which others read.
+      encrypt: this.context.shred && this.state.keepingOf(source.lun) !== 'author',
       bootId: this.context.bootId,
       beforeCreate: () => this.noteDelta(source.lun),
       nearlyFull: () => this.warnNearlyFull(source.lun)

@@ -19,6 +19,7 @@ import { sessions } from '../../lib/cli/commands/sessions.js'
 import { status } from '../../lib/cli/commands/status.js'
 import { findServer } from '../../lib/cli/find-server.js'
 import { main } from '../../lib/cli/index.js'
+import { whoami } from '../../lib/cli/whoami.js'
 import { version } from '../../lib/cli/version.js'
 import type { UndoOrder } from '../../lib/target/control.js'
 import { silentLog } from '../../lib/util/log.js'
@@ -149,8 +150,8 @@ describe('what the commands say', () => {
     expect(stdout).toContain('1 MiB that it had written since lie in the bin now.')
     expect(stdout).toContain('new disk identity')
     expect(orders).toEqual([
-      { initiator: FAKE_PC, target: undefined, discard: false },
-      { initiator: FAKE_PC, target: 'iqn.x', discard: true }
+      { initiator: FAKE_PC, target: undefined, discard: false, by: whoami({}) },
+      { initiator: FAKE_PC, target: 'iqn.x', discard: true, by: whoami({}) }
     ])
   })
 

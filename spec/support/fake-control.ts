@@ -11,7 +11,13 @@ export function fakeControl(space: string, orders: UndoOrder[] = []): Control {
   const unit = { lun: 0, path: '/disks/share.img', partition: undefined, size: 20 * 1024 * MIB, blockSize: 512 }
   return {
     server: () =>
-      Promise.resolve({ startedAt: 1_700_000_000_000, portals: [{ address: '::1', port: 3260 }], undoMs: 3_600_000 }),
+      Promise.resolve({
+        startedAt: 1_700_000_000_000,
+        portals: [{ address: '::1', port: 3260 }],
+        undoMs: 3_600_000,
+        lostMs: 86_400_000,
+        shred: false
+      }),
     targets: () =>
       Promise.resolve([
         {

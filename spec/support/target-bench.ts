@@ -91,6 +91,7 @@ export class TargetBench {
       graceMs: 96 * HOUR_MS,
       graceClosedMs: 48 * HOUR_MS,
       undoMs: HOUR_MS,
+      shred: false,
       deltaLimitBytes: undefined,
       deltaTotalBytes: undefined,
       chunkBytes: 4096,

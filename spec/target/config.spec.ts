@@ -78,6 +78,7 @@ describe('readConfiguration', () => {
       graceMs: 96 * HOUR,
       graceClosedMs: 96 * HOUR,
       undoMs: HOUR,
+      shred: false,
       deltaLimitBytes: undefined,
       deltaTotalBytes: undefined,
       chunkBytes: 4096,
@@ -193,6 +194,7 @@ describe('readConfiguration', () => {
       graceMs: HOUR / 2,
       graceClosedMs: 0,
       undoMs: 0,
+      shred: false,
       deltaLimitBytes: 4294967296,
       deltaTotalBytes: 42949672960,
       chunkBytes: 65536,
@@ -505,6 +507,12 @@ describe('secrets', () => {
 
   it('says nothing of boot where no disk would be restored by it', async () => {
     expect((await read({ lun: 'a.img,personal', 'restore-on': 'boot' })).warnings).toEqual([])
+  })
+
+  it('switches undo off with shred, and refuses both', async () => {
+    expect((await read({ lun: 'a.img', shred: 'true' })).server).toMatchObject({ undoMs: 0, shred: true })
+    expect((await read({ lun: 'a.img', shred: 'true', undo: '0' })).server).toMatchObject({ undoMs: 0, shred: true })
+    await expect(read({ lun: 'a.img', shred: 'true', undo: '1h' })).rejects.toThrow('nothing can be undone')
   })
 
   it.each(['a.img,personal,shared', 'a.img,personal,read-only=true'])('refuses %s', async (lun) => {

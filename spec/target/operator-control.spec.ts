@@ -23,7 +23,7 @@ function make(failing = false) {
   const parts: ControlParts = {
     targets: () => targets as unknown as TargetNode[],
     roots: () => [],
-    server: () => ({ startedAt: 0, portals: [], undoMs: 0 }),
+    server: () => ({ startedAt: 0, portals: [], lostMs: 0, shred: false, undoMs: 0 }),
     sessions: () => [{ initiatorName: 'a', targetName: 't1' }] as SessionView[],
     endSessions: (filter) => {
       for (const targetName of ['t1', 't2']) {

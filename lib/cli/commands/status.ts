@@ -46,6 +46,7 @@ function describe({ status }: FoundServer, now: number): string[] {
     `${count(status.sessionCount, 'session')}, ${count(status.deltaCount, 'delta')}, ` +
       `${count(status.bin.count, 'dropped delta')} in the bin (${formatSize(status.bin.bytes)})`,
     ...status.space.map(describeSpace),
+    describeRetention(status),
     '',
     ...table(['TARGET', 'LUN', 'SIZE', 'IMAGE', ''], rows)
   ]
@@ -57,6 +58,12 @@ function describeSpace({ path, usedBytes, limitBytes }: FoundServer['status']['s
       ? 'the file system does not say how much is free'
       : `${formatSize(Math.max(0, limitBytes - usedBytes))} left`
   return plain(`Deltas take ${formatSize(usedBytes)}, ${room}: ${path}`)
+}
+
+function describeRetention({ undoMs, lostMs, shred }: FoundServer['status']): string {
+  if (shred) return 'Deltas are encrypted, and their keys are destroyed when they are dropped.'
+  const dropped = undoMs === 0 ? 'Dropped deltas are deleted' : `Dropped deltas are kept for ${formatDuration(undoMs)}`
+  return `${dropped}, lost ones for ${formatDuration(lostMs)}.`
 }
 
 function count(number: number, noun: string): string {

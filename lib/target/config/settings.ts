@@ -269,6 +269,14 @@ export const SETTINGS = {
     about: 'How long a dropped delta can be brought back; 0 deletes at once',
     preset: '1h'
   }),
+  shred: setting({
+    kind: kinds.onOff,
+    scope: 'server',
+    group: 'Delta',
+    about:
+      'Encrypt what clients write, each delta with its own key, which is destroyed when it is dropped; undo is off',
+    preset: 'false'
+  }),
   'delta-limit': setting({
     kind: kinds.size(MIB, IMAGE_BYTES_MAX),
     scope: 'server',

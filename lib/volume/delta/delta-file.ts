@@ -79,6 +79,7 @@ export class DeltaFile {
     if (epoch !== undefined) return DeltaFile.openFound(options, budget, epoch, leftovers)
     const header: JournalHeader = {
       chunkSize,
+      encrypted: options.encrypt ?? false,
       base: options.base,
       owner: options.owner,
       incarnation: options.incarnation,
@@ -115,6 +116,7 @@ export class DeltaFile {
   following(): DeltaFile {
     const header = {
       ...this.header,
+      encrypted: this.options.encrypt ?? false,
       incarnation: this.incarnation,
       epoch: this.epoch + 1,
       salt: randomBytes(4).readUInt32BE(),
@@ -603,7 +605,7 @@ export class DeltaFile {
     const bytesStored = this.bytesStored
     this.closed = true
     try {
-      const binned = this.files ? await moveIntoBin(this.paths, binDirectory) : this.paths
+      const binned = this.files ? await moveIntoBin(this.paths, binDirectory, this.header.encrypted) : this.paths
       this.discharge()
       return { ...binned, bytesStored }
     } catch (error) {

@@ -20,6 +20,8 @@ export interface DeltaOptions {
   readonly budget?: DeltaBudget
   /** Awaited before files are made: who must remember that there is a delta does so before there is one. */
   readonly beforeCreate?: (() => Promise<void>) | undefined
+  /** A new delta is encrypted with a key of its own. One that exists stays as it is. */
+  readonly encrypt?: boolean
   /** 16 bytes that name the boot of this machine. */
   readonly bootId?: Buffer
   /**

@@ -17,6 +17,7 @@ import {
 } from './journal-format.js'
 import { Journal } from './journal.js'
 import { claimSlots, replayJournal, type Replay } from './replay.js'
+import { makeKey, readKey, SlotCipher } from './slot-cipher.js'
 import { SlotFile } from './slot-file.js'
 import { Slots } from './slots.js'
 
@@ -45,7 +46,8 @@ export async function makePair(paths: DeltaPaths, header: JournalHeader, options
   const slots = await open(paths.slots, 'wx+', FILE_MODE)
   const made = `${paths.map}.new`
   try {
-    const slotFile = await slotFileOver(slots, paths, options)
+    const cipher = header.encrypted ? new SlotCipher(await makeKey(paths.key)) : undefined
+    const slotFile = await slotFileOver(slots, paths, options, cipher)
     const map = await open(made, 'w+', FILE_MODE)
     try {
       await map.write(encodeHeader(header), 0, HEADER_LENGTH, 0)
@@ -65,6 +67,7 @@ export async function makePair(paths: DeltaPaths, header: JournalHeader, options
     await slots.close()
     await unlink(made).catch(() => undefined)
     await unlink(paths.slots).catch(() => undefined)
+    if (header.encrypted) await unlink(paths.key).catch(() => undefined)
     throw error
   }
 }
@@ -103,7 +106,7 @@ async function readPair(
   const id = options.bootId ?? bootId()
   const { map: table, replay } = await replayJournal(map, header, id, () => new DeltaMap(chunkCountOf(header)))
   const journal = new Journal(map.fd, replay.end, header.salt, replay.nextSequence, replay.recordCount)
-  const files = { slots: await slotFileOver(slots, paths, options), map, journal }
+  const files = { slots: await slotFileOver(slots, paths, options, await cipherOf(header, paths)), map, journal }
   const allocated = new Slots()
   const slotFileSize = (await slots.stat()).size
   await claimSlots(table, header.chunkSize, header.base.size, slotFileSize, (slot, count) =>
@@ -128,6 +131,14 @@ async function mend(map: FileHandle, journal: Journal, replay: Replay, id: Buffe
   journal.commit()
   await map.datasync()
   journal.syncedSequence = journal.committedSequence
+}
+
+/** What reads the slots of a delta that is there; undefined when they are plain. Throws DeltaError without a key. */
+export async function cipherOf(
+  { encrypted }: JournalHeader,
+  paths: Pick<DeltaPaths, 'key'>
+): Promise<SlotCipher | undefined> {
+  return encrypted === true ? new SlotCipher(await readKey(paths.key)) : undefined
 }
 
 /** Throws DeltaError for one that cannot be read. */
@@ -165,11 +176,12 @@ function refuseForeign(header: JournalHeader, options: DeltaOptions): void {
 
 export async function slotFileOver(
   handle: FileHandle,
-  paths: DeltaPaths,
-  options: Pick<DeltaOptions, 'adaptive'>
+  paths: Pick<DeltaPaths, 'slots'>,
+  options: Pick<DeltaOptions, 'adaptive'>,
+  cipher: SlotCipher | undefined
 ): Promise<SlotFile> {
   const stalls = await mayStall(paths.slots, (await handle.stat()).dev)
-  return new SlotFile(handle, (direction) => options.adaptive?.(stalls) ?? new Adaptive(stalls, direction))
+  return new SlotFile(handle, (direction) => options.adaptive?.(stalls) ?? new Adaptive(stalls, direction), cipher)
 }
 
 export const FILE_MODE = 0o600

@@ -9,11 +9,13 @@ import { codeOf } from '../../util/errors.js'
 export interface DeltaPaths {
   readonly map: string
   readonly slots: string
+  /** Of a delta that is encrypted. */
+  readonly key: string
 }
 
 export function deltaPaths(directory: string, name: string, epoch: number): DeltaPaths {
   const stem = join(directory, `${name}-${epoch}`)
-  return { map: `${stem}.map`, slots: `${stem}.slots` }
+  return { map: `${stem}.map`, slots: `${stem}.slots`, key: `${stem}.key` }
 }
 
 /** What lies in the directory under this name. */
@@ -28,7 +30,9 @@ export interface DeltaListing {
 
 export async function listDelta(directory: string, name: string): Promise<DeltaListing> {
   const found = (await namesIn(directory)).flatMap((file) => {
-    const match = file.startsWith(`${name}-`) ? /^(\d+)\.(map|slots|map\.new)$/.exec(file.slice(name.length + 1)) : null
+    const match = file.startsWith(`${name}-`)
+      ? /^(\d+)\.(map|slots|key|map\.new)$/.exec(file.slice(name.length + 1))
+      : null
     return match ? [{ path: join(directory, file), epoch: Number(match[1]), kind: match[2] }] : []
   })
   const maps = found.filter((file) => file.kind === 'map').map((file) => file.epoch)
@@ -45,13 +49,15 @@ export async function listDelta(directory: string, name: string): Promise<DeltaL
  * first: without it the slots are nobody's, whereas a map without slots would be a lost delta.
  * @returns where they are now
  */
-export async function moveIntoBin(from: DeltaPaths, binDirectory: string): Promise<DeltaPaths> {
+export async function moveIntoBin(from: DeltaPaths, binDirectory: string, encrypted = false): Promise<DeltaPaths> {
   const to = binPaths(binDirectory, from)
   await rename(from.map, to.map)
   try {
     await rename(from.slots, to.slots)
+    if (encrypted) await rename(from.key, to.key)
   } catch (error) {
     await rename(to.map, from.map)
+    await rename(to.slots, from.slots).catch(undefinedIfMissing)
     throw error
   }
   return to
@@ -61,7 +67,7 @@ export async function moveIntoBin(from: DeltaPaths, binDirectory: string): Promi
 function binPaths(binDirectory: string, paths: DeltaPaths): DeltaPaths {
   const unique = `${Date.now()}-${randomBytes(4).toString('hex')}`
   const stem = join(binDirectory, `${basename(paths.map, '.map')}.${unique}`)
-  return { map: `${stem}.map`, slots: `${stem}.slots` }
+  return { map: `${stem}.map`, slots: `${stem}.slots`, key: `${stem}.key` }
 }
 
 /**

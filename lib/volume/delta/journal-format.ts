@@ -8,6 +8,8 @@ import { DeltaError } from './errors.js'
  */
 
 export const VERSION = 1
+/** The same with slots that are encrypted (slot-cipher.ts); a server that knows version 1 alone refuses it. */
+export const VERSION_ENCRYPTED = 2
 export const HEADER_LENGTH = 4096
 
 /** What a base must still be for a delta over it to mean anything. */
@@ -36,6 +38,8 @@ export interface DeltaOwner {
 export interface JournalHeader {
   /** Bytes, a power of two. */
   readonly chunkSize: number
+  /** What is in the slots needs the key that lies beside. */
+  readonly encrypted?: boolean
   readonly base: BaseFingerprint
   readonly owner: DeltaOwner
   /** Rises when a delta of this unit was lost. */
@@ -85,7 +89,7 @@ export function isChunkSize(size: number): boolean {
 export function encodeHeader(header: JournalHeader): Buffer {
   const bytes = Buffer.alloc(HEADER_LENGTH)
   MAGIC.copy(bytes)
-  bytes.writeUInt16BE(VERSION, AT_VERSION)
+  bytes.writeUInt16BE(header.encrypted ? VERSION_ENCRYPTED : VERSION, AT_VERSION)
   bytes.writeUInt16BE(HEADER_LENGTH, AT_HEADER_LENGTH)
   bytes.writeUInt32BE(header.chunkSize, AT_CHUNK_SIZE)
   Buffer.from(header.base.uuid.replaceAll('-', ''), 'hex').copy(bytes, AT_UUID, 0, 16)
@@ -115,15 +119,17 @@ export function decodeHeader(bytes: Buffer): JournalHeader {
   // A damaged version must not pass for a later one, so the checksum comes first where it can be checked.
   const intact = crc32c(bytes, 0, AT_HEADER_CHECKSUM) === bytes.readUInt32BE(AT_HEADER_CHECKSUM)
   if (!intact) throw unreadable('its header is damaged')
-  if (version !== VERSION || bytes.readUInt16BE(AT_HEADER_LENGTH) !== HEADER_LENGTH) {
+  const known = version === VERSION || version === VERSION_ENCRYPTED
+  if (!known || bytes.readUInt16BE(AT_HEADER_LENGTH) !== HEADER_LENGTH) {
     throw new DeltaError(
       'ERR_ISCSI_DELTA_VERSION',
-      `the delta has format version ${version}, this server reads ${VERSION}`
+      `the delta has format version ${version}, this server reads ${VERSION} and ${VERSION_ENCRYPTED}`
     )
   }
   const [target, initiator, chapUser] = readNames(bytes)
   const header: JournalHeader = {
     chunkSize: bytes.readUInt32BE(AT_CHUNK_SIZE),
+    ...(version === VERSION_ENCRYPTED && { encrypted: true }),
     base: {
       uuid: uuidText(bytes.subarray(AT_UUID, AT_UUID + 16)),
       generation: readU64(bytes, AT_GENERATION),

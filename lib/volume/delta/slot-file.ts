@@ -2,6 +2,7 @@ import type { FileHandle } from 'node:fs/promises'
 import type { Adaptive } from '../adaptive.js'
 import { SYNC_BYTES_MAX } from '../adaptive.js'
 import { DELTA_THREADS_MAX, PoolShare } from '../pool-share.js'
+import { CIPHER_UNIT_BYTES, SlotCipher } from './slot-cipher.js'
 import { Transfer, readFully, writeFully } from '../drivers/transfer.js'
 
 /**
@@ -16,10 +17,14 @@ export class SlotFile {
   /** Something was written since a flush last began. */
   dirty = false
 
-  /** @param makeAdaptive - what decides which access may be synchronous; asked once for each direction */
+  /**
+   * @param makeAdaptive - what decides which access may be synchronous; asked once for each direction
+   * @param cipher - what is written is encrypted
+   */
   constructor(
     readonly handle: FileHandle,
-    makeAdaptive: (direction: 'read' | 'write') => Adaptive
+    makeAdaptive: (direction: 'read' | 'write') => Adaptive,
+    private readonly cipher?: SlotCipher
   ) {
     this.fd = handle.fd
     this.reading = makeAdaptive('read')
@@ -30,7 +35,9 @@ export class SlotFile {
   tryRead(buffer: Buffer, start: number, length: number, position: number): boolean {
     const before = performance.now()
     if (length > SYNC_BYTES_MAX || !this.reading.allows(before)) return false
+    if (this.cipher && !SlotCipher.fits(length, position)) return false
     readFully(this.fd, buffer, start, length, position)
+    this.cipher?.decrypt(buffer, start, length, position)
     this.reading.took(performance.now() - before, length)
     return true
   }
@@ -42,7 +49,9 @@ export class SlotFile {
 
   writeNow(buffer: Buffer, start: number, length: number, position: number): void {
     this.dirty = true
-    writeFully(this.fd, buffer, start, length, position)
+    if (this.cipher)
+      writeFully(this.fd, this.encrypted(this.cipher, buffer, start, length, position), 0, length, position)
+    else writeFully(this.fd, buffer, start, length, position)
   }
 
   /** The pieces of a request were written in that time. */
@@ -51,12 +60,40 @@ export class SlotFile {
   }
 
   read(buffer: Buffer, start: number, length: number, position: number): Promise<void> {
+    if (this.cipher) return this.readEncrypted(this.cipher, buffer, start, length, position)
     return this.pass(this.reading, (transfer) => transfer.read(this.fd, buffer, start, length, position))
+  }
+
+  /** Whole data units, of which the caller may want a part. */
+  private async readEncrypted(
+    cipher: SlotCipher,
+    buffer: Buffer,
+    start: number,
+    length: number,
+    position: number
+  ): Promise<void> {
+    const from = position - (position % CIPHER_UNIT_BYTES)
+    const bytes = Math.ceil((position + length - from) / CIPHER_UNIT_BYTES) * CIPHER_UNIT_BYTES
+    const whole = bytes === length ? buffer : Buffer.allocUnsafe(bytes)
+    const at = whole === buffer ? start : 0
+    await this.pass(this.reading, (transfer) => transfer.read(this.fd, whole, at, bytes, from))
+    cipher.decrypt(whole, at, bytes, from)
+    if (whole !== buffer) whole.copy(buffer, start, position - from, position - from + length)
+  }
+
+  /** The caller keeps its bytes: it may compare them with what is read, or send them again. */
+  private encrypted(cipher: SlotCipher, buffer: Buffer, start: number, length: number, position: number): Buffer {
+    const bytes = Buffer.allocUnsafe(length)
+    cipher.encrypt(buffer, start, length, position, bytes)
+    return bytes
   }
 
   write(buffer: Buffer, start: number, length: number, position: number): Promise<void> {
     this.dirty = true
-    const written = this.pass(this.writing, (transfer) => transfer.write(this.fd, buffer, start, length, position))
+    const { cipher } = this
+    const bytes = cipher ? this.encrypted(cipher, buffer, start, length, position) : buffer
+    const from = cipher ? 0 : start
+    const written = this.pass(this.writing, (transfer) => transfer.write(this.fd, bytes, from, length, position))
     // A flush that began meanwhile may have missed the rest of it.
     return written.finally(() => (this.dirty = true))
   }

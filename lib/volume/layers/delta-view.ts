@@ -5,7 +5,7 @@ import type { BlockIo } from '../block-io.js'
 import { bootId } from '../delta/boot-id.js'
 import { Changes } from '../delta/changes.js'
 import { BASE, COPIED, DeltaMap, ZERO, isCopied } from '../delta/delta-map.js'
-import { readHeader, slotFileOver } from '../delta/file-pair.js'
+import { cipherOf, readHeader, slotFileOver } from '../delta/file-pair.js'
 import type { DeltaPaths } from '../delta/files.js'
 import { chunkCountOf, unreadable } from '../delta/journal-format.js'
 import { claimSlots, replayJournal } from '../delta/replay.js'
@@ -85,7 +85,7 @@ export class DeltaView extends Volume {
       const taken = new Slots()
       const { size } = await handle.stat()
       await claimSlots(map, header.chunkSize, header.base.size, size, (slot, count) => taken.claim(slot, count))
-      const slots = await slotFileOver(handle, this.paths, {})
+      const slots = await slotFileOver(handle, this.paths, {}, await cipherOf(header, this.paths))
       return { map, handle, slots, slotCount: taken.usedCount, chunkSize: header.chunkSize }
     } catch (error) {
       await handle.close()

@@ -47,7 +47,11 @@ afterEach(() => fs.rmSync(directory, { recursive: true }))
 
 /** The map, `suspect`, or why it was refused. */
 async function verdict(file: Buffer, bootId: Buffer): Promise<string> {
-  const paths = { map: join(directory, 'd-5.map'), slots: join(directory, 'd-5.slots') }
+  const paths = {
+    map: join(directory, 'd-5.map'),
+    slots: join(directory, 'd-5.slots'),
+    key: join(directory, 'd-5.key')
+  }
   fs.writeFileSync(paths.map, file)
   try {
     const { map, files, replay } = await findPair(paths, { ...OPTIONS, directory, bootId })

@@ -19,7 +19,8 @@ describe('the files of a delta', () => {
   it('carry the name and the epoch', () => {
     expect(deltaPaths('/d', 'lun0', 7)).toEqual({
       map: join('/d', 'lun0-7.map'),
-      slots: join('/d', 'lun0-7.slots')
+      slots: join('/d', 'lun0-7.slots'),
+      key: join('/d', 'lun0-7.key')
     })
   })
 

@@ -41,7 +41,7 @@ describe('the header of a map file', () => {
     ['is short', goldenHeader().subarray(0, 4095), 'ERR_ISCSI_DELTA_UNREADABLE'],
     ['is empty', Buffer.alloc(0), 'ERR_ISCSI_DELTA_UNREADABLE'],
     ['is all zeroes', Buffer.alloc(4096), 'ERR_ISCSI_DELTA_UNREADABLE'],
-    ['is of a later version', alteredHeader(8, '0002'), 'ERR_ISCSI_DELTA_VERSION'],
+    ['is of a later version', alteredHeader(8, '0003'), 'ERR_ISCSI_DELTA_VERSION'],
     ['is of version 0', alteredHeader(8, '0000'), 'ERR_ISCSI_DELTA_VERSION'],
     ['has another length', alteredHeader(10, '2000'), 'ERR_ISCSI_DELTA_VERSION'],
     ['has a chunk size that is no power of two', alteredHeader(12, '00001800'), 'ERR_ISCSI_DELTA_UNREADABLE'],
@@ -49,6 +49,11 @@ describe('the header of a map file', () => {
     ['has a name that leaves it', alteredHeader(104, 'ffff'), 'ERR_ISCSI_DELTA_UNREADABLE']
   ])('is refused when it %s', (_title, bytes, code) => {
     expect(codeOf(thrown(() => decodeHeader(bytes)))).toBe(code)
+  })
+
+  it('has version 2 when the slots are encrypted, and nothing else differs', () => {
+    expect(decodeHeader(alteredHeader(8, '0002'))).toEqual({ ...HEADER, encrypted: true })
+    expect(encodeHeader({ ...HEADER, encrypted: true })).toEqual(alteredHeader(8, '0002'))
   })
 
   it('takes no name that is too long to be one', () => {
