@@ -1,5 +1,6 @@
 import type { AccessRequest, NexusRequest, SessionEnd } from '../iscsi/directory.js'
 import { LoginError, LoginStatus } from '../iscsi/errors.js'
+import { isIpxe } from '../iscsi/ipxe.js'
 import type { SessionView } from '../iscsi/portal-group.js'
 import type { Nexus } from '../scsi/nexus.js'
 import type { AuditLog } from './audit-log.js'
@@ -49,7 +50,8 @@ export class TargetNode {
   async openNexus(request: NexusRequest): Promise<Nexus> {
     const role: InitiatorRole = this.access.isAuthor(request) ? 'author' : 'private'
     if (role === 'author') await this.clearTheWay()
-    else await this.endBefore(request)
+    // All others take their turn at once: nothing that comes later, such as the end of a grace time, may overtake them.
+    else if (isIpxe(request.isid)) await this.endBefore(request)
     return this.owners.openNexus(request, role)
   }
 
