@@ -1,17 +1,29 @@
 import { request } from 'node:http'
 import type { IncomingMessage } from 'node:http'
-import type { CopyPart, DropOrder, ExportOrder, PolicyOrder, ShowOrder, UndoOrder } from '../target/control.js'
+import type {
+  CopyPart,
+  DropOrder,
+  ExportOrder,
+  FlattenOrder,
+  PolicyOrder,
+  PublishOrder,
+  RollbackOrder,
+  ShowOrder,
+  TestOrder,
+  UndoOrder
+} from '../target/control.js'
 import { codeOf } from '../util/errors.js'
 import { COPY_STREAM_TYPE, decodeParts } from './copy-stream.js'
 import { withEndpoint } from './endpoint.js'
 import { AdminError } from './errors.js'
 import { ANSWER_BYTES_MAX, ANSWER_TIME_MS } from './limits.js'
 import type { DeltasAnswer, DropAnswer, ShowAnswer, UndoAnswer } from './routes/deltas.js'
+import type { ImageAnswer, ImagesAnswer, JobAnswer, JobsAnswer } from './routes/images.js'
 import type { PoliciesAnswer } from './routes/policies.js'
 import type { SessionsAnswer } from './routes/sessions.js'
 import type { StatusAnswer } from './routes/status.js'
 
-export type { CopyPart, DeltasAnswer, DropAnswer, PoliciesAnswer, SessionsAnswer, ShowAnswer, StatusAnswer, UndoAnswer }
+export type { CopyPart, DeltasAnswer, DropAnswer, ImageAnswer, ImagesAnswer, JobAnswer, JobsAnswer, PoliciesAnswer, SessionsAnswer, ShowAnswer, StatusAnswer, UndoAnswer }
 export { AdminError } from './errors.js'
 
 /**
@@ -36,6 +48,30 @@ export class AdminClient {
 
   undo(order: UndoOrder): Promise<UndoAnswer> {
     return this.ask('POST', '/v1/deltas/undo', order)
+  }
+
+  images(): Promise<ImagesAnswer> {
+    return this.ask('GET', '/v1/images')
+  }
+
+  publish(order: PublishOrder): Promise<ImageAnswer> {
+    return this.ask('POST', '/v1/images/publish', order)
+  }
+
+  rollback(order: RollbackOrder): Promise<ImageAnswer> {
+    return this.ask('POST', '/v1/images/rollback', order)
+  }
+
+  test(order: TestOrder): Promise<ImageAnswer> {
+    return this.ask('POST', '/v1/images/test', order)
+  }
+
+  flatten(order: FlattenOrder): Promise<JobAnswer> {
+    return this.ask('POST', '/v1/images/flatten', order)
+  }
+
+  jobs(): Promise<JobsAnswer> {
+    return this.ask('GET', '/v1/jobs')
   }
 
   show(order: ShowOrder): Promise<ShowAnswer> {

@@ -20,6 +20,8 @@ const STATUSES: Readonly<Record<string, number>> = {
   ERR_ISCSI_TARGET_UNKNOWN: 404,
   ERR_ISCSI_DELTA_NOTHING: 404,
   ERR_ISCSI_POLICY_NONE: 404,
+  ERR_ISCSI_IMAGE_UNKNOWN: 404,
+  ERR_ISCSI_GENERATION_UNKNOWN: 404,
   ERR_ISCSI_UNDO_NOTHING: 404
 }
 /** What the server understood and, as things stand, may not do. */

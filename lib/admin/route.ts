@@ -65,6 +65,15 @@ export function optionalSwitch(body: unknown, name: string): boolean {
   return value
 }
 
+/** Texts, none of them empty; without the field there are none. */
+export function optionalTexts(body: unknown, name: string): readonly string[] {
+  const value = fieldOf(body, name)
+  if (value === undefined) return []
+  const isText = (item: unknown): item is string => typeof item === 'string' && item !== ''
+  if (!Array.isArray(value) || !value.every(isText)) throw wrong(name, 'a list of texts')
+  return value
+}
+
 /** A mistyped field must not be an order without it. */
 export function refuseOthers(body: unknown, names: readonly string[]): void {
   const other = Object.keys(objectOf(body)).find((name) => !names.includes(name))

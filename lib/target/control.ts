@@ -3,10 +3,12 @@ import type { BinnedDelta } from './bin.js'
 import type { CopyPart } from './delta-copy.js'
 import type { UnitDetail } from './delta-inspection.js'
 import type { Discarded } from './epoch-ends.js'
+import type { ImageOrders } from './generations/image-orders.js'
 import type { InitiatorView } from './initiator-view.js'
 import type { InitiatorRule, Keeping, Policy, RestoreOn } from './policy.js'
 import type { Undone } from './restore-undo.js'
 
+export type * from './generations/image-orders.js'
 export { POLICIES, RESTORE_ON } from './policy.js'
 export type {
   BinnedDelta,
@@ -161,7 +163,7 @@ export interface PolicyView {
  * What an operator can see and order: the one face of the server that command line and console know. All of it is
  * asynchronous and speaks in plain values, so that it can be asked over a socket as well.
  */
-export interface Control {
+export interface Control extends ImageOrders {
   server(): Promise<ServerView>
   targets(): Promise<readonly TargetView[]>
   sessions(): Promise<readonly SessionView[]>

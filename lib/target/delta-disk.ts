@@ -59,6 +59,8 @@ export interface DeltaDisk {
   wake(incarnation: number): Promise<void>
   /** No session writes any more: flushes, and notes that a power cut takes nothing away from now on. */
   rest(): Promise<void>
+  /** Puts what the client copied by the map alone into slots; no session is there. */
+  settleCopies(): Promise<void>
   /** Makes what was written survive a power cut. */
   flush(): Promise<void>
   /**

@@ -1,5 +1,6 @@
 import { deltaPaths, type DeltaPaths } from '../volume/delta/files.js'
 import type { Changes } from '../volume/delta/changes.js'
+import { readDeltaHeader } from '../volume/delta/reissue.js'
 import { DeltaView } from '../volume/layers/delta-view.js'
 import type { Volume } from '../volume/volume.js'
 import { checkMap } from './delta-check.js'
@@ -81,8 +82,14 @@ export class DeltaReadings {
   ): Promise<DeltaReading> {
     const { image, partition, blockSize, lun } = source
     await image.ready()
-    const base = image.view(partition, blockSize)
-    const fault = await checkMap(paths.map, { ...image.fingerprint, size: base.size })
+    const { generation, size } = (await readDeltaHeader(paths.map)).base
+    if (!image.generations.has(generation)) {
+      throw new TargetError('ERR_ISCSI_DELTA_BASE', `generation ${generation}, which LUN ${lun} lies over, is gone`)
+    }
+    const shown = await image.view(generation, partition, blockSize)
+    // What an author of one partition writes lies over the whole image.
+    const base = shown.size === size ? shown : await image.view(generation, undefined, blockSize)
+    const fault = await checkMap(paths.map, { ...image.fingerprint(generation), size: base.size })
     if (fault) throw new TargetError('ERR_ISCSI_DELTA_BASE', `the delta of LUN ${lun} cannot be read: ${fault.why}`)
     const volume = new DeltaView(base, paths, this.state.context.bootId)
     await volume.open()

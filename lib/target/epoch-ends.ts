@@ -167,10 +167,20 @@ export class EpochEnds {
   async compareFiles(unit: UnitRecord): Promise<void> {
     const { epoch } = await this.state.listFiles(unit.lun)
     const stored = epoch !== undefined && epoch > unit.epoch
+    if (unit.stored && !stored && this.becameGeneration(unit)) return
     if (unit.stored && !stored) await this.loseUnit(unit, 'removed', 'its files are gone')
     // An epoch that has ended came back: somebody copied it, or a power cut undid the move to the bin.
     else if (epoch !== undefined && !stored) await this.clearAway(unit, 'removed')
     unit.stored = stored
+  }
+
+  /** A crash came between the publish of a delta and the note of it here. */
+  private becameGeneration(unit: UnitRecord): boolean {
+    const { image } = this.context.sources.find(({ lun }) => lun === unit.lun) ?? {}
+    const epoch = image?.generations.wasPublished({ ...this.state.names, lun: unit.lun, epoch: unit.epoch })
+    if (epoch === undefined) return false
+    Object.assign(unit, afterEnd(epoch))
+    return true
   }
 
   /** Puts away what a crash or an error left of epochs that have ended. */
@@ -268,8 +278,8 @@ export class EpochEnds {
 }
 
 /** What a record says of a unit whose epoch of that number has ended. */
-function afterEnd(epoch: number): Pick<UnitRecord, 'epoch' | 'stored' | 'contentIncarnation'> {
-  return { epoch, stored: false, contentIncarnation: undefined }
+export function afterEnd(epoch: number): Pick<UnitRecord, 'epoch' | 'stored' | 'contentIncarnation' | 'generation'> {
+  return { epoch, stored: false, contentIncarnation: undefined, generation: undefined }
 }
 
 const LOSSES: Readonly<Partial<Record<DeltaEvent, string>>> = {

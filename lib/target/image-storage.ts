@@ -6,7 +6,7 @@ import { FileVolume } from '../volume/drivers/file.js'
 import { SharedCache } from '../volume/layers/cache.js'
 import { acquireLock, type Lock } from '../volume/lock.js'
 import { createBlankImage, createWelcomeImage, type ImageShape } from './creation/create-image.js'
-import { buildBase, type BaseOptions } from '../volume/stack.js'
+import { buildBase, withCache, type BaseOptions } from '../volume/stack.js'
 import type { Volume } from '../volume/volume.js'
 import type { LocatedImage } from './images.js'
 
@@ -41,10 +41,14 @@ export interface OpenImageOptions {
 export interface StoredImage {
   /** The image as a whole. */
   readonly whole: Volume
+  /** What its bytes come from in the end, without a cache. */
+  readonly bottom: Volume
   /** The whole image, or a disk that holds one of its partitions. Opened at the first call. */
   view(partition: number | undefined, blockSize: number): Promise<Volume>
   /** A view that has been opened. */
   openView(partition: number | undefined, blockSize: number): Volume | undefined
+  /** Gives the lock back, so that {@link ImageStorage.open} can take it for writing; reads go on. */
+  unlock(): Promise<void>
   /** Waits for requests under way. */
   close(): Promise<void>
 }
@@ -115,6 +119,7 @@ const ANY_BLOCK_SIZE = 512
 class DriverImage implements StoredImage {
   private lock: Lock | undefined
   private raw: Volume | undefined
+  private driver: Volume | undefined
   private readonly views = new Map<string, Promise<Volume>>()
   private readonly ready = new Map<string, Volume>()
 
@@ -141,6 +146,10 @@ class DriverImage implements StoredImage {
     return this.raw!
   }
 
+  get bottom(): Volume {
+    return this.driver!
+  }
+
   async view(partition: number | undefined, blockSize: number): Promise<Volume> {
     if (partition === undefined) return this.whole
     const key = `${partition}/${blockSize}`
@@ -160,6 +169,10 @@ class DriverImage implements StoredImage {
     return partition === undefined ? this.whole : this.ready.get(`${partition}/${blockSize}`)
   }
 
+  async unlock(): Promise<void> {
+    await this.lock?.release()
+  }
+
   async close(): Promise<void> {
     const views = await Promise.allSettled(this.views.values())
     const open = views.flatMap((view) => (view.status === 'fulfilled' ? [view.value] : []))
@@ -177,8 +190,9 @@ class DriverImage implements StoredImage {
   private makeWhole(): Volume {
     const { readOnly, imageUuid, partition } = this.options
     const options = this.complete({ readOnly, imageUuid, blockSize: ANY_BLOCK_SIZE })
-    if (partition === undefined) return buildBase({ driver: this.located.spec }, options)
-    return openDriver(this.located.spec, { readOnly, partition }, options.drivers)
+    const chosen = partition === undefined ? {} : { partition }
+    this.driver = openDriver(this.located.spec, { readOnly, ...chosen }, options.drivers)
+    return withCache(this.driver, options)
   }
 
   private async openPartition(partition: number, blockSize: number): Promise<Volume> {

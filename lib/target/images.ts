@@ -1,17 +1,23 @@
-import { stat, unlink } from 'node:fs/promises'
+import { open, stat, truncate, unlink } from 'node:fs/promises'
 import { relative } from 'node:path'
 import { LoginError, LoginStatus } from '../iscsi/errors.js'
 import type { Clock, Timer } from '../util/clock.js'
 import { messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { formatSize } from '../util/units.js'
+import { BorrowedVolume } from '../volume/layers/borrowed.js'
+import { partitionOver } from '../volume/stack.js'
 import type { Volume } from '../volume/volume.js'
 import { saveEnds } from './author-backup.js'
 import { refuseDoubtful } from './creation/missing-image.js'
+import { copyLayers } from './generations/flatten.js'
+import { Generations, closeAll } from './generations/generations.js'
+import type { RawIdentity } from './generations/generation-record.js'
 import type { BaseFingerprint } from './delta-disk.js'
 import { TargetError } from './errors.js'
 import type { UnitOptions } from './options.js'
 import { keyOf, type InitiatorKey } from './owner.js'
+import type { JobProgress } from './jobs.js'
 import { Serial } from './serial.js'
 import type { StateDirectory } from './state-directory.js'
 import type { ImageStorage, StoredImage } from './image-storage.js'
@@ -71,6 +77,11 @@ export class Images {
     if (!shared) await image.recallAuthor()
     this.images.set(located.key, image)
     return image
+  }
+
+  /** Resolves when nothing is done in the background. */
+  async idle(): Promise<void> {
+    await Promise.all([...this.images.values()].map((image) => image.idle()))
   }
 
   /** After {@link close}, when nobody could log in yet: takes back the files that were made. */
@@ -145,22 +156,36 @@ export class Image {
   readonly uuid: string
   private readonly options: ImageOptions
   private readonly steps = new Serial()
-  private readonly readers = new Map<string, InitiatorKey>()
+  private readonly readers = new Map<string, Reader>()
   private readonly wanted = new Map<string, ViewSpec>()
   private stored: StoredImage | undefined
   private authored: StoredImage | undefined
   private author: Author | undefined
-  private base: BaseFingerprint | undefined
+  /** Volumes that sessions of before a flatten still read. */
+  private readonly retired = new Set<Retired>()
+  /** Of them, what is being closed. */
+  private readonly closings = new Set<Promise<void>>()
+  /** How often the raw file was opened anew under sessions; units of an earlier count read what is retired. */
+  swaps = 0
+  readonly generations: Generations
 
   constructor(options: ImageOptions) {
     this.options = options
     this.path = options.located.path
     this.uuid = options.uuid
+    const { uuid, state, clock, log } = options
+    this.generations = new Generations({ uuid, path: this.path, state, now: () => clock.now(), log })
   }
 
   async open(): Promise<void> {
+    if (!this.shared) await this.generations.load()
+    await this.openRaw()
+    if (this.generations.trouble !== undefined) this.options.log.error(this.generations.trouble)
+  }
+
+  private async openRaw(): Promise<void> {
     this.stored = await this.openStored(!this.shared || this.options.readOnly)
-    await this.takeFingerprint()
+    await this.generations.attach(this.stored, await this.rawIdentity())
   }
 
   /**
@@ -184,8 +209,12 @@ export class Image {
     await this.steps.idle()
     this.author?.hold?.cancel()
     await this.authored?.close()
+    await this.generations.detach()
     await this.stored?.close()
     this.authored = this.stored = undefined
+    for (const { close } of this.retired) await close()
+    this.retired.clear()
+    await Promise.all(this.closings)
   }
 
   /** Written by all initiators of one target; nobody has a delta over it, and it has no author. */
@@ -193,21 +222,48 @@ export class Image {
     return this.options.shared
   }
 
-  /** What a delta over this image is written over, as of now. */
-  get fingerprint(): BaseFingerprint {
-    if (!this.base) throw new TargetError('ERR_ISCSI_IMAGE_CLOSED', `${this.path} is not open`)
-    return this.base
+  /** What a delta over this generation is written over, with the size of the whole disk. */
+  fingerprint(generation: number): BaseFingerprint {
+    return this.generations.fingerprint(generation)
   }
 
-  /** Makes a view ready for {@link view}: the whole image, or a disk that holds one partition of it. */
+  /** Opens a view of what new logins get: the whole image, or a disk that holds one partition of it. */
   async addView(partition: number | undefined, blockSize: number): Promise<Volume> {
-    const view = await this.opened.view(partition, blockSize)
+    const { trouble, current } = this.generations
+    // Nobody is let in then, but the server has other images.
+    const view = await (trouble === undefined
+      ? this.view(current, partition, blockSize)
+      : this.opened.view(partition, blockSize))
     this.wanted.set(viewKey(partition, blockSize), { partition, blockSize, size: view.size })
     return view
   }
 
   /** The read-only base that deltas are put over; shared by all. */
-  view(partition: number | undefined, blockSize: number): Volume {
+  view(generation: number, partition: number | undefined, blockSize: number): Promise<Volume> {
+    if (!this.stored) return Promise.reject(new TargetError('ERR_ISCSI_IMAGE_CLOSED', `${this.path} is not open`))
+    return this.generations.view(generation, partition, blockSize)
+  }
+
+  /** Where its generations are. */
+  get statePath(): string {
+    return this.options.state.path
+  }
+
+  /** For the log, about this image. */
+  tell(sentence: string): void {
+    this.options.log.info(`${this.path}: ${sentence}`)
+  }
+
+  /** One partition of a disk that lies over this image. */
+  async partitionOver(disk: Volume, partition: number, blockSize: number): Promise<Volume> {
+    const options = { partition, blockSize, imageUuid: this.uuid }
+    const view = partitionOver(new BorrowedVolume(disk), this.opened.bottom, options)
+    await view.open()
+    return view
+  }
+
+  /** The image as it is written: that of a shared unit. */
+  rawView(partition: number | undefined, blockSize: number): Volume {
     const view = this.opened.openView(partition, blockSize)
     if (!view) throw new TargetError('ERR_ISCSI_IMAGE_CLOSED', `${this.path} is not open in this form`)
     return view
@@ -219,7 +275,7 @@ export class Image {
   }
 
   /** Initiators with a session or a delta over this image. */
-  get holders(): readonly InitiatorKey[] {
+  get holders(): readonly Reader[] {
     return [...this.readers.values()]
   }
 
@@ -230,17 +286,106 @@ export class Image {
   /** The initiator reads this image from now on, until {@link release}; throws LoginError while an author has it. */
   hold(key: string, initiator: InitiatorKey): void {
     const { author } = this
+    const { trouble } = this.generations
+    if (trouble !== undefined) throw new LoginError(LoginStatus.ServiceUnavailable, trouble)
     if (author) {
       throw new LoginError(
         LoginStatus.ServiceUnavailable,
         `${author.initiatorName} is writing to ${this.path} as its author`
       )
     }
-    this.readers.set(key, { targetName: initiator.targetName, initiatorName: initiator.initiatorName })
+    const { targetName, initiatorName } = initiator
+    const { generation } = this.readers.get(key) ?? {}
+    this.readers.set(key, { targetName, initiatorName, generation })
+  }
+
+  /** The initiator that holds the image sees this generation of it. */
+  use(key: string, generation: number): void {
+    const reader = this.readers.get(key)
+    if (reader) reader.generation = generation
   }
 
   release(key: string): void {
     this.readers.delete(key)
+    for (const one of this.retired) {
+      one.keys.delete(key)
+      if (one.keys.size === 0) this.closeRetired(one)
+    }
+  }
+
+  private closeRetired(one: Retired): void {
+    this.retired.delete(one)
+    const closed = one
+      .close()
+      .catch((error: unknown) => this.options.log.error(`${this.path}: ${messageOf(error)}`))
+      // A file that somebody reads is not to be cut down.
+      .then(() => (this.retired.size === 0 && this.stored ? this.removeUnused() : undefined))
+      .finally(() => this.closings.delete(closed))
+    this.closings.add(closed)
+  }
+
+  /**
+   * Merges layers into the raw file; see {@link copyLayers}. Sessions go on meanwhile and afterwards.
+   * @param number - the generation that the raw file holds then; every session and delta lies over it
+   * @returns bytes that were copied
+   */
+  async flatten(number: number, progress: JobProgress): Promise<number> {
+    const { generations } = this
+    await generations.beginFlatten(number)
+    const top = await generations.whole(number)
+    let copied = 0
+    try {
+      copied = await this.writeRaw(top.size, (raw) => copyLayers(top, raw, progress))
+      await generations.endFlatten(number, await this.rawIdentity())
+    } finally {
+      await this.swap()
+    }
+    await Promise.all(this.closings)
+    return copied
+  }
+
+  /** Has the raw file to itself, among servers, for as long as `write` takes. All of it is on the medium behind it. */
+  private async writeRaw<T>(sizeBytes: number, write: (raw: Volume) => Promise<T>): Promise<T> {
+    const { located } = this.options
+    await this.opened.unlock()
+    if (located.kind === 'file') await enlarge(located.path, sizeBytes)
+    const writable = await this.openStored(false)
+    let result: T
+    try {
+      result = await write(writable.whole)
+    } finally {
+      await writable.close()
+    }
+    // Also its times: they tell whether it is still the same.
+    if (located.kind === 'file') await syncFile(located.path)
+    return result
+  }
+
+  /** Opens the raw file anew for those who come; who is there goes on with what was open. */
+  private async swap(): Promise<void> {
+    const old = this.stored!
+    const volumes = this.generations.takeVolumes()
+    const close = async () => {
+      await closeAll(volumes)
+      await old.close()
+    }
+    this.swaps++
+    await this.openRaw()
+    for (const { partition, blockSize } of this.wanted.values()) await this.addView(partition, blockSize)
+    const one = { keys: new Set(this.readers.keys()), close }
+    this.retired.add(one)
+    if (one.keys.size === 0) this.closeRetired(one)
+  }
+
+  async idle(): Promise<void> {
+    await Promise.all(this.closings)
+  }
+
+  /** The layers that were merged. */
+  private removeUnused(): Promise<void> {
+    return this.generations.removeGone().catch((error: unknown) => {
+      this.options.log.warn(`${this.path}: merged layers are removed at the next start: ${messageOf(error)}`)
+    })
   }
 
   /** The initiator is the author from now on, until {@link leaveAuthor}; throws LoginError while anybody reads. */
@@ -252,6 +397,7 @@ export class Image {
       )
     }
     if (this.readers.size > 0) throw new LoginError(LoginStatus.ServiceUnavailable, `${this.path} is in use`)
+    if (this.generations.hasLayers) throw new LoginError(LoginStatus.ServiceUnavailable, this.underLayers(initiator))
     this.author?.hold?.cancel()
     const { targetName, initiatorName } = initiator
     this.author = { key, targetName, initiatorName, hold: undefined }
@@ -307,6 +453,7 @@ export class Image {
   private async openWritable(): Promise<void> {
     const { state, clock, log } = this.options
     await state.saveActiveAuthor(this.uuid, this.author!)
+    await this.generations.detach()
     await this.stored?.close()
     this.stored = undefined
     try {
@@ -338,8 +485,8 @@ export class Image {
   /** The base may be another one now: its fingerprint is taken anew, and its views know nothing of the old one. */
   private async reopen(): Promise<void> {
     try {
-      await this.open()
-      for (const { partition, blockSize } of this.wanted.values()) await this.opened.view(partition, blockSize)
+      await this.openRaw()
+      for (const { partition, blockSize } of this.wanted.values()) await this.addView(partition, blockSize)
     } catch (error) {
       // Half of it would be taken for all of it: the next login tries again.
       const { stored } = this
@@ -354,23 +501,52 @@ export class Image {
     return storage.open(located, { readOnly, imageUuid: this.uuid, partition })
   }
 
-  private async takeFingerprint(): Promise<void> {
+  private async rawIdentity(): Promise<RawIdentity | undefined> {
     const { located } = this.options
-    const { size } = this.opened.whole
-    const identity = located.kind === 'file' ? await stat(located.path, { bigint: true }) : undefined
-    this.base = {
-      uuid: this.uuid,
-      generation: 0,
-      size,
-      mtimeNs: identity?.mtimeNs ?? 0n,
-      inode: identity?.ino ?? 0n
-    }
+    if (located.kind !== 'file') return undefined
+    const { size, mtimeNs, ino } = await stat(located.path, { bigint: true })
+    return { size: Number(size), mtimeNs, inode: ino }
+  }
+
+  private underLayers({ initiatorName }: InitiatorKey): string {
+    return (
+      `${this.path} has generations above the raw file, so nobody writes into that itself: start with ` +
+      `--policy ${initiatorName}=author and publish what it wrote (cloudx image publish), or merge them first ` +
+      '(cloudx image flatten)'
+    )
   }
 
   private get opened(): StoredImage {
     if (!this.stored) throw new TargetError('ERR_ISCSI_IMAGE_CLOSED', `${this.path} is not open for reading`)
     return this.stored
   }
+}
+
+interface Retired {
+  /** Of those who may read it. */
+  readonly keys: Set<string>
+  readonly close: () => Promise<void>
+}
+
+/** A raw file grows by zeroes, which take no space. */
+async function enlarge(path: string, sizeBytes: number): Promise<void> {
+  const { size } = await stat(path)
+  if (size < sizeBytes) await truncate(path, sizeBytes)
+}
+
+async function syncFile(path: string): Promise<void> {
+  const file = await open(path, 'r+')
+  try {
+    await file.sync()
+  } finally {
+    await file.close()
+  }
+}
+
+/** An initiator with a session or a delta over the image. */
+export interface Reader extends InitiatorKey {
+  /** That it sees; undefined until its units are open. */
+  generation: number | undefined
 }
 
 interface ViewSpec {

@@ -37,6 +37,8 @@ export interface InitiatorContext {
   readonly policyOf: (initiatorName: string, lun?: number) => Policy
   /** What ends the delta of one LUN of this initiator. */
   readonly keepingOf: (initiatorName: string, unit: UnitPolicy) => Keeping
+  /** Some initiator of the target may publish what it writes. */
+  readonly mayPublish: () => boolean
   readonly targetPortalGroupTag: number
   readonly state: StateDirectory
   readonly bin: Bin

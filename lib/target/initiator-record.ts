@@ -55,6 +55,10 @@ export interface UnitRecord {
    * shown another disk, because a power cut had taken its last writes.
    */
   contentIncarnation?: number | undefined
+  /** The generation of the image that its client saw last; undefined when it has let go of it. */
+  generation?: number | undefined
+  /** The delta lies over the whole image, although the unit shows one partition of it. */
+  whole?: boolean | undefined
   /** Files of this epoch exist: if they are missing, the delta was removed. */
   stored: boolean
   fence: FenceRecord | undefined
@@ -133,6 +137,8 @@ function parseUnit(fields: Fields): UnitRecord {
     incarnation: fields.count('incarnation'),
     contentIncarnation: fields.optionalCount('contentIncarnation'),
     epoch: fields.count('epoch'),
+    generation: fields.optionalCount('generation'),
+    whole: fields.optionalBoolean('whole'),
     stored: fields.boolean('stored'),
     fence: fields.optionalRecord('fence', (fence) => ({
       suspects: fence.strings('suspects'),

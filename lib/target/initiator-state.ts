@@ -6,7 +6,9 @@ import type { Timer } from '../util/clock.js'
 import { namesIn } from '../util/directory.js'
 import { messageOf } from '../util/errors.js'
 import type { SpaceBudget } from '../volume/delta/budget.js'
-import { listDelta, type DeltaListing } from '../volume/delta/files.js'
+import { deltaPaths, listDelta, type DeltaListing, type DeltaPaths } from '../volume/delta/files.js'
+import { readDeltaHeader } from '../volume/delta/reissue.js'
+import type { Volume } from '../volume/volume.js'
 import type { DeltaDisk } from './delta-disk.js'
 import type { InitiatorContext, InitiatorRole, UnitSource } from './initiator-context.js'
 import { isForgettable, type InitiatorRecord, type UnitRecord } from './initiator-record.js'
@@ -20,6 +22,12 @@ export interface OpenUnit {
   readonly record: UnitRecord
   readonly unit: LogicalUnit
   readonly delta: DeltaDisk | undefined
+  /** That of the image which the client sees; undefined where it has none. */
+  readonly generation?: number
+  /** How often the image had been opened anew before. */
+  readonly swaps?: number
+  /** What the unit shows of the delta, when it is not all of it. */
+  readonly view?: Volume
 }
 
 /**
@@ -87,7 +95,7 @@ export class InitiatorState {
 
   /** No record is needed. */
   get forgettable(): boolean {
-    return isForgettable(this.record) && !this.missedByUndo
+    return isForgettable(this.record) && !this.missedByUndo && !this.isPinned
   }
 
   /**
@@ -147,6 +155,39 @@ export class InitiatorState {
     return listDelta(this.context.state.deltaPath(this.record), deltaName(lun))
   }
 
+  /** The files of the delta that the record tells of; undefined when there is none. */
+  async storedFiles(unit: UnitRecord): Promise<DeltaPaths | undefined> {
+    if (!this.storedNow(unit)) return undefined
+    const { epoch } = await this.listFiles(unit.lun)
+    const directory = this.context.state.deltaPath(this.record)
+    return epoch === undefined || epoch <= unit.epoch ? undefined : deltaPaths(directory, deltaName(unit.lun), epoch)
+  }
+
+  /** The generation of the image that the delta was written over. Throws DeltaError for one that cannot be read. */
+  async storedGeneration(unit: UnitRecord): Promise<number | undefined> {
+    const files = await this.storedFiles(unit)
+    return files && (await readDeltaHeader(files.map)).base.generation
+  }
+
+  /** The client may have a generation mounted that others do not get any more, although it has written nothing. */
+  get isPinned(): boolean {
+    if (this.record.letGo) return false
+    return this.record.units.some(({ lun, generation }) => {
+      const source = this.context.sources.find((one) => one.lun === lun)
+      return generation !== undefined && source?.shared === undefined && this.mayChange(source)
+    })
+  }
+
+  /** A generation was published, or somebody is here who may write one. */
+  private mayChange(source: UnitSource | undefined): boolean {
+    return source !== undefined && (source.image.generations.isRecorded || this.context.mayPublish())
+  }
+
+  /** It has a delta, or sees a generation that is to stay for it. */
+  get isHeld(): boolean {
+    return this.hasDelta || this.isPinned
+  }
+
   /** All files of the unit, whatever their epoch. */
   async filesOf({ lun }: UnitRecord): Promise<string[]> {
     const directory = this.context.state.deltaPath(this.record)
@@ -167,8 +208,9 @@ export class InitiatorState {
     const open = this.open ?? []
     this.open = undefined
     this.arising.clear()
-    for (const { record, delta } of open) {
+    for (const { record, delta, view } of open) {
       if (!delta) continue
+      await view?.close()
       this.context.flusher.remove(delta)
       record.stored = delta.stored
       const bytes = delta.bytesStored

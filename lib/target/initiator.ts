@@ -9,6 +9,8 @@ import { formatDuration, formatSize } from '../util/units.js'
 import { checkDelta } from './delta-check.js'
 import type { CopyPart } from './delta-copy.js'
 import { DeltaInspection, type CopyRequest, type UnitDetail } from './delta-inspection.js'
+import { DeltaPublisher, type PublishRequest } from './generations/delta-publisher.js'
+import type { Generation } from './generations/generation-record.js'
 import { EpochEnds, type Discarded } from './epoch-ends.js'
 import { TargetError } from './errors.js'
 import type { Image } from './images.js'
@@ -44,6 +46,7 @@ export class Initiator {
   private readonly units: Units
   private readonly restoreUndo: RestoreUndo
   private readonly inspection: DeltaInspection
+  private readonly publisher: DeltaPublisher
   private draining = false
   private warned = false
   /** Ends of epochs that are on their way to the medium, and what follows them. */
@@ -63,6 +66,7 @@ export class Initiator {
     this.units = new Units(this.state, this.ends)
     this.restoreUndo = new RestoreUndo(this.state, this.ends, this.units)
     this.inspection = new DeltaInspection(this.state)
+    this.publisher = new DeltaPublisher(this.state, this.units)
   }
 
   get key(): string {
@@ -222,6 +226,15 @@ export class Initiator {
   /** One of its disks as it sees it, or saw it last. */
   copy(what: CopyRequest): AsyncGenerator<CopyPart> {
     return this.inspection.copy(what)
+  }
+
+  /** Makes what it wrote a generation of the image. Throws TargetError with the reason when that may not be. */
+  publish(request: PublishRequest): Promise<Generation> {
+    return this.state.steps.run(async () => {
+      const generation = await this.publisher.publish(request)
+      await this.settle()
+      return generation
+    })
   }
 
   /** Makes a drained initiator take logins again. */
@@ -410,13 +423,20 @@ export class Initiator {
     this.see()
     if (this.state.nexuses.size === 0) this.state.stopGrowth()
     const event = eventOf(end)
-    if (this.state.nexuses.size === 0) this.record.letGo = event === 'logout'
+    if (this.state.nexuses.size === 0) this.letGo(event === 'logout')
     if (this.state.role === 'author') return this.departAuthor(event)
     // What another session still uses stays as it is, whatever ended this one.
     if (this.state.nexuses.size > 0) return
     const dropped = this.state.unitsThat('drop', event)
     if (dropped.length > 0 || (event === 'logout' && !this.state.hasDelta)) await this.drop(event, dropped)
     if (this.state.hasDelta || event !== 'logout') await this.wait(event)
+  }
+
+  /** A client that has let go of the disk gets the newest generation next time, unless it left a delta. */
+  private letGo(letGo: boolean): void {
+    this.record.letGo = letGo
+    if (!letGo) return
+    for (const unit of this.record.units) if (!this.state.storedNow(unit)) unit.generation = undefined
   }
 
   private async departAuthor(event: DeltaEvent): Promise<void> {
@@ -427,6 +447,7 @@ export class Initiator {
 
   /** The last session is gone and deltas wait for their client, or for somebody to decide about them. */
   private async wait(event: DeltaEvent): Promise<void> {
+    if (!this.state.hasDelta && this.state.isPinned) return this.waitPinned(event)
     if (!this.state.hasDelta) return this.settle()
     const graces = this.state.unitsThat('keep', event).map(({ lun }) => this.graceOf(event, lun))
     const graceMs = Math.max(...graces)
@@ -440,6 +461,16 @@ export class Initiator {
     await this.state.save()
     // Behind the answer, and behind a login that waits already: a flush may take its time.
     this.later(() => this.restIfAbsent())
+  }
+
+  /** The last session is gone without a logout, and left nothing but a disk that its client may have mounted still. */
+  private async waitPinned(event: DeltaEvent): Promise<void> {
+    const graceMs = this.msOf(restorePolicy(event, 0).grace)
+    this.setGrace(this.context.listening.now() + graceMs)
+    this.context.log.info(
+      `${this.initiatorName}: its generation stays for it for ${formatDuration(graceMs)} (${this.record.end ?? 'no logout'})`
+    )
+    await this.state.save()
   }
 
   /** How long the delta of a LUN waits after this event; without end where only the operator drops it. */
@@ -468,6 +499,7 @@ export class Initiator {
 
   private async graceOver(): Promise<void> {
     if (this.state.nexuses.size > 0 || this.record.graceEnds === undefined) return
+    if (!this.state.hasDelta) return this.unpin()
     const event = this.record.letGo ? 'expired' : 'grace-over'
     this.clearGrace()
     try {
@@ -476,6 +508,27 @@ export class Initiator {
       this.setGrace(this.context.listening.now() + GRACE_RETRY_MS)
       throw error
     }
+  }
+
+  /**
+   * The client has written nothing, and its generation stayed for it long enough. As long as everybody gets that one it
+   * may as well stay; else its disk is another one from here on, and it has to look at it anew.
+   */
+  private async unpin(): Promise<void> {
+    const outdated = this.record.units.filter(({ lun, generation }) => {
+      const source = this.context.sources.find((one) => one.lun === lun)
+      return generation !== undefined && source?.image.generations.generationFor(this.initiatorName) !== generation
+    })
+    if (outdated.length === 0) return this.setGrace(this.context.listening.now() + this.context.graceMs)
+    await this.state.closeUnits()
+    for (const unit of outdated) Object.assign(unit, this.ends.renewed(unit), { generation: undefined })
+    for (const unit of this.record.units) unit.generation = undefined
+    this.record.graceEnds = undefined
+    this.context.log.warn(
+      `${this.initiatorName} did not come back to ${this.targetName} in time: it gets the newest generation, and a new ` +
+        'disk identity'
+    )
+    await this.settle()
   }
 
   /** Restore of what the client has let go of: a new epoch under the same identity. */
@@ -594,7 +647,7 @@ export class Initiator {
       if (unit.stored) await this.checkBase(unit)
       if (unit.stored) this.state.rest(unit, await this.state.bytesOnDisk(unit))
     }
-    if (!this.state.hasDelta) return this.settle()
+    if (!this.state.isHeld) return this.settle()
     this.waitOn()
     const { graceEnds } = this.record
     const left = graceEnds === undefined ? undefined : formatDuration(graceEnds - this.context.listening.now())
@@ -620,6 +673,10 @@ export class Initiator {
   /** After a session or a loss: an initiator without session and delta needs neither memory nor a record. */
   private async settle(): Promise<void> {
     if (this.state.nexuses.size > 0) return
+    if (!this.state.hasDelta && this.state.isPinned) {
+      if (this.record.graceEnds === undefined) this.setGrace(this.context.listening.now() + this.context.graceMs)
+      return
+    }
     if (this.state.hasDelta) {
       if (!this.state.hasLimitedDelta) this.clearGrace()
       else if (this.record.graceEnds === undefined) this.setGrace(this.context.listening.now() + this.context.graceMs)
@@ -656,10 +713,16 @@ export class Initiator {
     const source = this.context.sources.find(({ lun }) => lun === unit.lun)
     // Of a LUN that the target has no more nothing is known; it may come back.
     if (!source || source.readOnly || source.shared) return
-    const { size } = source.image.view(source.partition, source.blockSize)
+    const { image, blockSize } = source
+    const generation = await this.state.storedGeneration(unit).catch(() => undefined)
+    // One that cannot be read is judged below, against any.
+    const base = generation !== undefined && image.generations.has(generation) ? generation : image.generations.current
+    const { size } = await image.view(base, unit.whole ? undefined : source.partition, blockSize)
+    image.use(this.key, base)
+    unit.generation = base
     const directory = this.context.state.deltaPath(this.record)
     const epoch = (await this.state.listFiles(unit.lun)).epoch!
-    const fault = await checkDelta(directory, deltaName(unit.lun), epoch, { ...source.image.fingerprint, size })
+    const fault = await checkDelta(directory, deltaName(unit.lun), epoch, { ...image.fingerprint(base), size })
     if (fault) await this.ends.loseUnit(unit, fault.event, fault.why)
   }
 

@@ -12,21 +12,29 @@ import type {
   DropOrder,
   Dropped,
   ExportOrder,
+  FlattenOrder,
+  ImageView,
   InitiatorFilter,
   InitiatorView,
+  JobView,
   Keeping,
   PolicyOrder,
   PolicyView,
+  PublishOrder,
+  RollbackOrder,
   ServerView,
   ShowOrder,
   SpaceView,
   TargetView,
+  TestOrder,
   Undone,
   UndoOrder
 } from './control.js'
 import { namePattern } from './config/kinds.js'
 import { TargetError } from './errors.js'
+import { ImageControl } from './generations/image-control.js'
 import type { UnitSource } from './initiator-context.js'
+import type { Jobs } from './jobs.js'
 import { keyOf, type Owners } from './owner.js'
 import { isUndoable, type DeltaEvent } from './restore-policy.js'
 import type { StateRoot } from './state-root.js'
@@ -36,6 +44,7 @@ import type { TargetNode } from './target.js'
 export interface ControlParts {
   readonly targets: () => readonly TargetNode[]
   readonly roots: () => readonly StateRoot[]
+  readonly jobs: Jobs
   readonly server: () => ServerView
   readonly sessions: () => readonly SessionView[]
   /** Asks sessions to log out and cuts those that do not. Resolves when they are gone. */
@@ -44,7 +53,35 @@ export interface ControlParts {
 
 /** {@link Control} over the parts of a running server. */
 export class OperatorControl implements Control {
-  constructor(private readonly parts: ControlParts) {}
+  readonly imageControl: ImageControl
+
+  constructor(private readonly parts: ControlParts) {
+    this.imageControl = new ImageControl(parts)
+  }
+
+  images(): Promise<readonly ImageView[]> {
+    return this.imageControl.images()
+  }
+
+  publish(order: PublishOrder): Promise<ImageView> {
+    return this.imageControl.publish(order)
+  }
+
+  rollback(order: RollbackOrder): Promise<ImageView> {
+    return this.imageControl.rollback(order)
+  }
+
+  test(order: TestOrder): Promise<ImageView> {
+    return this.imageControl.test(order)
+  }
+
+  flatten(order: FlattenOrder): Promise<JobView> {
+    return this.imageControl.flatten(order)
+  }
+
+  jobs(): Promise<readonly JobView[]> {
+    return this.imageControl.jobs()
+  }
 
   server(): Promise<ServerView> {
     return Promise.resolve(this.parts.server())

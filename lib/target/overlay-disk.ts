@@ -75,6 +75,10 @@ class OverlayDisk implements DeltaDisk {
     return this.volume.rest()
   }
 
+  settleCopies(): Promise<void> {
+    return this.volume.settleCopies()
+  }
+
   flush(): Promise<void> {
     return flushVolume(this.volume)
   }

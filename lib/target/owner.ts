@@ -4,6 +4,8 @@ import type { Nexus } from '../scsi/nexus.js'
 import type { CopyPart } from './delta-copy.js'
 import type { CopyRequest, UnitDetail } from './delta-inspection.js'
 import type { Discarded } from './epoch-ends.js'
+import type { PublishRequest } from './generations/delta-publisher.js'
+import type { Generation } from './generations/generation-record.js'
 import type { Initiator } from './initiator.js'
 import type { InitiatorRole } from './initiator-context.js'
 import type { InitiatorView } from './initiator-view.js'
@@ -42,6 +44,8 @@ export interface Owners {
   copy(key: InitiatorKey, what: CopyRequest): AsyncGenerator<CopyPart>
   /** Gives an initiator back what its last logout dropped; throws TargetError when that may not be. */
   undo(key: InitiatorKey, request: UndoRequest): Promise<Undone>
+  /** Makes what an initiator wrote a generation of the image; throws TargetError when that may not be. */
+  publish(key: InitiatorKey, request: PublishRequest): Promise<Generation>
   list(): Promise<InitiatorView[]>
   /** Resolves when everything that was begun has ended. */
   idle(): Promise<void>
@@ -142,6 +146,15 @@ export class LocalOwners implements Owners {
     const initiator = this.get(key)
     try {
       return await initiator.undo(request)
+    } finally {
+      this.restSoon(initiator)
+    }
+  }
+
+  async publish(key: InitiatorKey, request: PublishRequest): Promise<Generation> {
+    const initiator = this.get(key)
+    try {
+      return await initiator.publish(request)
     } finally {
       this.restSoon(initiator)
     }

@@ -40,6 +40,11 @@ export class Policies {
     }
   }
 
+  /** Somebody may write what can be published. */
+  get mayPublish(): boolean {
+    return this.rules.some(({ policy }) => policy === 'author')
+  }
+
   private get rules(): readonly InitiatorRule[] {
     return [...this.orders.of(this.targetName), ...this.configured]
   }

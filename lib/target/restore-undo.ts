@@ -171,10 +171,18 @@ export class RestoreUndo {
     if (map === undefined)
       throw new TargetError('ERR_ISCSI_UNDO_NOTHING', `the files of LUN ${lun} in the bin are gone`)
     await source.image.ready()
-    const { size } = source.image.view(source.partition, source.blockSize)
-    const fault = await checkMap(map, { ...source.image.fingerprint, size })
+    const { base, owner } = await readDeltaHeader(map)
+    const { image, partition, blockSize } = source
+    if (!image.generations.has(base.generation)) {
+      throw new TargetError(
+        'ERR_ISCSI_UNDO_BASE',
+        `LUN ${lun} cannot be brought back: it was written over generation ${base.generation}, which is gone`
+      )
+    }
+    const { size } = await image.view(base.generation, partition, blockSize)
+    const fault = await checkMap(map, { ...image.fingerprint(base.generation), size })
     if (fault) throw new TargetError('ERR_ISCSI_UNDO_BASE', `LUN ${lun} cannot be brought back: ${fault.why}`)
-    return (await readDeltaHeader(map)).owner.chapUser || undefined
+    return owner.chapUser || undefined
   }
 
   private judgeUser(owner: string | undefined, { mayProve }: UndoRequest): void {

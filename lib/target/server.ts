@@ -25,6 +25,7 @@ import type { InitiatorContext, UnitSource } from './initiator-context.js'
 import { newInitiatorRecord, type InitiatorRecord } from './initiator-record.js'
 import type { ServerOptions, TargetOptions } from './options.js'
 import { openOverlayDisk } from './overlay-disk.js'
+import { Jobs } from './jobs.js'
 import { LocalOwners, type InitiatorKey } from './owner.js'
 import { Policies } from './policies.js'
 import { OperatorControl } from './operator-control.js'
@@ -82,6 +83,7 @@ interface RunningTarget {
 export class IscsiServer extends EventEmitter<ServerEvents> {
   readonly control: Control
   private readonly operator: OperatorControl
+  private readonly jobs: Jobs
   private readonly sources = new SourceAddresses()
   private readonly describeOneSource: (oneSource: OneSource) => string
   private readonly options: ServerOptions
@@ -129,6 +131,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       multipath: options.multipath,
       events: this.sessionEvents
     })
+    this.jobs = new Jobs(this.clock, this.log)
     this.operator = new OperatorControl({
       server: () => ({
         startedAt: this.startedAt,
@@ -140,6 +143,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       sessions: () => this.portalGroup.sessions,
       targets: () => [...this.targets.values()].map(({ node }) => node),
       roots: () => [...this.roots.values()],
+      jobs: this.jobs,
       endSessions: (filter) => this.portalGroup.requestLogout(filter, LOGOUT_TIME_MS)
     })
     this.control = this.operator
@@ -178,6 +182,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       this.addresses = addresses
       for (const root of this.roots.values()) root.startListening()
       this.tellRetention()
+      this.operator.imageControl.resume()
       return addresses
     } catch (error) {
       await this.close()
@@ -200,6 +205,8 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   /** Resolves when what runs in the background (restores, removals) has ended. */
   async idle(): Promise<void> {
     for (const { node } of this.targets.values()) await node.owners.idle()
+    await this.jobs.idle()
+    await this.images.idle()
     for (const root of this.roots.values()) await root.bin.idle()
   }
 
@@ -342,6 +349,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
 
   private async closeAll(): Promise<void> {
     this.portalGroup.stopListening()
+    await this.jobs.close()
     await this.portalGroup.requestLogout(() => true, LOGOUT_TIME_MS)
     await this.portalGroup.close()
     for (const { node } of this.targets.values()) {
@@ -449,6 +457,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       sources,
       policyOf: (initiatorName, lun) => policies.of(initiatorName, lun),
       keepingOf: (initiatorName, unit) => policies.keepingOf(initiatorName, unit),
+      mayPublish: () => policies.mayPublish,
       targetPortalGroupTag: TARGET_PORTAL_GROUP_TAG,
       state: root.directory,
       bin: root.bin,

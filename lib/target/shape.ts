@@ -32,6 +32,18 @@ export class Fields {
     return value
   }
 
+  /** A whole number of any size that is written as a string, because JSON's numbers end at 2^53. */
+  decimal(name: string): bigint {
+    const text = this.string(name)
+    if (!/^-?\d{1,20}$/.test(text)) throw this.wrong(name, 'digits in quotation marks')
+    return BigInt(text)
+  }
+
+  /** @param expected - what the field should be */
+  expect(right: boolean, name: string, expected: string): void {
+    if (!right) throw this.wrong(name, expected)
+  }
+
   boolean(name: string): boolean {
     const value = this.record[name]
     if (typeof value !== 'boolean') throw this.wrong(name, 'true or false')

@@ -35,7 +35,7 @@ export async function openSharedUnit({ source, targetName, state, log }: SharedU
   const note = new SanitizeNote(state.imageSanitizePath(targetName, image.uuid, partition), 0)
   const unit = new LogicalUnit({
     lun,
-    volume: image.view(partition, blockSize),
+    volume: image.rawView(partition, blockSize),
     blockSize,
     physicalBlockSize: PHYSICAL_BLOCK_SIZE,
     identity: unitIdentity({

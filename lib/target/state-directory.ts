@@ -1,8 +1,11 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { chmod, mkdir, readdir, realpath, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
+import { namesIn } from '../util/directory.js'
 import { codeOf, messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
+import type { JournalHeader } from '../volume/delta/journal-format.js'
+import { readDeltaHeader } from '../volume/delta/reissue.js'
 import { TargetError } from './errors.js'
 import { formatInitiatorRecord, parseInitiatorRecord, type InitiatorRecord } from './initiator-record.js'
 import { readJson, removeFile, writeJson } from './json-file.js'
@@ -23,6 +26,8 @@ import { Fields } from './shape.js'
  *                                 while an author has the image
  *     reservations/<hash>.json    persistent reservations of a shared unit that survive a restart
  *     sanitize/<hash>.json        a sanitize operation that has not ended well, of a private disk or of an image
+ *     generations/<uuid>.json     the generations of an image
+ *     generations/<uuid>/         the layers of those above the raw file, and hash trees
  *     bin/<id>/                   dropped and lost deltas, until their time is over
  *
  * Directories are 0700 and files 0600: a delta holds whatever its client wrote. Names of initiators reach the file
@@ -54,6 +59,16 @@ export class StateDirectory {
     return join(this.path, 'lock')
   }
 
+  /** The record of an image's generations. */
+  generationsPath(imageUuid: string): string {
+    return join(this.path, 'generations', `${imageUuid}.json`)
+  }
+
+  /** Where the layers of an image are; made by whoever puts the first one in. */
+  layersPath(imageUuid: string): string {
+    return join(this.path, 'generations', imageUuid)
+  }
+
   get binPath(): string {
     return join(this.path, 'bin')
   }
@@ -71,6 +86,21 @@ export class StateDirectory {
     const path = this.deltaPath(record)
     await mkdir(path, { recursive: true, mode: DIRECTORY_MODE })
     return path
+  }
+
+  /** The headers of all deltas, whoever they belong to; those that cannot be read are passed over. */
+  async deltaHeaders(): Promise<JournalHeader[]> {
+    const headers: JournalHeader[] = []
+    for (const owner of await namesIn(join(this.path, 'deltas'))) {
+      const folder = join(this.path, 'deltas', owner)
+      for (const name of await namesIn(folder)) {
+        const header = name.endsWith('.map')
+          ? await readDeltaHeader(join(folder, name)).catch(() => undefined)
+          : undefined
+        if (header) headers.push(header)
+      }
+    }
+    return headers
   }
 
   /** A new directory for what is saved before an author's session. */
@@ -264,9 +294,11 @@ export class StateDirectory {
 
   /** What is dropped is renamed, and no rename leaves its file system. */
   private async checkFileSystem(): Promise<void> {
-    const [deltas, bin] = await Promise.all(['deltas', 'bin'].map((name) => stat(join(this.path, name))))
-    if (deltas!.dev === bin!.dev) return
-    throw new TargetError('ERR_ISCSI_STATE', `deltas and bin of ${this.path} must lie in one file system`)
+    const [deltas, ...others] = await Promise.all(
+      ['deltas', 'bin', 'generations'].map((name) => stat(join(this.path, name)))
+    )
+    if (others.every(({ dev }) => dev === deltas!.dev)) return
+    throw new TargetError('ERR_ISCSI_STATE', `deltas, bin and generations of ${this.path} must lie in one file system`)
   }
 
   private async checkVersion(): Promise<void> {
@@ -290,7 +322,7 @@ export interface InitiatorList {
 }
 
 const DIRECTORY_MODE = 0o700
-const FOLDERS = ['images', 'initiators', 'deltas', 'authors', 'reservations', 'sanitize', 'bin']
+const FOLDERS = ['images', 'initiators', 'deltas', 'authors', 'reservations', 'sanitize', 'generations', 'bin']
 
 /** 32 hex digits of the parts with their lengths, so that no two lists of parts run together. */
 export function hashOf(...parts: readonly string[]): string {

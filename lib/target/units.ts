@@ -3,6 +3,7 @@ import { SOFT_THRESHOLD_REACHED } from '../scsi/sense.js'
 import { codeOf, messageOf } from '../util/errors.js'
 import { formatSize } from '../util/units.js'
 import { SOFT_SHARE } from '../volume/delta/budget.js'
+import { DeltaError } from '../volume/delta/errors.js'
 import type { Volume } from '../volume/volume.js'
 import type { BinSource } from './bin.js'
 import type { DeltaDisk } from './delta-disk.js'
@@ -31,7 +32,7 @@ export class Units {
   }
 
   async open(role: InitiatorRole): Promise<readonly OpenUnit[]> {
-    if (this.state.open && this.state.role === role && !this.state.hasFailed && !this.outdated) return this.state.open
+    if (this.state.open && this.state.role === role && !this.state.hasFailed && !this.outdated) return this.reuse()
     await this.state.closeUnits()
     this.state.role = role
     const open: OpenUnit[] = []
@@ -49,10 +50,21 @@ export class Units {
     }
   }
 
-  /** The policy of a unit has changed since it was opened, and nobody uses it. */
+  /** What was opened is not what would be opened now, and nobody uses it. */
   private get outdated(): boolean {
     if (this.state.nexuses.size > 0) return false
-    return this.state.open!.some(({ source, unit }) => !source.shared && unit.readOnly !== this.isReadOnly(source))
+    return this.state.open!.some((unit) => !unit.source.shared && (this.hasOtherPolicy(unit) || this.hasOtherBase(unit)))
+  }
+
+  private hasOtherPolicy({ source, unit }: OpenUnit): boolean {
+    return unit.readOnly !== this.isReadOnly(source)
+  }
+
+  /** A client that let go of the disk gets what all get now. */
+  private hasOtherBase({ source, record, generation, swaps }: OpenUnit): boolean {
+    if (generation === undefined) return false
+    if (swaps !== source.image.swaps) return true
+    return !this.state.storedNow(record) && generation !== this.generationWithoutDelta(source, record)
   }
 
   private isReadOnly({ readOnly, lun }: UnitSource): boolean {
@@ -63,36 +75,96 @@ export class Units {
     return this.record.initiatorName
   }
 
+  private reuse(): readonly OpenUnit[] {
+    for (const { source, record, generation } of this.state.open!) {
+      if (generation === undefined) continue
+      record.generation = generation
+      source.image.use(keyOf(this.record), generation)
+    }
+    return this.state.open!
+  }
+
   private async openForAuthor(source: UnitSource): Promise<OpenUnit> {
     const record = this.unitRecord(source)
     const { image, partition, blockSize, readOnly } = source
     const volume = readOnly
-      ? image.view(partition, blockSize)
+      ? await image.view(image.generations.current, partition, blockSize)
       : await image.enterAuthor(keyOf(this.record), partition, blockSize)
     return { source, record, unit: await this.makeUnit(source, record, volume, undefined), delta: undefined }
   }
 
   private async openPrivate(source: UnitSource): Promise<OpenUnit> {
     const record = this.unitRecord(source)
-    const base = source.image.view(source.partition, source.blockSize)
-    if (source.readOnly)
-      return { source, record, unit: await this.makeUnit(source, record, base, undefined), delta: undefined }
-    const delta = await this.openDelta(source, record, base)
-    return { source, record, unit: await this.makeUnit(source, record, delta.volume, delta), delta }
+    if (source.readOnly) {
+      const base = await this.baseOf(source, record, this.generationWithoutDelta(source, record))
+      const unit = await this.makeUnit(source, record, base, undefined)
+      return { source, record, unit, delta: undefined, generation: record.generation!, swaps: source.image.swaps }
+    }
+    const delta = await this.openDelta(source, record)
+    const { generation } = record
+    const shown = { generation: generation!, swaps: source.image.swaps }
+    if (!this.writesWhole(source)) {
+      return { source, record, unit: await this.makeUnit(source, record, delta.volume, delta), delta, ...shown }
+    }
+    const view = await this.partitionOf(source, delta)
+    return { source, record, unit: await this.makeUnit(source, record, view, undefined), delta, ...shown, view }
+  }
+
+  /** What an author of generations writes becomes a part of the whole image, also where it sees one partition alone. */
+  private writesWhole({ partition, lun }: UnitSource): boolean {
+    return partition !== undefined && this.context.policyOf(this.record.initiatorName, lun) === 'author'
+  }
+
+  private async partitionOf({ image, partition, blockSize }: UnitSource, delta: DeltaDisk): Promise<Volume> {
+    try {
+      return await image.partitionOver(delta.volume, partition!, blockSize)
+    } catch (error) {
+      this.context.flusher.remove(delta)
+      await delta.close().catch((reason: unknown) => this.state.report(reason))
+      throw error
+    }
+  }
+
+  /** The generation that the client sees; from now on the image keeps it for it. */
+  private async baseOf(source: UnitSource, record: UnitRecord, generation: number): Promise<Volume> {
+    const { image, blockSize } = source
+    const partition = this.writesWhole(source) ? undefined : source.partition
+    const base = await image.view(generation, partition, blockSize)
+    record.generation = generation
+    image.use(keyOf(this.record), generation)
+    return base
+  }
+
+  /** That which a client may have mounted still, else what new logins get. */
+  private generationWithoutDelta({ image }: UnitSource, { generation }: UnitRecord): number {
+    const { generations } = image
+    if (generation !== undefined && generations.has(generation)) return generation
+    return generations.generationFor(this.record.initiatorName)
   }
 
   /** The delta of this unit; one that is not what the record and the base say counts as lost, and a new one follows. */
-  private async openDelta(source: UnitSource, record: UnitRecord, base: Volume): Promise<DeltaDisk> {
+  private async openDelta(source: UnitSource, record: UnitRecord): Promise<DeltaDisk> {
     const directory = await this.makeDirectory()
     await this.ends.compareFiles(record)
     try {
-      return await this.openEpoch(source, record, base, directory)
+      return await this.openEpoch(source, record, directory)
     } catch (error) {
       const event = DELTA_ERRORS[codeOf(error)]
       if (!event) throw error
       await this.ends.loseUnit(record, event, messageOf(error))
-      return this.openEpoch(source, record, base, directory)
+      return this.openEpoch(source, record, directory)
     }
+  }
+
+  /** The generation that a delta of now was written over, or that a new one is. Throws DeltaError. */
+  private async generationOf(source: UnitSource, record: UnitRecord): Promise<number> {
+    const generation = await this.state.storedGeneration(record)
+    if (generation === undefined) return this.generationWithoutDelta(source, record)
+    if ((record.whole ?? false) !== this.writesWhole(source)) {
+      throw new DeltaError('ERR_ISCSI_DELTA_FINGERPRINT', 'it was written under another policy, over another disk')
+    }
+    if (source.image.generations.has(generation)) return generation
+    throw new DeltaError('ERR_ISCSI_DELTA_FINGERPRINT', `generation ${generation} of the image is not there any more`)
   }
 
   /** On a full disk it is made at the first write, which is then what fails. */
@@ -105,11 +177,14 @@ export class Units {
     }
   }
 
-  private async openEpoch(source: UnitSource, record: UnitRecord, base: Volume, directory: string): Promise<DeltaDisk> {
+  private async openEpoch(source: UnitSource, record: UnitRecord, directory: string): Promise<DeltaDisk> {
+    const generation = await this.generationOf(source, record)
+    const base = await this.baseOf(source, record, generation)
+    record.whole = this.writesWhole(source) || undefined
     this.state.wake(record)
     const delta = await this.context.openDelta({
       base,
-      fingerprint: source.image.fingerprint,
+      fingerprint: source.image.fingerprint(generation),
       directory,
       name: deltaName(source.lun),
       targetName: this.record.targetName,

@@ -47,8 +47,7 @@ export function parseBase(text: string): BaseDescription {
 export function buildBase(description: BaseDescription, options: BaseOptions): Volume {
   const volume =
     description.partition === undefined ? openBase(description, options) : openPartition(description, options)
-  if (!options.cache || !wantsCache(volume, options)) return volume
-  return new CacheVolume(volume, options.cache.shared, options.cache.layerId)
+  return withCache(volume, options)
 }
 
 function openBase({ driver, partition }: BaseDescription, options: BaseOptions): Volume {
@@ -56,11 +55,29 @@ function openBase({ driver, partition }: BaseDescription, options: BaseOptions):
   return openDriver(driver, { readOnly: options.readOnly, ...chosen }, options.drivers)
 }
 
+/**
+ * One partition of a disk, shown as a disk of its own. Closing it closes the disk.
+ * @param bottom - what the disk's bytes come from in the end, which knows the blocks that its table counts in
+ */
+export function partitionOver(
+  disk: Volume,
+  bottom: Volume,
+  options: Pick<BaseOptions, 'blockSize' | 'imageUuid'> & { readonly partition: number }
+): Volume {
+  const sourceBlockSize = bottom instanceof BlockDeviceVolume ? () => bottom.logicalBlockSize : () => SECTOR_LENGTH
+  return new PartitionVolume(disk, { ...options, sourceBlockSize })
+}
+
+/** Puts the read cache over a volume where it pays. */
+export function withCache(volume: Volume, options: BaseOptions): Volume {
+  if (!options.cache || !wantsCache(volume, options)) return volume
+  return new CacheVolume(volume, options.cache.shared, options.cache.layerId)
+}
+
 function openPartition(description: BaseDescription, options: BaseOptions): Volume {
   const { blockSize, imageUuid } = options
   const disk = openBase(description, options)
-  const sourceBlockSize = disk instanceof BlockDeviceVolume ? () => disk.logicalBlockSize : () => SECTOR_LENGTH
-  return new PartitionVolume(disk, { partition: description.partition!, blockSize, imageUuid, sourceBlockSize })
+  return partitionOver(disk, disk, { partition: description.partition!, blockSize, imageUuid })
 }
 
 function wantsCache(volume: Volume, options: BaseOptions): boolean {

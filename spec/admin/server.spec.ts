@@ -12,6 +12,7 @@ import { errorAnswer } from '../../lib/admin/http-errors.js'
 import { BODY_BYTES_MAX, CONNECTIONS_MAX } from '../../lib/admin/limits.js'
 import { optionalSwitch, optionalText, refuseOthers, textField } from '../../lib/admin/route.js'
 import { deltas } from '../../lib/admin/routes/deltas.js'
+import { images } from '../../lib/admin/routes/images.js'
 import { routes } from '../../lib/admin/routes/index.js'
 import { policies } from '../../lib/admin/routes/policies.js'
 import { sessions } from '../../lib/admin/routes/sessions.js'
@@ -232,7 +233,7 @@ describe('endpointOf', () => {
 
 describe('routes', () => {
   it('are all in the list, each once, below the version', () => {
-    expect(routes).toEqual([...status, ...sessions, ...deltas, ...policies])
+    expect(routes).toEqual([...status, ...sessions, ...deltas, ...policies, ...images])
     const keys = routes.map(({ method, path }) => `${method} ${path}`)
     expect(new Set(keys).size).toBe(keys.length)
     expect(routes.every(({ path }) => path.startsWith('/v1/'))).toBe(true)

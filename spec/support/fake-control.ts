@@ -1,9 +1,33 @@
-import type { Control, CopyPart, UndoOrder } from '../../lib/target/control.js'
+import type { Control, CopyPart, ImageView, JobView, UndoOrder } from '../../lib/target/control.js'
 import { TargetError } from '../../lib/target/errors.js'
 
 export const FAKE_TARGET = 'iqn.2010-04.local.cloudx:share'
 export const FAKE_PC = 'iqn.1991-05.com.microsoft:pc'
 const MIB = 1 << 20
+
+export const FAKE_IMAGE: ImageView = {
+  path: '/disks/share.img',
+  uuid: '00000000-0000-4000-8000-000000000000',
+  current: 1,
+  raw: 0,
+  tests: [],
+  flattening: undefined,
+  trouble: undefined,
+  generations: [],
+  drafts: []
+}
+
+export const FAKE_JOB: JobView = {
+  id: 1,
+  kind: 'flatten',
+  image: '/disks/share.img',
+  startedAt: 1_700_000_000_000,
+  doneBytes: 1,
+  totalBytes: 2,
+  state: 'running',
+  message: '',
+  code: undefined
+}
 
 /** A control that answers what stands here, and notes the orders that it is given. */
 export function fakeControl(space: string, orders: UndoOrder[] = []): Control {
@@ -86,6 +110,12 @@ export function fakeControl(space: string, orders: UndoOrder[] = []): Control {
         }
       ]),
     space: () => Promise.resolve([{ path: space, usedBytes: 9 * MIB, limitBytes: undefined }]),
+    images: () => Promise.resolve([FAKE_IMAGE]),
+    publish: () => Promise.resolve(FAKE_IMAGE),
+    rollback: () => Promise.resolve(FAKE_IMAGE),
+    test: () => Promise.resolve(FAKE_IMAGE),
+    flatten: () => Promise.resolve(FAKE_JOB),
+    jobs: () => Promise.resolve([FAKE_JOB]),
     disconnect: () => Promise.resolve(0),
     restore: () => Promise.resolve({ bytes: 0, tookMs: 0 }),
     show: ({ initiator }) => {

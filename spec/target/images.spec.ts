@@ -66,7 +66,7 @@ describe('Images', () => {
   it('serves drivers that are no files', async () => {
     const image = await open('memory:1MiB')
     expect((await image.addView(undefined, 512)).size).toBe(SIZE)
-    expect(image.fingerprint).toMatchObject({ size: SIZE, mtimeNs: 0n, inode: 0n })
+    expect(image.fingerprint(0)).toMatchObject({ size: SIZE, mtimeNs: 0n, inode: 0n })
   })
 })
 
@@ -86,14 +86,14 @@ describe('Image', () => {
   it('takes a new fingerprint after its author has written', async () => {
     const image = await open()
     await image.addView(undefined, 512)
-    const before = image.fingerprint
+    const before = image.fingerprint(0)
     image.claim('x', ADMIN)
     await writeVolume(await image.enterAuthor('x', undefined, 512), Buffer.alloc(512, 9), 0)
     await image.leaveAuthor('x', true)
-    expect(image.fingerprint.uuid).toBe(before.uuid)
-    expect(image.fingerprint.inode).toBe(before.inode)
-    expect(image.fingerprint.mtimeNs).not.toBe(before.mtimeNs)
-    expect(image.view(undefined, 512).readOnly).toBe(true)
+    expect(image.fingerprint(0).uuid).toBe(before.uuid)
+    expect(image.fingerprint(0).inode).toBe(before.inode)
+    expect(image.fingerprint(0).mtimeNs).not.toBe(before.mtimeNs)
+    expect((await image.view(0, undefined, 512)).readOnly).toBe(true)
   })
 
   it('does not open the image for writing to one that has not claimed it', async () => {
@@ -151,7 +151,7 @@ describe('Image', () => {
     image.claim('x', ADMIN)
     await expect(image.enterAuthor('x', undefined, 512)).rejects.toMatchObject({ code: 'ERR_ISCSI_LOCKED' })
     await image.leaveAuthor('x', true)
-    expect(image.view(undefined, 512).size).toBe(SIZE)
+    expect((await image.view(0, undefined, 512)).size).toBe(SIZE)
     await other.close()
   })
 })

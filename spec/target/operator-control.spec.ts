@@ -1,7 +1,10 @@
 import { describe, expect, it } from '@jest/globals'
 import type { SessionView } from '../../lib/iscsi/portal-group.js'
+import { Jobs } from '../../lib/target/jobs.js'
 import { OperatorControl, type ControlParts } from '../../lib/target/operator-control.js'
 import type { TargetNode } from '../../lib/target/target.js'
+import { FakeClock } from '../support/fake-clock.js'
+import { LogRecorder } from '../support/log-recorder.js'
 
 /** Two targets with the same two initiators; what is done to them is written down in order. */
 function make(failing = false) {
@@ -22,6 +25,7 @@ function make(failing = false) {
   }))
   const parts: ControlParts = {
     targets: () => targets as unknown as TargetNode[],
+    jobs: new Jobs(new FakeClock(), new LogRecorder()),
     roots: () => [],
     server: () => ({ startedAt: 0, portals: [], lostMs: 0, shred: false, undoMs: 0 }),
     sessions: () => [{ initiatorName: 'a', targetName: 't1' }] as SessionView[],

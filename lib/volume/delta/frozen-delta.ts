@@ -1,8 +1,10 @@
+import { randomBytes } from 'node:crypto'
 import { open, type FileHandle } from 'node:fs/promises'
+import { Slices } from '../../util/slices.js'
 import { Adaptive } from '../adaptive.js'
 import { mayStall } from '../drivers/medium.js'
-import { bootId } from './boot-id.js'
-import { DeltaMap } from './delta-map.js'
+import { BOOT_ID_LENGTH } from './boot-id.js'
+import { DeltaMap, isCopied } from './delta-map.js'
 import { DeltaError } from './errors.js'
 import type { DeltaPaths } from './files.js'
 import { HEADER_LENGTH, chunkCountOf, decodeHeader, unreadable, type JournalHeader } from './journal-format.js'
@@ -13,29 +15,33 @@ import { Slots } from './slots.js'
 /**
  * A delta that nobody writes any more: its map in memory and its slots open for reading. Its files are not touched, so
  * they may be read-only, and nothing of them is mended: what would need that is refused.
+ *
+ * Each of its chunks is in a slot or zero; what was copied by the map is put into slots before (see
+ * `Overlay.settleCopies`). A layer that named chunks of what lies below it would change its content when other layers
+ * are merged into that.
  */
 export class FrozenDelta {
   private constructor(
     readonly header: JournalHeader,
     readonly map: DeltaMap,
-    readonly slotFile: SlotFile
+    readonly slotFile: SlotFile,
+    private readonly slotCount: number
   ) {}
 
-  /**
-   * @param bootIdNow - names the boot of this machine, when not the system's own
-   * @throws DeltaError when it cannot be read back whole
-   */
-  static async open(paths: DeltaPaths, bootIdNow: Buffer = bootId()): Promise<FrozenDelta> {
-    const { header, map } = await readMap(paths.map, bootIdNow)
+  /** @throws DeltaError when it cannot be read back whole */
+  static async open(paths: DeltaPaths): Promise<FrozenDelta> {
+    const { header, map } = await readMap(paths.map)
     const slots = await open(paths.slots, 'r').catch((error: unknown) => {
       throw unreadable('its slot file cannot be opened', error)
     })
     try {
       const allocated = new Slots()
       const { size, dev } = await slots.stat()
-      claimSlots(map, header.chunkSize, header.base.size, size, (slot, count) => allocated.claim(slot, count))
+      await refuseCopies(map)
+      await claimSlots(map, header.chunkSize, header.base.size, size, (slot, count) => allocated.claim(slot, count))
       const stalls = await mayStall(paths.slots, dev)
-      return new FrozenDelta(header, map, new SlotFile(slots, (direction) => new Adaptive(stalls, direction)))
+      const slotFile = new SlotFile(slots, (direction) => new Adaptive(stalls, direction))
+      return new FrozenDelta(header, map, slotFile, allocated.usedCount)
     } catch (error) {
       await slots.close()
       throw error
@@ -53,7 +59,7 @@ export class FrozenDelta {
 
   /** Bytes in slots. */
   get bytesStored(): number {
-    return this.map.chunksMapped * this.chunkSize
+    return this.slotCount * this.chunkSize
   }
 
   /** No read is under way any more. */
@@ -62,14 +68,24 @@ export class FrozenDelta {
   }
 }
 
-async function readMap(path: string, bootIdNow: Buffer): Promise<{ header: JournalHeader; map: DeltaMap }> {
+async function refuseCopies(map: DeltaMap): Promise<void> {
+  const slices = new Slices()
+  for (let chunk = 0; chunk < map.chunkCount;) {
+    chunk += map.run(chunk, map.chunkCount - chunk)
+    if (isCopied(map.entry)) throw unreadable('it names chunks of its base')
+    if (slices.over) await slices.rest()
+  }
+}
+
+async function readMap(path: string): Promise<{ header: JournalHeader; map: DeltaMap }> {
   const file = await open(path, 'r').catch((error: unknown) => {
     throw unreadable('its map file cannot be opened', error)
   })
   try {
     const header = await readHeader(file)
-    const { map, replay } = await replayJournal(file, header, bootIdNow, () => new DeltaMap(chunkCountOf(header)))
-    // It was flushed before it was frozen, so a record that no barrier covers is none that was there.
+    // No boot is the one that wrote it: what is frozen is for ever, so only what has been flushed counts.
+    const boot = randomBytes(BOOT_ID_LENGTH)
+    const { map, replay } = await replayJournal(file, header, boot, () => new DeltaMap(chunkCountOf(header)))
     if (!replay.suspect && replay.recordsDropped === 0 && replay.tornBytes === 0) return { header, map }
     throw new DeltaError('ERR_ISCSI_DELTA_UNREADABLE', 'its last writes are not all on the medium')
   } finally {

@@ -26,6 +26,13 @@ export interface LayerOptions {
   readonly size: number
 }
 
+export interface Origin {
+  /** Bytes that are alike. */
+  readonly length: number
+  readonly covered: boolean
+  readonly mapped: boolean
+}
+
 /** Step of the map where there is no delta. */
 const ANY_CHUNK_SIZE = 1 << 20
 
@@ -72,6 +79,22 @@ export class LayerVolume extends Volume {
     const bytes = this.runAt(offset, Math.min(limit, this.size - offset))
     if (this.entry === ZERO) return { length: bytes, mapped: false }
     return this.entry === BASE ? this.below.extent(offset, bytes) : { length: bytes, mapped: true }
+  }
+
+  /**
+   * Where the bytes from `offset` on come from, at most `limit`: from the lowest volume (not covered), or from what a
+   * layer says (covered), which are bytes (mapped) or zeroes.
+   */
+  originAt(offset: number, limit: number): Origin {
+    const delta = this.delta
+    const inDelta = delta !== undefined && offset < delta.size
+    const length = inDelta ? this.mappedRun(delta, offset, limit) : limit
+    if (inDelta && this.entry !== BASE) return { length, covered: true, mapped: this.entry !== ZERO }
+    // What a larger layer adds behind the end of what lies below it is there before anything is copied, as zeroes.
+    if (offset >= this.below.size) return { length, covered: false, mapped: false }
+    const within = Math.min(length, this.below.size - offset)
+    if (this.below instanceof LayerVolume) return this.below.originAt(offset, within)
+    return { length: within, covered: false, mapped: true }
   }
 
   protected _tryRead(buffer: Buffer, start: number, length: number, offset: number): boolean {

@@ -2,6 +2,7 @@ import { setImmediate as nextTurn } from 'node:timers/promises'
 import { syncDirectory } from '../../util/directory.js'
 import { IscsiError } from '../../util/errors.js'
 import { assert } from '../../util/assert.js'
+import { Slices } from '../../util/slices.js'
 import { BlockIo } from '../block-io.js'
 import { DeltaFile } from '../delta/delta-file.js'
 import { Changes } from '../delta/changes.js'
@@ -10,6 +11,7 @@ import type { DeltaOptions, DeltaReport, RetiredDelta } from '../delta/delta-opt
 import { RangeHolds, type Hold } from '../delta/range-holds.js'
 import { ZEROES } from '../drivers/transfer.js'
 import { PoolShare, UNIT_THREADS_MAX } from '../pool-share.js'
+import { readVolume, writeVolume } from '../promises.js'
 import { Volume, type Extent } from '../volume.js'
 import { PIECE, WriteCut } from './write-cut.js'
 
@@ -167,6 +169,30 @@ export class Overlay extends Volume {
   /** Why every flush fails until the overlay is opened again. */
   get failure(): Error | undefined {
     return this.delta?.failure
+  }
+
+  /**
+   * Puts what was copied by the map into slots, so that the delta says nothing about the base any more but where it has
+   * nothing to say. Nobody writes meanwhile.
+   */
+  async settleCopies(): Promise<void> {
+    const { map } = this.ready()
+    const slices = new Slices()
+    for (let chunk = 0; chunk < map.chunkCount;) {
+      const count = map.run(chunk, map.chunkCount - chunk)
+      if (isCopied(map.entry)) await this.settleRun(chunk, count)
+      if (slices.over) await slices.rest()
+      chunk += count
+    }
+  }
+
+  private async settleRun(first: number, count: number): Promise<void> {
+    const end = Math.min(this.size, (first + count) * this.chunkSize)
+    for (let offset = first * this.chunkSize; offset < end; offset += SETTLE_BYTES) {
+      const bytes = Buffer.allocUnsafe(Math.min(SETTLE_BYTES, end - offset))
+      await readVolume(this, bytes, offset)
+      await writeVolume(this, bytes, offset)
+    }
   }
 
   /** Waits for requests under way, flushes and keeps the delta. */
@@ -962,6 +988,8 @@ class SlotFill {
 }
 
 const NO_CHUNK = -1
+/** Bytes of a copy that are put into slots at a time; a multiple of every chunk size. */
+const SETTLE_BYTES = 1 << 20
 /** Chunks that one step copies: a fraction of a millisecond when each of them is somewhere else. */
 const COPY_CHUNKS_MAX = 1 << 13
 /** Chunks that one step zeroes: 1 GiB of 4 KiB chunks, about a millisecond of walking the map. */

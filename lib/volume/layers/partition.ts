@@ -102,6 +102,14 @@ export class PartitionVolume extends Volume {
     await new Promise((resolve) => setImmediate(resolve))
   }
 
+  override get uncommitted(): boolean {
+    return this.base.uncommitted
+  }
+
+  override commit(): void {
+    this.base.commit()
+  }
+
   override extent(offset: number, limit: number): Extent {
     if (offset < ALIGNMENT) return { length: Math.min(limit, ALIGNMENT - offset), mapped: true }
     if (offset >= this.bodyEnd) return { length: Math.min(limit, this.size - offset), mapped: true }

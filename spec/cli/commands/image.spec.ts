@@ -1,105 +1,130 @@
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { imageWith } from '../../../lib/cli/commands/image.js'
+import { AdminServer } from '../../../lib/admin/server.js'
+import { imageFlatten } from '../../../lib/cli/commands/image-flatten.js'
+import { imageHistory } from '../../../lib/cli/commands/image-history.js'
+import { imageInfo } from '../../../lib/cli/commands/image-info.js'
+import { imagePublish } from '../../../lib/cli/commands/image-publish.js'
+import { imageRollback } from '../../../lib/cli/commands/image-rollback.js'
+import { imageTest } from '../../../lib/cli/commands/image-test.js'
+import { image } from '../../../lib/cli/commands/image.js'
+import { chosenImage } from '../../../lib/cli/image-place.js'
 import { main } from '../../../lib/cli/index.js'
+import type { ImageView } from '../../../lib/target/control.js'
+import { FAKE_IMAGE } from '../../support/fake-control.js'
+import { ALICE, BOB, LOGOUT, TargetBench } from '../../support/target-bench.js'
 import { TextOutput } from '../../support/text-output.js'
 
-let folder: string
-beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'cloudx-image-'))
-})
-afterEach(() => rmSync(folder, { recursive: true, force: true }))
+const STUDIO = 'iqn.2026-01.org.example:studio'
 
-async function run(argv: string[], stopped: Promise<NodeJS.Signals> = new Promise(() => {})) {
+let bench: TargetBench
+let server: AdminServer
+beforeEach(async () => {
+  bench = await TargetBench.make({}, { initiators: [{ match: STUDIO, policy: 'author' }] })
+  await bench.start()
+  server = new AdminServer({ control: bench.server!.control, version: '1.2.3', log: bench.log })
+  await server.listen(bench.state)
+})
+afterEach(async () => {
+  await server.close()
+  await bench.remove()
+})
+
+async function run(...argv: string[]) {
   const [stdout, stderr] = [new TextOutput(), new TextOutput()]
-  const context = { environment: {}, directory: folder, stdout, stderr }
-  const verb = imageWith(() => ({ stopped, end: () => undefined }))
-  const exitCode = await main(['image', ...argv], context, [verb])
-  const clean = (text: string) => text.replaceAll(folder, '')
-  return { exitCode, stdout: clean(stdout.text), stderr: clean(stderr.text) }
+  const context = { environment: {}, directory: bench.directory, stdout, stderr }
+  const exitCode = await main(['image', ...argv], context, [image])
+  const clean = (text: string) => text.replaceAll(bench.directory, '').split('\n').slice(0, -1)
+  return { exitCode, said: clean(stdout.text), failed: clean(stderr.text) }
 }
 
-describe('cloudx image create', () => {
-  it.each([
-    [[], '/new.img: an empty drive CLOUD-X of 8 GiB, sparse.\n', 8 * 2 ** 30],
-    [['--size', '64M', '--label', '공유'], '/new.img: an empty drive 공유 of 64 MiB, sparse.\n', 2 ** 26],
-    [['--size', '1T', '--blank'], '/new.img: 1 TiB of zeroes, sparse.\n', 2 ** 40]
-  ])('makes an image with %j', async (options, said, bytes) => {
-    expect(await run(['create', 'new.img', ...options])).toEqual({ exitCode: 0, stdout: said, stderr: '' })
-    expect(statSync(join(folder, 'new.img')).size).toBe(bytes)
-    const again = await run(['create', 'new.img', ...options])
-    expect(again).toEqual({ exitCode: 1, stdout: '', stderr: 'cloudx: /new.img exists already; nothing was changed\n' })
+const said = async (...argv: string[]) => (await run(...argv)).said
+const asJson = async (...argv: string[]) => JSON.parse((await said(...argv, '--json')).join('')) as ImageView
+const write = (fill: number) => bench.visit(fill, LOGOUT, { initiatorName: STUDIO })
+
+describe('cloudx image', () => {
+  it('publishes what the author wrote, shows it, rolls it back and publishes it again', async () => {
+    await write(0x11)
+    expect((await said('info'))[3]).toBe(`${STUDIO} wrote 4 KiB over generation 0, not published`)
+    expect(await said('publish', 'share.img', '--note', 'new player')).toEqual([
+      'New logins get generation 1 (4 KiB). Running sessions stay on theirs.'
+    ])
+    const [head, newest, oldest] = await said('history')
+    expect(head).toMatch(/^NUMBER +OVER +TIME +DISK +LAYER +SESSIONS +KEPT +SHA-256 +STATE +BY$/)
+    expect(newest).toMatch(/^1 +0 .* 4 MiB +4 KiB +0 +0 +current +iqn.2026-01.org.example:studio: new player$/)
+    expect(oldest).toMatch(/^0 .* 4 MiB +0 +0 +raw file$/)
+    expect(await said('rollback')).toEqual(['New logins get generation 0. Running sessions stay on theirs.'])
+    expect((await asJson('publish', '--generation', '1')).current).toBe(1)
+    expect((await asJson('rollback', '--to', '0')).current).toBe(0)
   })
 
-  it('speaks Korean where the system or --language does', async () => {
-    const said = await run(['create', 'new.img', '--size', '64M', '--language', 'ko'])
-    expect(said.stdout).toBe('/new.img: 64 MiB 빈 드라이브 CLOUD-X을(를) 만들었습니다(쓴 만큼만 공간 차지).\n')
+  it('names who tests a generation, and ends that', async () => {
+    await write(0x11)
+    expect(await said('publish', '--test', ALICE, '--author', STUDIO)).toEqual([
+      `${ALICE} get generation 1 (4 KiB) at the next login; all others get 0.`
+    ])
+    expect(await said('test', '--initiator', BOB, '--generation', '1')).toEqual([
+      `${BOB} gets generation 1.`,
+      `${ALICE} gets generation 1.`,
+      `${STUDIO} gets generation 1.`
+    ])
+    expect(await said('test')).toEqual(['All new logins get generation 0.'])
+    expect((await asJson('test', '--initiator', BOB, '--generation', '1')).tests).toEqual([
+      { match: BOB, generation: 1 }
+    ])
   })
 
-  it('takes over a folder, and tells how far it is and what it left out', async () => {
-    mkdirSync(join(folder, 'in/System Volume Information'), { recursive: true })
-    writeFileSync(join(folder, 'in/a'), Buffer.alloc(1000, 1))
-    expect(await run(['create', 'new.img', '--from', 'in', '--size', '8M'])).toEqual({
-      exitCode: 0,
-      stdout: '/new.img: a drive CLOUD-X of 8 MiB, sparse, with 1 file and 0 folders, 1000 bytes in all.\n',
-      stderr: 'Left out: /in/System Volume Information belongs to the system.\n100 %, 1000 bytes of 1000 bytes\n'
-    })
+  it('merges generations into the raw file when that is agreed to, and tells how far it is', async () => {
+    await write(0x11)
+    await said('publish')
+    const refused = await run('flatten')
+    expect(refused.failed[0]).toMatch(/Nobody can roll back below .* add --yes/)
+    const { said: lines, failed } = await run('flatten', 'share.img', '--yes')
+    expect(lines).toEqual(['/share.img: generation 1 is in the raw file now, 4 KiB were copied.'])
+    expect(failed).toEqual(['100 %, 4 KiB of 4 KiB'])
+    expect((await asJson('info')).raw).toBe(1)
+    expect((await run('flatten', '--yes')).failed[0]).toMatch(/nothing lies above the raw file/)
   })
 
-  it.each<[string, string[], string]>([
-    ['no action', [], 'Not enough non-option arguments: got 0, need at least 2'],
-    ['another action', ['mend', 'x'], 'Invalid values: Argument: action, Given: "mend", Choices: "create"'],
-    ['a wrong size', ['create', 'x', '--size', '1Q'], '--size: "1Q" must be a size from 1M such as 20G or 512M'],
-    ['two sizes', ['create', 'x', '--size', '1G', '--size', '2G'], '--size: was given 2 times'],
-    [
-      'half a block',
-      ['create', 'x', '--size', '1049088', '--block-size', '4096'],
-      '--size: 1049088 bytes is not a multiple of the block size, 4096'
-    ],
-    [
-      'a long label',
-      ['create', 'x', '--label', 'x'.repeat(12)],
-      `--label: "${'x'.repeat(12)}" is 12 characters long, and exFAT has room for 11`
-    ],
-    ['zeroes with a label', ['create', 'x', '--blank', '--label', 'a'], '--blank: a disk of zeroes has no label'],
-    [
-      'zeroes from a folder',
-      ['create', 'x', '--blank', '--from', 'a'],
-      '--blank: a disk of zeroes holds no folder; leave out --blank or --from'
-    ],
-    [
-      'a size that is too small',
-      ['create', 'x', '--size', '1M'],
-      '1 MiB is too small for a drive with a file system: take --size 3M or more, or --blank for a disk of zeroes'
-    ],
-    ['a folder that is not there', ['create', 'x', '--from', 'gone'], '--from: /gone does not exist'],
-    ['a mistyped option', ['create', 'x', '--form', 'a'], 'Unknown option --form; did you mean --from?'],
-    ['an empty name', ['create', ''], 'The name of the image is empty.']
-  ])('refuses %s and makes nothing', async (_what, argv, sentence) => {
-    expect(await run(argv)).toEqual({ exitCode: 1, stdout: '', stderr: `cloudx: ${sentence}\n` })
-    expect(readdirSync(folder)).toEqual([])
+  it('shows who is on which generation', async () => {
+    await bench.login()
+    const { generations } = await asJson('info')
+    expect(generations[0]!.users).toMatchObject([{ initiatorName: ALICE, kind: 'session' }])
+    expect((await said('info')).at(-1)).toMatch(/^0 +iqn.1991-05.com.microsoft:alice .* logged in +0 bytes$/)
   })
 
-  it('refuses a name whose state directory is there', async () => {
-    mkdirSync(join(folder, 'x.cloudx'))
-    expect((await run(['create', 'x'])).stderr).toMatch(/x does not exist, but \/x\.cloudx does/)
-    expect(existsSync(join(folder, 'x'))).toBe(false)
+  it.each<[string[], RegExp]>([
+    [['publish'], /no author has written anything over .*--policy IQN=author/],
+    [['publish', 'share.img', '--generation', 'x'], /--generation: "x" must be the number of a generation/],
+    [['publish', '--generation', '5'], /there is no generation 5/],
+    [['rollback'], /lies over no other one/],
+    [['test', '--generation', '0'], /say which initiators/],
+    [['history', '--image', 'other.img'], /Say which image is meant with --image: .*share\.img/],
+    [['mend'], /There is no command "mend"/]
+  ])('ends %j with a sentence', async (argv, sentence) => {
+    const { exitCode, failed } = await run(...argv)
+    expect([exitCode, failed.length]).toEqual([1, 1])
+    expect(failed[0]).toMatch(sentence)
   })
 
-  it('ends with 130 after a stop signal and leaves nothing', async () => {
-    mkdirSync(join(folder, 'in'))
-    writeFileSync(join(folder, 'in/a'), 'x')
-    const { exitCode, stderr } = await run(['create', 'new.img', '--from', 'in'], Promise.resolve('SIGINT'))
-    expect([exitCode, stderr]).toEqual([130, 'cloudx: Interrupted; there is no /new.img.\n'])
-    expect(readdirSync(folder)).toEqual(['in'])
-  })
+  it.each([imageInfo, imageHistory, imagePublish, imageRollback, imageTest, imageFlatten])(
+    'explains $usage with examples, and says when no server runs',
+    async ({ usage }) => {
+      const action = String(usage).split(' ')[0]!
+      expect((await said(action, '--help')).join('\n')).toContain(`cloudx image ${action}`)
+      await server.close()
+      const { exitCode, failed } = await run(action, 'share.img', ...(action === 'flatten' ? ['--yes'] : []))
+      expect(exitCode).toBe(1)
+      expect(failed[0]).toMatch(/No server shares share\.img/)
+    }
+  )
+})
 
-  it('explains itself with examples', async () => {
-    const { exitCode, stdout } = await run(['create', '--help'])
-    expect(exitCode).toBe(0)
-    expect(stdout).toMatch(/cloudx image create share\.img --size 50G --from/)
-    expect(stdout).toMatch(/--label/)
+describe('the image that is meant', () => {
+  it('is the only one, or the one that is named', () => {
+    const other = { ...FAKE_IMAGE, path: '/disks/other.img', uuid: '11111111-0000-4000-8000-000000000000' }
+    expect(chosenImage([FAKE_IMAGE], undefined)).toBe(FAKE_IMAGE)
+    expect(chosenImage([FAKE_IMAGE, other], other.uuid)).toBe(other)
+    expect(chosenImage([FAKE_IMAGE, other], FAKE_IMAGE.path)).toBe(FAKE_IMAGE)
+    expect(() => chosenImage([FAKE_IMAGE, other], undefined)).toThrow(/--image/)
   })
 })

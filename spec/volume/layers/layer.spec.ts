@@ -49,7 +49,7 @@ async function frozenOver(base: Volume, number: number, random: Random, model: B
     }
   }
   await overlay.close()
-  return FrozenDelta.open(deltaPaths(directory, `g${number}`, 1), BOOT)
+  return FrozenDelta.open(deltaPaths(directory, `g${number}`, 1))
 }
 
 /** Three layers over a base in memory, and what they show. */

@@ -1,0 +1,37 @@
+import { IscsiError } from '../../util/errors.js'
+import { withJson, type Command } from '../command.js'
+import { findServer } from '../find-server.js'
+import { imageOf, numberOf, withImage } from '../image-place.js'
+import { tellJob } from '../job.js'
+
+/** Merges generations into the raw file. */
+export const imageFlatten: Command = {
+  usage: 'flatten [where]',
+  about: 'Merge generations that nobody needs singly into the raw file; ends roll-back to what lies below',
+  examples: [
+    ['cloudx image flatten ./share.img', 'As far as nobody uses what lies below'],
+    ['cloudx image flatten --to 5 --yes', 'Up to generation 5, without a question']
+  ],
+  options: (yargs) =>
+    withJson(withImage(yargs))
+      .option('to', { nargs: 1, requiresArg: true, describe: 'The generation that the raw file holds then' })
+      .option('yes', { type: 'boolean', describe: 'Do not ask' }),
+
+  async run(args, context) {
+    const { client } = await findServer(args, context)
+    const to = numberOf(args, 'to')
+    const what = to === undefined ? 'the generations that are merged' : `generation ${to}`
+    const question = `Nobody can roll back below ${what} any more.`
+    if (args.yes !== true && !(await agreed(question, context.ask))) {
+      throw new IscsiError('ERR_ISCSI_CONSENT', 'Nothing was merged.')
+    }
+    const { job } = await client.flatten({ image: await imageOf(args, context), to })
+    await tellJob(client, job, args, context)
+    return 0
+  }
+}
+
+function agreed(question: string, ask: ((question: string) => Promise<boolean>) | undefined): Promise<boolean> {
+  if (ask) return ask(question)
+  throw new IscsiError('ERR_ISCSI_CONSENT', `${question} There is nobody to ask here; add --yes if this is wanted.`)
+}

@@ -1,0 +1,36 @@
+import { asJson, print, withJson, type Command } from '../command.js'
+import { findServer } from '../find-server.js'
+import { imageOf, listOf, numberOf, withImage } from '../image-place.js'
+
+/** Says who tries a generation before all others get it. */
+export const imageTest: Command = {
+  usage: 'test [where]',
+  about: 'Give named initiators another generation than the current one, or end that',
+  examples: [
+    ['cloudx image test --generation 7 --initiator iqn.2025-01.org.example:pc-01', 'This one gets 7 at its next login'],
+    ['cloudx image test --initiator iqn.2025-01.org.example:pc-01', 'It gets the current generation again'],
+    ['cloudx image test', 'So do all']
+  ],
+  options: (yargs) =>
+    withJson(withImage(yargs))
+      .option('initiator', {
+        nargs: 1,
+        requiresArg: true,
+        describe: 'An initiator (repeatable): a name, with * at the end as wild card'
+      })
+      .option('generation', { nargs: 1, requiresArg: true, describe: 'What it gets; without it the current one' }),
+
+  async run(args, context) {
+    const { client } = await findServer(args, context)
+    const { image } = await client.test({
+      image: await imageOf(args, context),
+      initiators: listOf(args, 'initiator'),
+      generation: numberOf(args, 'generation')
+    })
+    if (asJson(args)) print(context.stdout, JSON.stringify(image, undefined, 2))
+    else if (image.tests.length === 0) print(context.stdout, `All new logins get generation ${image.current}.`)
+    else
+      for (const { match, generation } of image.tests) print(context.stdout, `${match} gets generation ${generation}.`)
+    return 0
+  }
+}

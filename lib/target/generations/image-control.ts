@@ -1,0 +1,315 @@
+import { normalizeIscsiName } from '../../iscsi/login/names.js'
+import type { SessionView } from '../../iscsi/portal-group.js'
+import { codeOf } from '../../util/errors.js'
+import { formatSize } from '../../util/units.js'
+import { readDeltaHeader } from '../../volume/delta/reissue.js'
+import { TargetError } from '../errors.js'
+import type { Image } from '../images.js'
+import type { InitiatorView } from '../initiator-view.js'
+import type { Jobs } from '../jobs.js'
+import { keyOf, type InitiatorKey } from '../owner.js'
+import { binnedFiles } from '../restore-undo.js'
+import type { StateRoot } from '../state-root.js'
+import type { TargetNode } from '../target.js'
+import {
+  NOTE_CHARACTERS_MAX,
+  generationOf,
+  isAvailable,
+  isOver,
+  layersOf,
+  type GenerationRecord
+} from './generation-record.js'
+import type {
+  DraftView,
+  FlattenOrder,
+  GenerationUser,
+  GenerationView,
+  ImageOrder,
+  ImageOrders,
+  ImageView,
+  JobView,
+  PublishOrder,
+  RollbackOrder,
+  TestOrder
+} from './image-orders.js'
+
+/** What the orders act on. */
+export interface ImageControlParts {
+  readonly targets: () => readonly TargetNode[]
+  readonly roots: () => readonly StateRoot[]
+  readonly jobs: Jobs
+  /** Asks sessions to log out and cuts those that do not. Resolves when they are gone. */
+  readonly endSessions: (filter: (session: SessionView) => boolean) => Promise<void>
+}
+
+/** {@link ImageOrders} over the parts of a running server. */
+export class ImageControl implements ImageOrders {
+  constructor(private readonly parts: ImageControlParts) {}
+
+  async images(): Promise<readonly ImageView[]> {
+    return Promise.all(this.all.map((image) => this.describe(image)))
+  }
+
+  async publish(order: PublishOrder): Promise<ImageView> {
+    const image = this.find(order)
+    const testers = (order.test ?? []).map(checkedPattern)
+    if (order.generation === undefined) await this.publishDraft(image, order, testers)
+    else if (testers.length > 0) await image.generations.test(testers, order.generation)
+    else await image.generations.choose(order.generation)
+    return this.describe(image)
+  }
+
+  private async publishDraft(image: Image, order: PublishOrder, testers: readonly string[]): Promise<void> {
+    const draft = await this.draftOf(image, order)
+    const { owners } = this.parts.targets().find(({ name }) => name === draft.targetName)!
+    const key = { targetName: draft.targetName, initiatorName: draft.initiatorName }
+    const force = order.force ?? false
+    const request = { imageUuid: image.uuid, note: checkedNote(order.note ?? ''), testers, force }
+    if (!force) return void (await owners.publish(key, request))
+    await owners.drain(key)
+    try {
+      await this.endThenPublish(key, () => owners.publish(key, request))
+    } finally {
+      await owners.undrain(key)
+    }
+  }
+
+  private async endThenPublish(key: InitiatorKey, publish: () => Promise<unknown>): Promise<void> {
+    for (let attempt = 1; ; attempt++) {
+      await this.parts.endSessions((session) => isOf(key, session))
+      try {
+        await publish()
+        return
+      } catch (error) {
+        // A login that was half done when we drained has a session only now.
+        if (codeOf(error) !== 'ERR_ISCSI_PUBLISH_SESSION' || attempt === ATTEMPTS_MAX) throw error
+      }
+    }
+  }
+
+  async rollback(order: RollbackOrder): Promise<ImageView> {
+    const image = this.find(order)
+    const { generations } = image
+    const { record, current } = generations
+    const to = order.to ?? generationOf(record, current)?.parent
+    if (to === undefined) {
+      throw new TargetError('ERR_ISCSI_ROLLBACK', `generation ${current} of ${image.path} lies over no other one`)
+    }
+    await generations.choose(to)
+    image.tell(`new logins get generation ${to} instead of ${current}`)
+    return this.describe(image)
+  }
+
+  async test({ initiators, generation, ...order }: TestOrder): Promise<ImageView> {
+    const image = this.find(order)
+    if (generation !== undefined && initiators.length === 0) {
+      throw new TargetError('ERR_ISCSI_TEST', 'say which initiators test the generation: a name, or a pattern with *')
+    }
+    await image.generations.test(initiators.map(checkedPattern), generation)
+    return this.describe(image)
+  }
+
+  async flatten(order: FlattenOrder): Promise<JobView> {
+    const image = this.find(order)
+    image.generations.refuseTrouble()
+    const needs = await this.needsOf(image)
+    const to = order.to ?? highestFree(image.generations.record, needs)
+    image.generations.require(to)
+    const need = needs.find(({ generation }) => !isOver(image.generations.record, generation, to))
+    if (need) throw stillNeeded(image.path, to, need)
+    return this.startFlatten(image, to)
+  }
+
+  /** At the start of the server: what a stop or a crash cut short goes on. */
+  resume(): void {
+    for (const image of this.all) {
+      const { trouble, record } = image.generations
+      if (record.flattening !== undefined && trouble === undefined) this.startFlatten(image, record.flattening)
+    }
+  }
+
+  private startFlatten(image: Image, to: number): JobView {
+    return this.parts.jobs.start('flatten', image.path, async (progress) => {
+      const bytes = await image.flatten(to, progress)
+      return `generation ${to} is in the raw file now, ${formatSize(bytes)} were copied`
+    })
+  }
+
+  jobs(): Promise<readonly JobView[]> {
+    return Promise.resolve(this.parts.jobs.list())
+  }
+
+  /** Generations that must stay, with the reason. */
+  private async needsOf(image: Image): Promise<Need[]> {
+    const { current, tests } = image.generations.record
+    const users = await this.usersOf(image)
+    const deltas = await Promise.all(this.parts.roots().map(({ directory }) => directory.deltaHeaders()))
+    return [
+      { generation: current, who: 'all new logins' },
+      ...tests.map(({ match, generation }) => ({ generation, who: `the test by ${match}` })),
+      ...users.map(({ generation, user }) => ({ generation, who: `${user.initiatorName} (${USES[user.kind]})` })),
+      // Also those of targets that this server does not have just now.
+      ...deltas
+        .flat()
+        .filter(({ base }) => base.uuid === image.uuid)
+        .map(({ base, owner }) => ({ generation: base.generation, who: `a delta of ${owner.initiator}` }))
+    ]
+  }
+
+  // --- Which image, which delta ---
+
+  /** Private images, each once. */
+  private get all(): Image[] {
+    const sources = this.parts.targets().flatMap((target) => target.sources)
+    return [...new Set(sources.filter(({ shared }) => !shared).map(({ image }) => image))]
+  }
+
+  private find({ image: wanted }: ImageOrder): Image {
+    const images = this.all.filter(({ path, uuid }) => wanted === undefined || path === wanted || uuid === wanted)
+    const [first, second] = images
+    if (first && !second) return first
+    const paths = this.all.map(({ path }) => path).join(', ')
+    if (first) throw new TargetError('ERR_ISCSI_IMAGE_WHICH', `this server has several images, say which: ${paths}`)
+    throw new TargetError(
+      'ERR_ISCSI_IMAGE_UNKNOWN',
+      `this server has no image ${wanted ?? ''} with generations: ${paths}`
+    )
+  }
+
+  private async draftOf(image: Image, { author }: PublishOrder): Promise<DraftView> {
+    const name = author === undefined ? undefined : normalizeIscsiName(author)
+    if (author !== undefined && name === undefined) throw badName(author)
+    const all = await this.draftsOf(image)
+    const drafts = all.filter(({ initiatorName }) => name === undefined || initiatorName === name)
+    const [first, second] = drafts
+    if (first && !second) return first
+    const names = all.map(({ initiatorName }) => initiatorName).join(', ')
+    if (first) {
+      throw new TargetError('ERR_ISCSI_PUBLISH_WHICH', `several authors wrote over ${image.path}, say which: ${names}`)
+    }
+    throw new TargetError(
+      'ERR_ISCSI_PUBLISH_NOTHING',
+      `${name ?? 'no author'} has ${name === undefined ? '' : 'not '}written anything over ${image.path} that could be ` +
+        `published${names === '' ? '' : `, but ${names} has`}. Authors are named by: --policy IQN=author`
+    )
+  }
+
+  // --- What is shown ---
+
+  private async describe(image: Image): Promise<ImageView> {
+    const { path, uuid, generations } = image
+    const { record, trouble } = generations
+    const users = await this.usersOf(image)
+    const views = record.generations.map(({ source: _source, ...one }): GenerationView => {
+      const own = users.filter(({ generation }) => generation === one.number)
+      return { ...one, available: isAvailable(record, one.number), users: own.map(({ user }) => user) }
+    })
+    const { current, raw, tests, flattening } = record
+    const drafts = await this.draftsOf(image)
+    return { path, uuid, current, raw, tests, flattening, trouble, generations: views, drafts }
+  }
+
+  /** Everybody whose disk some generation is. */
+  async usersOf(image: Image): Promise<{ generation: number; user: GenerationUser }[]> {
+    const known = await this.initiatorsOf(image)
+    const readers = image.holders.flatMap(({ targetName, initiatorName, generation }) => {
+      if (generation === undefined) return []
+      const view = known.find(({ initiator }) => isOf({ targetName, initiatorName }, initiator))
+      const kind: GenerationUser['kind'] = (view?.initiator.sessions ?? 0) > 0 ? 'session' : 'kept'
+      return [{ generation, user: { initiatorName, targetName, kind, bytes: view?.bytes ?? 0 } }]
+    })
+    return [...readers, ...(await this.binnedOf(image))]
+  }
+
+  private async binnedOf(image: Image): Promise<{ generation: number; user: GenerationUser }[]> {
+    const found: { generation: number; user: GenerationUser }[] = []
+    for (const { bin } of this.parts.roots()) {
+      for (const { id, initiatorName, targetName, bytes } of bin.list()) {
+        const { map } = await binnedFiles(bin.pathOf(id))
+        // One that cannot be read cannot be brought back.
+        const header = map === undefined ? undefined : await readDeltaHeader(map).catch(() => undefined)
+        if (header?.base.uuid !== image.uuid) continue
+        found.push({
+          generation: header.base.generation,
+          user: { initiatorName, targetName, kind: 'bin', bytes }
+        })
+      }
+    }
+    return found
+  }
+
+  private async draftsOf(image: Image): Promise<DraftView[]> {
+    const known = await this.initiatorsOf(image)
+    return known.flatMap(({ initiator, stored, bytes }) => {
+      if (initiator.policy !== 'author' || !stored) return []
+      const { initiatorName, targetName, sessions } = initiator
+      const reader = image.holders.find((one) => keyOf(one) === keyOf(initiator))
+      return [{ initiatorName, targetName, generation: reader?.generation, bytes, live: sessions > 0 }]
+    })
+  }
+
+  /** Initiators of the targets that have this image, with what they have written over it. */
+  private async initiatorsOf(image: Image): Promise<{ initiator: InitiatorView; stored: boolean; bytes: number }[]> {
+    const found = []
+    for (const { sources, owners } of this.parts.targets()) {
+      const source = sources.find((one) => one.image === image)
+      if (!source) continue
+      for (const initiator of await owners.list()) {
+        const unit = initiator.units.find(({ lun }) => lun === source.lun)
+        found.push({ initiator, stored: unit?.stored ?? false, bytes: unit?.bytes ?? 0 })
+      }
+    }
+    return found
+  }
+}
+
+const ATTEMPTS_MAX = 3
+
+interface Need {
+  readonly generation: number
+  readonly who: string
+}
+
+const USES = { session: 'logged in', kept: 'its delta is kept', bin: 'its delta is in the bin' } as const
+
+/** The newest generation below the current one, or that, which everybody's lies over. */
+function highestFree(record: GenerationRecord, needs: readonly Need[]): number {
+  const path = [...layersOf(record, record.current)!].reverse()
+  const found = path.find(({ number }) => needs.every(({ generation }) => isOver(record, generation, number)))
+  if (found) return found.number
+  const lowest = layersOf(record, record.current)![0]?.number
+  if (lowest === undefined) throw new TargetError('ERR_ISCSI_FLATTEN', 'nothing lies above the raw file')
+  throw stillNeeded(
+    'the image',
+    lowest,
+    needs.find(({ generation }) => !isOver(record, generation, lowest))!
+  )
+}
+
+function stillNeeded(path: string, to: number, { generation, who }: Need): TargetError {
+  return new TargetError(
+    'ERR_ISCSI_FLATTEN',
+    `generation ${to} cannot be merged into ${path} yet, because generation ${generation}, which does not lie over it, ` +
+      `is needed: ${who}`
+  )
+}
+
+function isOf(key: InitiatorKey, other: { initiatorName: string; targetName: string | undefined }): boolean {
+  return key.initiatorName === other.initiatorName && key.targetName === other.targetName
+}
+
+function checkedPattern(pattern: string): string {
+  if (pattern === '*') return pattern
+  const name = pattern.endsWith('*') ? pattern.normalize('NFKC').toLowerCase() : normalizeIscsiName(pattern)
+  if (name === undefined) throw badName(pattern)
+  return name
+}
+
+function badName(name: string): TargetError {
+  return new TargetError('ERR_ISCSI_NAME', `"${name}" is no name of an initiator (iqn.…, eui.… or naa.…)`)
+}
+
+function checkedNote(note: string): string {
+  if (note.length <= NOTE_CHARACTERS_MAX) return note
+  throw new TargetError('ERR_ISCSI_NOTE', `a note has at most ${NOTE_CHARACTERS_MAX} characters`)
+}
