@@ -23,7 +23,20 @@ import type { PoliciesAnswer } from './routes/policies.js'
 import type { SessionsAnswer } from './routes/sessions.js'
 import type { StatusAnswer } from './routes/status.js'
 
-export type { CopyPart, DeltasAnswer, DropAnswer, ImageAnswer, ImagesAnswer, JobAnswer, JobsAnswer, PoliciesAnswer, SessionsAnswer, ShowAnswer, StatusAnswer, UndoAnswer }
+export type {
+  CopyPart,
+  DeltasAnswer,
+  DropAnswer,
+  ImageAnswer,
+  ImagesAnswer,
+  JobAnswer,
+  JobsAnswer,
+  PoliciesAnswer,
+  SessionsAnswer,
+  ShowAnswer,
+  StatusAnswer,
+  UndoAnswer
+}
 export { AdminError } from './errors.js'
 
 /**

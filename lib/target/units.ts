@@ -53,7 +53,9 @@ export class Units {
   /** What was opened is not what would be opened now, and nobody uses it. */
   private get outdated(): boolean {
     if (this.state.nexuses.size > 0) return false
-    return this.state.open!.some((unit) => !unit.source.shared && (this.hasOtherPolicy(unit) || this.hasOtherBase(unit)))
+    return this.state.open!.some(
+      (unit) => !unit.source.shared && (this.hasOtherPolicy(unit) || this.hasOtherBase(unit))
+    )
   }
 
   private hasOtherPolicy({ source, unit }: OpenUnit): boolean {

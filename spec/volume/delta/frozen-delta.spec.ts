@@ -17,7 +17,7 @@ beforeEach(() => {
 })
 afterEach(() => fs.rmSync(directory, { recursive: true, force: true }))
 
-async function writeDelta({ close = true } = {}): Promise<Overlay> {
+async function writeDelta({ close = true, writes = true } = {}): Promise<Overlay> {
   const base = new MemoryVolume(65536, true)
   await base.open()
   const overlay = new Overlay({
@@ -32,7 +32,7 @@ async function writeDelta({ close = true } = {}): Promise<Overlay> {
     }
   })
   await overlay.open()
-  await writeVolume(overlay, Buffer.alloc(8192, 0x33), 4096)
+  if (writes) await writeVolume(overlay, Buffer.alloc(8192, 0x33), 4096)
   if (close) await overlay.close()
   return overlay
 }
@@ -70,6 +70,22 @@ describe('a frozen delta', () => {
     await writeDelta()
     damage()
     await expect(FrozenDelta.open(PATHS())).rejects.toMatchObject({ code: 'ERR_ISCSI_DELTA_UNREADABLE' })
+  })
+
+  it('is refused when it names chunks of its base, until these are put into slots', async () => {
+    const overlay = await writeDelta({ close: false })
+    expect(await overlay.copy(32768, 4096, 4096)).toBe(4096)
+    await overlay.close()
+    await expect(FrozenDelta.open(PATHS())).rejects.toMatchObject({ code: 'ERR_ISCSI_DELTA_UNREADABLE' })
+    const again = await writeDelta({ close: false, writes: false })
+    await again.settleCopies()
+    await again.close()
+    const frozen = await FrozenDelta.open(PATHS())
+    expect(frozen.bytesStored).toBe(8192)
+    const found = Buffer.alloc(4096, 1)
+    await frozen.slotFile.read(found, 0, 4096, (frozen.map.get(1) - 1) * 4096)
+    expect(found.equals(Buffer.alloc(4096))).toBe(true)
+    await frozen.close()
   })
 
   it('is refused while its session has not ended', async () => {

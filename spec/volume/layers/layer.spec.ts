@@ -39,6 +39,7 @@ async function frozenOver(base: Volume, number: number, random: Random, model: B
   for (let step = 0; step < count; step++) {
     const offset = random.int(base.size / 512) * 512
     const length = Math.min(base.size - offset, (1 + random.int(40)) * 512)
+    if (base.size === SIZE && random.chance(0.25)) await copyChunks(overlay, random, model)
     if (random.chance(0.3)) {
       await zeroVolume(overlay, offset, length, true)
       model.fill(0, offset, offset + length)
@@ -48,8 +49,20 @@ async function frozenOver(base: Volume, number: number, random: Random, model: B
       bytes.copy(model, offset)
     }
   }
+  await overlay.settleCopies()
   await overlay.close()
   return FrozenDelta.open(deltaPaths(directory, `g${number}`, 1))
+}
+
+/** By the map: from another place of the base, from a slot that two chunks then share, or from zeroes. */
+async function copyChunks(overlay: Overlay, random: Random, model: Buffer): Promise<void> {
+  const [from, to] = [random.int(30), 30 + random.int(25)]
+  const length = (1 + random.int(5)) * 4096
+  const [source, destination] = random.chance(0.5) ? [from, to] : [to, Math.min(from, 24)]
+  if (Math.abs(source - destination) * 4096 < length) return
+  const done = await overlay.copy(source * 4096, destination * 4096, length)
+  overlay.commit()
+  model.copy(model, destination * 4096, source * 4096, source * 4096 + done)
 }
 
 /** Three layers over a base in memory, and what they show. */
