@@ -18,7 +18,7 @@ beforeEach(() => {
 afterEach(() => fs.rmSync(directory, { recursive: true, force: true }))
 
 async function writeDelta({ close = true, writes = true } = {}): Promise<Overlay> {
-  const base = new MemoryVolume(65536, true)
+  const base = new MemoryVolume(65536, true, Buffer.alloc(65536, 0x44))
   await base.open()
   const overlay = new Overlay({
     base,
@@ -84,7 +84,7 @@ describe('a frozen delta', () => {
     expect(frozen.bytesStored).toBe(8192)
     const found = Buffer.alloc(4096, 1)
     await frozen.slotFile.read(found, 0, 4096, (frozen.map.get(1) - 1) * 4096)
-    expect(found.equals(Buffer.alloc(4096))).toBe(true)
+    expect(found.equals(Buffer.alloc(4096, 0x44))).toBe(true)
     await frozen.close()
   })
 
