@@ -7,7 +7,8 @@ import { readDeltaHeader } from '../../volume/delta/reissue.js'
 import { TargetError } from '../errors.js'
 
 /**
- * The files of layers, `<number>.map` and `<number>.slots` in one directory for each image. A layer is the delta that
+ * The files of layers, `<number>.map` and `<number>.slots` in one directory for each image, and `<number>.key` where the
+ * slots are encrypted. A layer is the delta that
  * an author wrote, moved here. It belongs to the image from the moment that the record names it; until then it can go
  * back, because its header says whose delta it was.
  *
@@ -16,13 +17,13 @@ import { TargetError } from '../errors.js'
  */
 export function layerPaths(directory: string, number: number): DeltaPaths {
   const stem = join(directory, String(number).padStart(4, '0'))
-  return { map: `${stem}.map`, slots: `${stem}.slots` }
+  return { map: `${stem}.map`, slots: `${stem}.slots`, key: `${stem}.key` }
 }
 
 /** Numbers of layers that have a file here. */
 export async function layerNumbers(directory: string): Promise<number[]> {
   const numbers = (await namesIn(directory)).flatMap((name) => {
-    const match = /^(\d{4,})\.(map|slots)$/.exec(name)
+    const match = /^(\d{4,})\.(map|slots|key)$/.exec(name)
     return match ? [Number(match[1])] : []
   })
   return [...new Set(numbers)].sort((left, right) => left - right)
@@ -35,6 +36,7 @@ export async function moveIn(from: DeltaPaths, directory: string, number: number
   if (await exists(to.map)) throw new TargetError('ERR_ISCSI_STATE', `${to.map} is there already`)
   await rename(from.map, to.map)
   await rename(from.slots, to.slots)
+  await rename(from.key, to.key).catch(unlessMissing)
   await syncDirectory(directory)
   await syncDirectory(dirname(directory))
   await syncDirectory(dirname(from.map))
@@ -44,6 +46,7 @@ export async function moveIn(from: DeltaPaths, directory: string, number: number
 export async function moveBack(to: DeltaPaths, directory: string, number: number): Promise<void> {
   const from = layerPaths(directory, number)
   await mkdir(dirname(to.map), { recursive: true, mode: 0o700 })
+  await rename(from.key, to.key).catch(unlessMissing)
   await rename(from.slots, to.slots).catch(unlessMissing)
   await rename(from.map, to.map).catch(unlessMissing)
 }
@@ -65,8 +68,8 @@ export async function returnUnpublished(
 
 /** Nobody writes into it any more, not even by mistake. */
 export async function protectLayer(directory: string, number: number): Promise<void> {
-  const { map, slots } = layerPaths(directory, number)
-  for (const path of [map, slots]) await chmod(path, 0o400).catch(unlessMissing)
+  const { map, slots, key } = layerPaths(directory, number)
+  for (const path of [map, slots, key]) await chmod(path, 0o400).catch(unlessMissing)
 }
 
 /** It was published: only then {@link protectLayer} is called. */
@@ -78,8 +81,8 @@ export async function isProtected(directory: string, number: number): Promise<bo
 
 /** Nobody has it open; a large file goes in steps. */
 export async function removeLayer(directory: string, number: number): Promise<void> {
-  const { map, slots } = layerPaths(directory, number)
-  for (const path of [map, slots]) {
+  const { map, slots, key } = layerPaths(directory, number)
+  for (const path of [key, map, slots]) {
     await chmod(path, 0o600).catch(unlessMissing)
     await removeInSteps(path)
   }

@@ -1,15 +1,14 @@
 import { randomBytes } from 'node:crypto'
 import { open, type FileHandle } from 'node:fs/promises'
 import { Slices } from '../../util/slices.js'
-import { Adaptive } from '../adaptive.js'
-import { mayStall } from '../drivers/medium.js'
 import { BOOT_ID_LENGTH } from './boot-id.js'
 import { DeltaMap, isCopied } from './delta-map.js'
 import { DeltaError } from './errors.js'
+import { cipherOf, slotFileOver } from './file-pair.js'
 import type { DeltaPaths } from './files.js'
 import { HEADER_LENGTH, chunkCountOf, decodeHeader, unreadable, type JournalHeader } from './journal-format.js'
 import { claimSlots, replayJournal } from './replay.js'
-import { SlotFile } from './slot-file.js'
+import type { SlotFile } from './slot-file.js'
 import { Slots } from './slots.js'
 
 /**
@@ -36,11 +35,10 @@ export class FrozenDelta {
     })
     try {
       const allocated = new Slots()
-      const { size, dev } = await slots.stat()
+      const { size } = await slots.stat()
       await refuseCopies(map)
       await claimSlots(map, header.chunkSize, header.base.size, size, (slot, count) => allocated.claim(slot, count))
-      const stalls = await mayStall(paths.slots, dev)
-      const slotFile = new SlotFile(slots, (direction) => new Adaptive(stalls, direction))
+      const slotFile = await slotFileOver(slots, paths, {}, await cipherOf(header, paths))
       return new FrozenDelta(header, map, slotFile, allocated.usedCount)
     } catch (error) {
       await slots.close()

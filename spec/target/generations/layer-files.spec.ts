@@ -31,7 +31,7 @@ afterEach(() => fs.rmSync(root, { recursive: true }))
 const names = (folder: string) => (fs.existsSync(folder) ? fs.readdirSync(folder).sort() : [])
 const from = () => deltaPaths(deltas, 'lun-3', 1)
 
-async function writeDelta(): Promise<void> {
+async function writeDelta(encrypt = false): Promise<void> {
   const base = new MemoryVolume(65536, true)
   await base.open()
   const overlay = new Overlay({
@@ -41,7 +41,8 @@ async function writeDelta(): Promise<void> {
       name: 'lun-3',
       base: { uuid: '00112233-4455-6677-8899-aabbccddeeff', generation: 0, size: 65536, mtimeNs: 0n, inode: 0n },
       owner: { target: 't', initiator: 'i', lun: 3, chapUser: '' },
-      incarnation: 0
+      incarnation: 0,
+      encrypt
     }
   })
   await overlay.open()
@@ -50,6 +51,17 @@ async function writeDelta(): Promise<void> {
 }
 
 describe('the files of a layer', () => {
+  it('have the key of an encrypted delta with them, on the way in, back and away', async () => {
+    await writeDelta(true)
+    await moveIn(from(), layers, 12)
+    expect([names(deltas), names(layers)]).toEqual([[], ['0012.key', '0012.map', '0012.slots']])
+    await moveBack(from(), layers, 12)
+    expect([names(deltas), names(layers)]).toEqual([['lun-3-1.key', 'lun-3-1.map', 'lun-3-1.slots'], []])
+    await moveIn(from(), layers, 13)
+    await removeLayer(layers, 13)
+    expect(names(layers)).toEqual([])
+  })
+
   it('come in, are protected, and go', async () => {
     await writeDelta()
     await moveIn(from(), layers, 12)

@@ -2,6 +2,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { DeltaError } from '../../../lib/volume/delta/errors.js'
 import { deltaPaths } from '../../../lib/volume/delta/files.js'
 import { FrozenDelta } from '../../../lib/volume/delta/frozen-delta.js'
 import { MemoryVolume } from '../../../lib/volume/drivers/memory.js'
@@ -17,7 +18,7 @@ beforeEach(() => {
 })
 afterEach(() => fs.rmSync(directory, { recursive: true, force: true }))
 
-async function writeDelta({ close = true, writes = true } = {}): Promise<Overlay> {
+async function writeDelta({ close = true, writes = true, encrypt = false } = {}): Promise<Overlay> {
   const base = new MemoryVolume(65536, true, Buffer.alloc(65536, 0x44))
   await base.open()
   const overlay = new Overlay({
@@ -28,7 +29,8 @@ async function writeDelta({ close = true, writes = true } = {}): Promise<Overlay
       base: { uuid: '00112233-4455-6677-8899-aabbccddeeff', generation: 4, size: 65536, mtimeNs: 0n, inode: 4n },
       owner: { target: 't', initiator: 'i', lun: 0, chapUser: '' },
       incarnation: 0,
-      bootId: BOOT
+      bootId: BOOT,
+      encrypt
     }
   })
   await overlay.open()
@@ -49,6 +51,18 @@ describe('a frozen delta', () => {
     await frozen.slotFile.read(found, 0, 8192, 0)
     expect(found.equals(Buffer.alloc(8192, 0x33))).toBe(true)
     await frozen.close()
+  })
+
+  it('reads slots that were encrypted, and is refused without their key', async () => {
+    await writeDelta({ encrypt: true })
+    expect(fs.readFileSync(PATHS().slots).includes(Buffer.alloc(512, 0x33))).toBe(false)
+    const frozen = await FrozenDelta.open(PATHS())
+    const found = Buffer.alloc(8192)
+    await frozen.slotFile.read(found, 0, 8192, 0)
+    expect(found.equals(Buffer.alloc(8192, 0x33))).toBe(true)
+    await frozen.close()
+    fs.unlinkSync(PATHS().key)
+    await expect(FrozenDelta.open(PATHS())).rejects.toBeInstanceOf(DeltaError)
   })
 
   it('leaves its files as they are', async () => {
