@@ -111,11 +111,11 @@ export const CONFIGURATIONS = [
 /** Tests that fail on every target, or contradict what clients need; each with the reason. */
 export const EXCUSED = {
   'ALL.iSCSITMF.AbortTaskSimpleAsync':
-    "asserts the length of libiscsi's own send queue, which it empties itself before the assertion",
+    "wants its command in libiscsi's send queue, where it stays only while the window is closed; what follows polls for POLLOUT alone, so it would never see the window open",
   'ALL.iSCSITMF.LUNResetSimpleAsync':
-    "asserts the length of libiscsi's own send queue, which it empties itself before the assertion",
+    "wants its command in libiscsi's send queue, where it stays only while the window is closed; what follows polls for POLLOUT alone, so it would never see the window open",
   'ALL.GetLBAStatus.UnmapSingle':
-    'where a physical block has 8 logical ones it asks for LBA i + 1 and wants an answer that begins at i + 8; QEMU refuses an answer that begins elsewhere than asked. Passes with 4096-byte blocks'
+    'where a physical block has 8 logical ones it unmaps blocks 0 to i - 1, asks for LBA i + 1, which is mapped, and wants an answer that begins at i + 8, behind it; QEMU refuses an answer that begins elsewhere than asked. Passes with 4096-byte blocks'
 }
 
 /** Tests that pass nowhere because of what this target is, each with the reason. */

@@ -68,6 +68,21 @@ async function pair(consumer: UnitConsumer, positionedReads: boolean): Promise<S
   return client
 }
 
+/** What the kernel is asked for, below what Node remembers of it: every TCP handle has one prototype. */
+function recordNoDelay(): { readonly calls: boolean[]; stop: () => void } {
+  const probe = connect(1, '127.0.0.1').on('error', () => undefined)
+  const { _handle } = probe as unknown as { _handle: object }
+  const prototype = Object.getPrototypeOf(_handle) as { setNoDelay: (on: boolean) => number }
+  const original = prototype.setNoDelay
+  const calls: boolean[] = []
+  prototype.setNoDelay = function (on) {
+    calls.push(on)
+    return original.call(this, on)
+  }
+  probe.destroy()
+  return { calls, stop: () => (prototype.setNoDelay = original) }
+}
+
 function turn(): Promise<void> {
   return new Promise((resolve) => void setImmediate(resolve))
 }
@@ -143,6 +158,17 @@ describe.each([true, false])('a socket with positioned reads: %s', (positionedRe
       }
     }
   )
+
+  it('has TCP_NODELAY set on the connection itself before it reads: Nagle costs Windows 40 ms a command', async () => {
+    const recorded = recordNoDelay()
+    try {
+      const client = await pair(new UnitConsumer(() => false), positionedReads)
+      expect(recorded.calls).toEqual([true])
+      client.destroy()
+    } finally {
+      recorded.stop()
+    }
+  })
 
   it('reads on at the right place when everything was consumed while it was stopped', async () => {
     const consumer = new UnitConsumer((self) => self.units.length === 1)

@@ -14,9 +14,9 @@ must "mount" mount -t exfat -o iocharset=utf8 ${DISK}1 /mnt
 check "two texts and nothing else" [ "$(ls /mnt | wc -l)" = 2 ]
 check "the English text" grep -q 'YOURS ALONE' /mnt/README.txt
 check "the Korean text" grep -q '나만의 것' /mnt/읽어주세요.txt
-i=0; while [ $i -lt 300 ]; do head -c $((i*37)) /dev/urandom > "/mnt/파일 $i.bin" || fail "write $i"; i=$((i+1)); done
+i=0; while [ $i -lt 60 ]; do head -c $((i*185)) /dev/urandom > "/mnt/파일 $i.bin" || fail "write $i"; i=$((i+1)); done
 mkdir -p /mnt/deep/깊은/folder && cp /mnt/README.txt /mnt/deep/깊은/folder/ && rm /mnt/README.txt
-dd if=/dev/urandom of=/mnt/big bs=1M count=24 2>/dev/null || fail "big file"
+dd if=/dev/urandom of=/mnt/big bs=1M count=6 2>/dev/null || fail "big file"
 (cd /mnt && find . -type f -exec sha256sum {} +) | sort -k2 > /tmp/sums
 must "sync" sync
 must "unmount" umount /mnt

@@ -22,7 +22,7 @@ check "MODE SENSE" sg_modes -a $DISK
 note "mkfs.$FS, files"
 must "mkfs.$FS" mkfs.$FS -F $DISK
 must "mount" mount -t $FS $DISK /mnt
-i=0; while [ $i -lt 20 ]; do dd if=/dev/urandom of=/mnt/f$i bs=1k count=$((i*i*7 % 900 + 1)) 2>/dev/null || fail "write f$i"; i=$((i+1)); done
+i=0; while [ $i -lt 20 ]; do dd if=/dev/urandom of=/mnt/f$i bs=1k count=$((i*i*7 % 300 + 1)) 2>/dev/null || fail "write f$i"; i=$((i+1)); done
 mkdir /mnt/dir && cp /mnt/f1 /mnt/f2 /mnt/dir/ && rm /mnt/f0
 (cd /mnt && find . -type f -exec sha256sum {} +) | sort -k2 > /tmp/sums
 must "sync" sync
