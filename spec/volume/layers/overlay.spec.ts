@@ -403,7 +403,13 @@ describe('an overlay', () => {
       expectBytes(await readBack(56 * CHUNK, 4 * CHUNK), Buffer.alloc(4 * CHUNK, 1))
     })
 
-    it('is what it was when the delta is opened again', async () => {
+    it.each([
+      ['plain', false],
+      ['encrypted, by place in the slot file and not on the disk', true]
+    ])('is what it was when the delta is opened again: %s', async (_what, encrypt) => {
+      await overlay.close()
+      overlay = overlayOver(base, { encrypt })
+      await overlay.open()
       await writeVolume(overlay, Buffer.alloc(4 * CHUNK, 1), 0)
       await overlay.copy(2 * CHUNK, 20 * CHUNK, 8 * CHUNK)
       const wanted = await readBack(0, 64 * CHUNK)
