@@ -16,7 +16,7 @@ interface Ending {
   /** Under which it was written. */
   readonly incarnation: number
   /** After a loss: what the unit is from now on. */
-  readonly renewed?: Pick<UnitRecord, 'incarnation' | 'fence'>
+  readonly renewed?: Pick<UnitRecord, 'incarnation' | 'fence' | 'reservations'>
 }
 
 /** What a drop took away. */
@@ -256,8 +256,12 @@ export class EpochEnds {
   }
 
   /** What a unit is after a loss. */
-  renewed({ incarnation }: UnitRecord): Pick<UnitRecord, 'incarnation' | 'fence'> {
-    return { incarnation: incarnation + 1, fence: { suspects: [...this.record.isids], accepted: [] } }
+  renewed({ incarnation }: UnitRecord): Pick<UnitRecord, 'incarnation' | 'fence' | 'reservations'> {
+    return {
+      incarnation: incarnation + 1,
+      fence: { suspects: [...this.record.isids], accepted: [] },
+      reservations: undefined
+    }
   }
 
   private undoHint(): string {

@@ -1,3 +1,5 @@
+import type { PersistedReservations } from '../scsi/reservation-store.js'
+import { parseReservations } from './reservations-record.js'
 import { Fields } from './shape.js'
 
 /**
@@ -62,6 +64,8 @@ export interface UnitRecord {
   /** Files of this epoch exist: if they are missing, the delta was removed. */
   stored: boolean
   fence: FenceRecord | undefined
+  /** Persistent reservations that are to survive a restart (APTPL), of this epoch. */
+  reservations?: PersistedReservations | undefined
 }
 
 /** After a loss: who has been shown the new unit. */
@@ -143,12 +147,13 @@ function parseUnit(fields: Fields): UnitRecord {
     fence: fields.optionalRecord('fence', (fence) => ({
       suspects: fence.strings('suspects'),
       accepted: fence.strings('accepted')
-    }))
+    })),
+    reservations: fields.optionalRecord('reservations', parseReservations)
   }
 }
 
 /** Nothing in it would be missed: the initiator has no delta, and no identity that differs from a new one. */
 export function isForgettable(record: InitiatorRecord): boolean {
   if (record.incarnationFloor > 0 || record.undo.length > 0) return false
-  return record.units.every((unit) => !unit.stored && unit.incarnation === 0)
+  return record.units.every((unit) => !unit.stored && unit.incarnation === 0 && !unit.reservations)
 }

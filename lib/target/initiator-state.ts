@@ -146,6 +146,11 @@ export class InitiatorState {
     )
   }
 
+  /** The units that begin anew at this event, also those in which nothing was written. */
+  unitsRenewedBy(event: DeltaEvent): UnitRecord[] {
+    return this.record.units.filter(({ lun }) => restorePolicy(event, 0, this.keepingOf(lun)).action === 'drop')
+  }
+
   /** Some delta is given up when its client stays away. */
   get hasLimitedDelta(): boolean {
     return this.unitsThat('lost', 'grace-over').length > 0

@@ -535,7 +535,10 @@ export class Initiator {
   private async drop(event: DeltaEvent, units: readonly UnitRecord[]): Promise<void> {
     // Nothing that works by itself may write into the epoch that follows.
     await this.state.endWork()
+    const renewed = [...new Set([...units, ...this.state.unitsRenewedBy(event)])]
+    for (const unit of renewed) unit.reservations = undefined
     const ended = await this.ends.drop(event, units)
+    await this.units.renew(renewed)
     this.releaseImages()
     this.settleBehind()
     if (!ended) throw new Error('neither the record nor the files of its delta can be written')

@@ -7,6 +7,7 @@ import type { Logger } from '../util/log.js'
 import { unitIdentity } from './identity.js'
 import type { UnitSource } from './initiator-context.js'
 import { readJson, removeFile, writeJson } from './json-file.js'
+import { parseReservations } from './reservations-record.js'
 import { SanitizeNote } from './sanitize-note.js'
 import { Serial } from './serial.js'
 import { Fields } from './shape.js'
@@ -85,17 +86,5 @@ async function readReservations(path: string): Promise<PersistedReservations | u
   if (value === undefined) return undefined
   const fields = new Fields(path, value)
   fields.version(VERSION)
-  return {
-    registrations: fields.records('registrations', (one) => ({
-      nexusId: one.string('nexusId'),
-      initiatorPort: one.string('initiatorPort'),
-      key: one.hex('key', KEY_DIGITS)
-    })),
-    reservation: fields.optionalRecord('reservation', (one) => ({
-      type: one.count('type'),
-      holder: one.string('holder')
-    }))
-  }
+  return parseReservations(fields)
 }
-
-const KEY_DIGITS = 16

@@ -1,4 +1,5 @@
 import { LogicalUnit } from '../scsi/logical-unit.js'
+import type { PersistedReservations } from '../scsi/reservation-store.js'
 import { SOFT_THRESHOLD_REACHED } from '../scsi/sense.js'
 import { codeOf, messageOf } from '../util/errors.js'
 import { formatSize } from '../util/units.js'
@@ -232,6 +233,15 @@ export class Units {
     throw new TargetError(STALE, `it belongs to incarnation ${delta.incarnation} of the disk, which was lost`)
   }
 
+  /** What these units show is another epoch's: nothing that a client had set in them holds any more. */
+  async renew(records: readonly UnitRecord[]): Promise<void> {
+    for (const [index, { source, record, unit, delta }] of (this.state.open ?? []).entries()) {
+      if (source.shared || !records.includes(record)) continue
+      const renewed = await this.makeUnit(source, record, unit.volume, delta)
+      this.state.open![index] = { source, record, unit: renewed, delta }
+    }
+  }
+
   private async makeUnit(
     source: UnitSource,
     record: UnitRecord,
@@ -239,7 +249,7 @@ export class Units {
     delta: DeltaDisk | undefined
   ): Promise<LogicalUnit> {
     const note = source.maySanitize ? this.sanitizeNote(source, delta) : undefined
-    return new LogicalUnit({
+    const unit = new LogicalUnit({
       lun: source.lun,
       volume,
       blockSize: source.blockSize,
@@ -256,7 +266,24 @@ export class Units {
       atomicWrites: delta !== undefined,
       onVolumeError: (error) => this.warnVolume(source.lun, error),
       onStartStop: (start) => this.noteStartStop(source.lun, start),
+      reservationStore: { save: (reservations) => this.keepReservations(record, reservations) },
       ...(delta && { provisioning: () => this.provisioning(delta) })
+    })
+    if (record.reservations) unit.reservations.persistent.restore(record.reservations)
+    return unit
+  }
+
+  /** They are part of the record, so that the end of an epoch is theirs too. */
+  private keepReservations(record: UnitRecord, reservations: PersistedReservations | undefined): Promise<void> {
+    return this.state.steps.run(async () => {
+      const before = record.reservations
+      record.reservations = reservations
+      try {
+        await this.state.save()
+      } catch (error) {
+        record.reservations = before
+        throw error
+      }
     })
   }
 

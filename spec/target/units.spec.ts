@@ -1,6 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
 import { cp, readdir, rename, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import type { Nexus } from '../../lib/scsi/nexus.js'
 import type { ServerOptions } from '../../lib/target/options.js'
 import { flushVolume } from '../../lib/volume/promises.js'
 import { ALICE, BASE_BYTE, BOB, LOGOUT, SILENCE, TargetBench } from '../support/target-bench.js'
@@ -14,6 +15,89 @@ async function started(changes: Partial<ServerOptions> = {}): Promise<void> {
 }
 
 describe('the units of an initiator', () => {
+  describe('persistent reservations', () => {
+    const OTHER = '400001370099'
+    const persistentOf = (nexus: Nexus) => nexus.units.get(0)!.unit.reservations.persistent
+    /** What PERSISTENT RESERVE OUT does: REGISTER, and RESERVE for write exclusive. */
+    async function reserve(nexus: Nexus, persists = true): Promise<void> {
+      const persistent = persistentOf(nexus)
+      const before = persistent.snapshot()
+      persistent.register(nexus, 0n, 0xaan)
+      persistent.reserve(nexus, 0xaan, 1)
+      persistent.setPersists(persists)
+      await persistent.keep(before)
+    }
+
+    it('that are to survive a restart hold against another session of the initiator afterwards', async () => {
+      await started()
+      const nexus = await bench.login()
+      await bench.write(nexus, 0, 0xaa)
+      await reserve(nexus)
+      await bench.start()
+      const other = await bench.login({ isid: OTHER })
+      const found = persistentOf(other)
+      expect([found.type, found.reservationKey, found.persists, found.isRegistered(other)]).toEqual([
+        1,
+        0xaan,
+        true,
+        false
+      ])
+      expect(found.isRegistered(await bench.login())).toBe(true)
+      expect(persistentOf(await bench.login({ initiatorName: BOB })).empty).toBe(true)
+    })
+
+    it('survive one also when nothing was written, and are gone when they are cleared', async () => {
+      await started()
+      const first = await bench.login()
+      await reserve(first)
+      await bench.end(first, SILENCE)
+      await bench.settled()
+      await bench.start()
+      const nexus = await bench.login()
+      const found = persistentOf(nexus)
+      expect(found.type).toBe(1)
+      const before = found.snapshot()
+      found.clear(nexus, 0xaan)
+      await found.keep(before)
+      await bench.start()
+      expect(persistentOf(await bench.login()).empty).toBe(true)
+    })
+
+    it('that do not ask for it are gone', async () => {
+      await started()
+      const nexus = await bench.login()
+      await bench.write(nexus, 0, 0xaa)
+      await reserve(nexus, false)
+      await bench.start()
+      expect(persistentOf(await bench.login()).empty).toBe(true)
+    })
+
+    it.each([
+      ['something was written', 0xaa],
+      ['nothing was written', undefined]
+    ])('end with the epoch when the client logs out, at once and behind a restart: %s', async (_what, fill) => {
+      await started()
+      const nexus = await bench.login()
+      if (fill !== undefined) await bench.write(nexus, 0, fill)
+      await reserve(nexus)
+      await bench.end(nexus, LOGOUT)
+      // A diskless PC comes from another ISID each time: nobody could clear what it left.
+      expect(persistentOf(await bench.login({ isid: OTHER })).empty).toBe(true)
+      await bench.start()
+      expect(persistentOf(await bench.login()).empty).toBe(true)
+    })
+
+    it('end with a delta that is lost', async () => {
+      await started()
+      await bench.visit(0xaa, SILENCE)
+      const nexus = await bench.login()
+      await reserve(nexus)
+      await bench.end(nexus, SILENCE)
+      await bench.server!.control.restore({ initiator: ALICE })
+      expect(persistentOf(await bench.login()).empty).toBe(true)
+    })
+  })
+
   describe('a delta that cannot be attached', () => {
     async function deltaFiles(): Promise<string[]> {
       const [hash] = await readdir(join(bench.state, 'deltas'))
