@@ -24,6 +24,8 @@ export interface DeltaDiskOptions {
   readonly encrypt?: boolean
   /** 16 bytes that name the boot of this machine; its own when absent. */
   readonly bootId: Buffer | undefined
+  /** Gives room back for journals when the file system is full; false when there is none. */
+  readonly makeRoom?: () => boolean
   /** Awaited before the first write of an epoch makes the files. */
   readonly beforeCreate?: () => Promise<void>
   /** Reached the soft threshold; called once, and again after the use had fallen below it. */

@@ -52,11 +52,6 @@ export async function writeJson(path: string, value: unknown, durable = true): P
   if (durable) await syncDirectory(dirname(path))
 }
 
-/** The file system has no room, or this user may not use more of it. */
-export function isFull(error: unknown): boolean {
-  return codeOf(error) === 'ENOSPC' || codeOf(error) === 'EDQUOT'
-}
-
 export async function removeFile(path: string): Promise<void> {
   await rm(path, { force: true })
 }

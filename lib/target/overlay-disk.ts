@@ -20,6 +20,7 @@ export const openOverlayDisk: OpenDeltaDisk = async (options) => {
       budget: options.budget,
       encrypt: options.encrypt ?? false,
       beforeCreate: options.beforeCreate,
+      makeRoom: options.makeRoom,
       ...(options.bootId && { bootId: options.bootId })
     }
   })

@@ -56,6 +56,8 @@ export interface ServerParts {
   readonly maxInitiators?: number
   /** 16 bytes that name the boot of this machine, when not the system's own. */
   readonly bootId?: Buffer
+  /** Whether room is kept for a time when the disk is full; true when left out. */
+  readonly reserve?: boolean
   readonly makePortalGroup?: (options: PortalGroupOptions) => PortalGroupPart
 }
 
@@ -93,6 +95,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   private readonly maxInitiators: number | undefined
   private readonly flusher: BackgroundFlusher
   private readonly bootId: Buffer | undefined
+  private readonly reserve: boolean | undefined
   private readonly images: Images
   private readonly targets = new Map<string, RunningTarget>()
   /** Targets that are being removed: nobody gets in any more, and their sessions still have to end. */
@@ -115,6 +118,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     this.maxInitiators = parts.maxInitiators
     this.flusher = new BackgroundFlusher(this.clock, options.flushIntervalMs)
     this.bootId = parts.bootId
+    this.reserve = parts.reserve
     const storage = parts.storage ?? fileStorage(options.cacheBytes)
     this.images = new Images({ storage, clock: this.clock, log: this.log })
     this.portalGroup = (parts.makePortalGroup ?? makePortalGroup)({
@@ -386,6 +390,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       undoMs: this.options.undoMs,
       shred: this.options.shred,
       deltaTotalBytes: this.options.deltaTotalBytes,
+      reserve: this.reserve,
       clock: this.clock,
       log: this.log
     })
@@ -433,7 +438,16 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       }
       const { lun, partition, readOnly, blockSize, writeThrough, removable, thick, allowSanitize: maySanitize } = unit
       const { personal, restoreOn } = unit
-      const kind = { readOnly, blockSize, writeThrough, removable, thin: !thick, maySanitize, personal, restoreOn }
+      const kind = {
+        readOnly,
+        blockSize,
+        writeThrough: writeThrough || (!unit.shared && root.showsFullLate),
+        removable,
+        thin: !thick,
+        maySanitize,
+        personal,
+        restoreOn
+      }
       const source = { lun, image, partition, ...kind, shared: undefined }
       const parts = { source, targetName: name, state: root.directory, log: this.log }
       sources.push(unit.shared ? { ...source, shared: await openSharedUnit(parts) } : source)

@@ -20,6 +20,8 @@ export interface SpaceOptions {
   readonly log: Logger
   /** Space is short: give back what can be done without (the bin). Called after a refresh, at most once for each. */
   readonly reclaim: () => void
+  /** Hears of each answer what deltas may still take of the file system. */
+  readonly spare?: (bytes: number) => void
   readonly statfs?: (path: string) => Promise<{ bsize: number; blocks: number; bavail: number }>
 }
 
@@ -79,6 +81,7 @@ export class Space {
       this.answered = true
       this.silent = false
       this.judge()
+      this.options.spare?.(spare)
     } catch (error) {
       this.doWithout(error)
     }

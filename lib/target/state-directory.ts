@@ -2,7 +2,7 @@ import { createHash, randomUUID } from 'node:crypto'
 import { chmod, mkdir, readdir, realpath, rm, rmdir, stat } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { namesIn } from '../util/directory.js'
-import { codeOf, messageOf } from '../util/errors.js'
+import { codeOf, isFull, messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import type { JournalHeader } from '../volume/delta/journal-format.js'
 import { readDeltaHeader } from '../volume/delta/reissue.js'
@@ -10,6 +10,7 @@ import { TargetError } from './errors.js'
 import { formatInitiatorRecord, parseInitiatorRecord, type InitiatorRecord } from './initiator-record.js'
 import { readJson, removeFile, writeJson } from './json-file.js'
 import type { InitiatorKey } from './owner.js'
+import { ReserveFile } from './reserve-file.js'
 import { Fields } from './shape.js'
 
 /**
@@ -17,6 +18,7 @@ import { Fields } from './shape.js'
  *
  *     state.json                  version of this layout
  *     lock                        held exclusively while a server uses it
+ *     reserve                     room that is given back when the disk is full
  *     listening.json              how long a server has listened in all (the clock of grace times)
  *     forgotten.json              highest incarnation of initiators that were forgotten to make room
  *     images/<hash>.json          UUID of an image, by its path relative to this directory
@@ -43,6 +45,8 @@ export class StateDirectory {
     return new StateDirectory(await realpath(path), log, made)
   }
 
+  private reserveFile: ReserveFile | undefined
+
   private constructor(
     readonly path: string,
     private readonly log: Logger,
@@ -53,6 +57,11 @@ export class StateDirectory {
   /** Takes back a directory that {@link open} made: nobody could log in yet, so nothing of a client is in it. */
   async removeIfMade(): Promise<void> {
     if (this.made) await rm(this.path, { recursive: true, force: true })
+  }
+
+  /** Room for a time when the disk is full, once it is taken. */
+  get reserve(): ReserveFile {
+    return (this.reserveFile ??= new ReserveFile(this.path))
   }
 
   get lockPath(): string {
@@ -181,7 +190,18 @@ export class StateDirectory {
 
   /** @param durable - see {@link writeJson} */
   async saveInitiator(record: InitiatorRecord, durable = true): Promise<void> {
-    await writeJson(this.initiatorPath(record), formatInitiatorRecord(record), durable)
+    const save = () => writeJson(this.initiatorPath(record), formatInitiatorRecord(record), durable)
+    await save().catch((error: unknown) => {
+      if (!isFull(error) || !this.makeRoom()) throw error
+      return save()
+    })
+  }
+
+  /** The file system is full: gives back what is kept for that. False when there is nothing any more. */
+  makeRoom(): boolean {
+    const released = this.reserve.release()
+    if (released) this.log.error(`the disk of ${this.path} is full: its reserve is in use now; free space soon`)
+    return released
   }
 
   /** The initiator has nothing here any more. Its delta directory goes only when it is empty. */

@@ -9,8 +9,10 @@ import type { InitiatorRecord } from './initiator-record.js'
 import { ListeningTime } from './listening-time.js'
 import { PolicyOrders } from './policy-orders.js'
 import { Serial } from './serial.js'
+import { RESERVE_BYTES } from './reserve-file.js'
 import { Space } from './space.js'
 import { StateDirectory, type Listened } from './state-directory.js'
+import { mediumWarning, stateMedium, type StateMedium } from './state-medium.js'
 import { WallClockWatch } from './wall-clock-watch.js'
 
 export interface StateRootOptions {
@@ -20,6 +22,8 @@ export interface StateRootOptions {
   readonly deltaTotalBytes: number | undefined
   readonly clock: Clock
   readonly log: Logger
+  /** Whether room is taken ahead for a time when the disk is full; true when left out. */
+  readonly reserve?: boolean | undefined
 }
 
 /** A state directory in use: locked, with its clock, its bin and its room. Several targets may share one. */
@@ -37,6 +41,10 @@ export class StateRoot {
         await PolicyOrders.open(directory.path)
       )
       root.forgottenIncarnation = await directory.forgottenIncarnation(options.clock.now())
+      root.medium = await stateMedium(directory.path)
+      const warning = mediumWarning(root.medium, directory.path)
+      if (warning !== undefined) options.log.warn(warning)
+      await directory.reserve.find()
       await root.bin.load()
       await root.load()
       // An undo that a crash cut short is carried on by its initiator, so nothing may remove its files before.
@@ -62,11 +70,15 @@ export class StateRoot {
   private readonly clock: Clock
   private readonly wallClock: WallClockWatch
   private readonly saves = new Serial()
+  /** A reserve is kept from now on. */
+  private listens = false
+  private readonly reserves: boolean
+  private medium: StateMedium = { kind: 'local', name: 'unknown' }
   /** A save waits for its turn; it will take the newest total. */
   private saveWaits = false
 
   private constructor(
-    { path, undoMs, shred = false, deltaTotalBytes, clock, log }: StateRootOptions,
+    { path, undoMs, shred = false, deltaTotalBytes, clock, log, reserve }: StateRootOptions,
     readonly directory: StateDirectory,
     private readonly lock: Lock,
     { listenedMs, notedAt }: Listened,
@@ -75,6 +87,7 @@ export class StateRoot {
   ) {
     this.log = log
     this.clock = clock
+    this.reserves = reserve ?? true
     this.listening = new ListeningTime(clock, listenedMs, () => void this.saveListened())
     this.wallClock = new WallClockWatch(clock, notedAt, log)
     this.bin = new Bin({
@@ -87,7 +100,14 @@ export class StateRoot {
       removeFile: removeInSteps
     })
     this.audit = new AuditLog(directory.path, () => clock.now())
-    this.space = new Space({ path, totalBytes: deltaTotalBytes, clock, log, reclaim: () => void this.bin.reclaim() })
+    this.space = new Space({
+      path,
+      totalBytes: deltaTotalBytes,
+      clock,
+      log,
+      reclaim: () => void this.bin.reclaim(),
+      spare: (bytes) => this.takeReserve(bytes)
+    })
   }
 
   /**
@@ -117,8 +137,20 @@ export class StateRoot {
     }
   }
 
+  /** A write that the disk has no room for may fail only when it is flushed. */
+  get showsFullLate(): boolean {
+    return this.medium.kind === 'network'
+  }
+
+  /** Room that is free is taken ahead, when it is enough; in the background. */
+  private takeReserve(spareBytes: number): void {
+    if (this.listens && spareBytes > 2 * RESERVE_BYTES) void this.directory.reserve.fill()
+  }
+
   /** The server listens from now on. */
   startListening(): void {
+    this.listens = this.reserves
+    void this.space.refresh()
     this.listening.start()
     this.wallClock.start()
     // From here on a crash leaves a time that the next start can compare the clock with.
@@ -129,6 +161,8 @@ export class StateRoot {
     this.listening.stop()
     this.wallClock.stop()
     this.space.stop()
+    this.listens = false
+    await this.directory.reserve.settled()
     await this.saveListened()
     await this.bin.idle()
     await this.lock.release()

@@ -1,7 +1,7 @@
 import { LogicalUnit } from '../scsi/logical-unit.js'
 import type { PersistedReservations } from '../scsi/reservation-store.js'
 import { SOFT_THRESHOLD_REACHED } from '../scsi/sense.js'
-import { codeOf, messageOf } from '../util/errors.js'
+import { codeOf, isFull, messageOf } from '../util/errors.js'
 import { formatSize } from '../util/units.js'
 import { SOFT_SHARE } from '../volume/delta/budget.js'
 import { DeltaError } from '../volume/delta/errors.js'
@@ -13,7 +13,6 @@ import { TargetError } from './errors.js'
 import { unitIdentity } from './identity.js'
 import type { InitiatorContext, InitiatorRole, UnitSource } from './initiator-context.js'
 import type { InitiatorRecord, UnitRecord } from './initiator-record.js'
-import { isFull } from './json-file.js'
 import { deltaName, type InitiatorState, type OpenUnit } from './initiator-state.js'
 import { keyOf } from './owner.js'
 import { SanitizeNote } from './sanitize-note.js'
@@ -202,6 +201,7 @@ export class Units {
       encrypt: this.context.shred && this.state.keepingOf(source.lun) !== 'author',
       bootId: this.context.bootId,
       beforeCreate: () => this.noteDelta(source.lun),
+      makeRoom: () => this.context.state.makeRoom(),
       nearlyFull: () => this.warnNearlyFull(source.lun)
     })
     try {

@@ -30,3 +30,8 @@ export function messageOf(error: unknown): string {
 function isError(error: unknown): error is Error {
   return types.isNativeError(error)
 }
+
+/** The file system has no room, or this user may not use more of it. */
+export function isFull(error: unknown): boolean {
+  return codeOf(error) === 'ENOSPC' || codeOf(error) === 'EDQUOT'
+}

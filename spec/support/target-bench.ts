@@ -109,6 +109,7 @@ export class TargetBench {
     this.server = new IscsiServer(this.options(), {
       log: this.log,
       clock: this.clock,
+      reserve: false,
       ...parts,
       makePortalGroup: (options) => (this.group = new FakePortalGroup(options))
     })

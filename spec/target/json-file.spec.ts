@@ -2,7 +2,8 @@ import { mkdir, mkdtemp, readdir, rm, stat, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
-import { isFull, readJson, removeFile, writeJson } from '../../lib/target/json-file.js'
+import { readJson, removeFile, writeJson } from '../../lib/target/json-file.js'
+import { isFull } from '../../lib/util/errors.js'
 
 let directory: string
 beforeEach(async () => (directory = await mkdtemp(join(tmpdir(), 'cloudx-json-'))))

@@ -1,4 +1,5 @@
 import { posix, win32 } from 'node:path'
+import { kindOfFileSystem, mountOf } from '../../util/file-systems.js'
 import { parseMountInfo } from '../../util/mount-info.js'
 import { powerShell, type System } from './system.js'
 
@@ -22,12 +23,6 @@ const SYNCED: readonly (readonly [RegExp, string])[] = [
 const ONE_DRIVE_VARIABLES = ['OneDrive', 'OneDriveConsumer', 'OneDriveCommercial'] as const
 /** Syncthing leaves this in the root of each of its folders. */
 const SYNCTHING_MARKER = '.stfolder'
-
-const KINDS: readonly (readonly [Place['kind'], RegExp])[] = [
-  ['fat', /^(vfat|msdos|fat\d*|exfat)$/i],
-  ['network', /^(nfs\d?|cifs|smb\d?|smbfs|9p|afpfs|webdav|davfs|ceph|glusterfs|fuse\.(sshfs|rclone|davfs.*|s3fs))$/i],
-  ['memory', /^(tmpfs|ramfs)$/i]
-]
 
 /** @param path - absolute and real; it exists, or its folder does */
 export async function placeOf(system: System, path: string): Promise<Place> {
@@ -62,11 +57,7 @@ const FILE_SYSTEMS: Readonly<
 
 /** The last mount at a place hides others. */
 async function onLinux(system: System, path: string): Promise<Place | undefined> {
-  const mounts = parseMountInfo((await system.read('/proc/self/mountinfo')) ?? '').map(({ mountPoint, ...rest }) => ({
-    point: mountPoint,
-    ...rest
-  }))
-  const found = deepest(path, mounts)
+  const found = mountOf(path, parseMountInfo((await system.read('/proc/self/mountinfo')) ?? ''))
   return found && placeOfType((found.type === 'fuseblk' && (await typeOnDevice(system, found.number))) || found.type)
 }
 
@@ -80,9 +71,9 @@ async function onMacOs(system: System, path: string): Promise<Place | undefined>
   const outcome = await system.run('mount', [])
   const mounts = (outcome?.output ?? '').split('\n').flatMap((line) => {
     const [, point, type] = / on (\/.*) \((\w+)/.exec(line) ?? []
-    return point === undefined ? [] : [{ point, type: type! }]
+    return point === undefined ? [] : [{ mountPoint: point, type: type! }]
   })
-  const found = deepest(path, mounts)
+  const found = mountOf(path, mounts)
   return found && placeOfType(found.type)
 }
 
@@ -100,14 +91,7 @@ async function onWindows(system: System, path: string): Promise<Place | undefine
   return type === 'Network' ? { kind: 'network', name: `${letter.toUpperCase()}:` } : placeOfType(format)
 }
 
-/** The mount that holds a path. */
-function deepest<T extends { readonly point: string }>(path: string, mounts: readonly T[]): T | undefined {
-  const holding = mounts.filter(({ point }) => path === point || path.startsWith(point === '/' ? '/' : `${point}/`))
-  const longest = Math.max(...holding.map(({ point }) => point.length))
-  return holding.findLast(({ point }) => point.length === longest)
-}
-
 function placeOfType(type: string): Place {
-  const [kind] = KINDS.find(([, pattern]) => pattern.test(type)) ?? ['local' as const]
-  return { kind, name: type }
+  const kind = kindOfFileSystem(type)
+  return { kind: kind === 'copy-on-write' ? 'local' : kind, name: type }
 }

@@ -22,6 +22,8 @@ export interface DeltaOptions {
   readonly beforeCreate?: (() => Promise<void>) | undefined
   /** A new delta is encrypted with a key of its own. One that exists stays as it is. */
   readonly encrypt?: boolean
+  /** Gives room back for the journal when the file system is full; false when there is none. */
+  readonly makeRoom?: (() => boolean) | undefined
   /** 16 bytes that name the boot of this machine. */
   readonly bootId?: Buffer
   /**

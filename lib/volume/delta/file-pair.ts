@@ -51,7 +51,7 @@ export async function makePair(paths: DeltaPaths, header: JournalHeader, options
     const map = await open(made, 'w+', FILE_MODE)
     try {
       await map.write(encodeHeader(header), 0, HEADER_LENGTH, 0)
-      const journal = new Journal(map.fd, HEADER_LENGTH, header.salt, header.firstSequence, 0)
+      const journal = new Journal(map.fd, HEADER_LENGTH, header.salt, header.firstSequence, 0, options.makeRoom)
       journal.appendBoot(Date.now(), options.bootId ?? bootId())
       journal.appendSession(SESSION.live)
       journal.commit()
@@ -105,7 +105,14 @@ async function readPair(
 ): Promise<FoundPair> {
   const id = options.bootId ?? bootId()
   const { map: table, replay } = await replayJournal(map, header, id, () => new DeltaMap(chunkCountOf(header)))
-  const journal = new Journal(map.fd, replay.end, header.salt, replay.nextSequence, replay.recordCount)
+  const journal = new Journal(
+    map.fd,
+    replay.end,
+    header.salt,
+    replay.nextSequence,
+    replay.recordCount,
+    options.makeRoom
+  )
   const files = { slots: await slotFileOver(slots, paths, options, await cipherOf(header, paths)), map, journal }
   const allocated = new Slots()
   const slotFileSize = (await slots.stat()).size

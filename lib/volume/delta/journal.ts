@@ -1,6 +1,6 @@
 import fs from 'node:fs'
 import { readFully, writeFully } from '../drivers/transfer.js'
-import { IscsiError } from '../../util/errors.js'
+import { IscsiError, isFull } from '../../util/errors.js'
 import {
   BOOT_RECORD_LENGTH,
   RECORD,
@@ -36,13 +36,17 @@ export class Journal {
   private barrierSequence = NONE
   private barrierCoversAll = false
 
-  /** @param end - bytes in the file; what is committed goes there */
+  /**
+   * @param end - bytes in the file; what is committed goes there
+   * @param makeRoom - gives room back when the file system is full; false when it has none
+   */
   constructor(
     public fd: number,
     public end: number,
     readonly salt: number,
     nextSequence: number,
-    recordCount: number
+    recordCount: number,
+    private readonly makeRoom?: () => boolean
   ) {
     this.nextSequence = nextSequence
     this.recordCount = recordCount
@@ -113,7 +117,7 @@ export class Journal {
     try {
       if (this.broken) throw this.broken
       for (let at = 0; at < this.pendingEnd;) at = sealRecord(this.pending, at, this.salt)
-      writeFully(this.fd, this.pending, 0, this.pendingEnd, this.end)
+      this.write()
     } catch (error) {
       this.drop()
       this.cut()
@@ -122,6 +126,15 @@ export class Journal {
     this.end += this.pendingEnd
     this.recordCount += this.pendingCount
     this.reset()
+  }
+
+  private write(): void {
+    try {
+      writeFully(this.fd, this.pending, 0, this.pendingEnd, this.end)
+    } catch (error) {
+      if (!isFull(error) || !this.makeRoom?.()) throw error
+      writeFully(this.fd, this.pending, 0, this.pendingEnd, this.end)
+    }
   }
 
   /** Forgets what gathered since the last commit. */

@@ -124,6 +124,28 @@ describe('Journal', () => {
     expect(written()).toBe(hexOf(slotsRecord(7, 1, 1, 0), slotsRecord(8, 9, 1, 1)))
   })
 
+  it.each([
+    ['once when room is made for it', [true], ''],
+    ['no further when that was not enough', [true], 'ENOSPC'],
+    ['not when there is no room to make', [false], 'ENOSPC']
+  ])('tries a commit again on a full disk, %s', (_how, rooms, code) => {
+    let asked = 0
+    let left = code === 'ENOSPC' ? 3 : 1
+    const roomy = new Journal(fd, 0, SALT, 7, 0, () => rooms[asked++]!)
+    roomy.append(SLOTS, 10, 1, 0)
+    fs.writeSync = ((file: number, buffer: Buffer, start: number, length: number, position: number) => {
+      if (left-- === 0) left = -1
+      else if (left >= 0) {
+        originals.writeSync(file, buffer, start, 10, position)
+        throw Object.assign(new Error('full'), { code: 'ENOSPC' })
+      }
+      return originals.writeSync(file, buffer, start, length, position)
+    }) as typeof fs.writeSync
+    const error = code === '' ? roomy.commit() : codeOf(thrown(() => roomy.commit()))
+    expect([error ?? '', asked]).toEqual([code, 1])
+    expect(written()).toBe(code === '' ? hexOf(slotsRecord(7, 10, 1, 0)) : '')
+  })
+
   it('takes no more commits when half of one could not be removed', () => {
     failAfter(24)
     fs.ftruncateSync = () => {
