@@ -26,6 +26,7 @@ function page() {
     '',
     ...suiteSection(),
     ...fuzzSection(),
+    ...soakSection(),
     ...refusalSection(),
     ...clauseSection()
   ].join('\n')
@@ -93,6 +94,27 @@ function fuzzSection() {
     ...table(
       ['fuzzer', 'what it sends', 'rounds', 'PDUs', 'findings'],
       fuzzers.map((one) => [one.name, one.about, count(one.rounds), count(one.pdus), one.findings])
+    )
+  ]
+}
+
+function soakSection() {
+  const path = join(ROOT, 'docs/soak.json')
+  if (!existsSync(path)) return []
+  const { date, commit, factor, runs } = JSON.parse(readFileSync(path, 'utf8'))
+  const campaigns = runs.flatMap(({ campaigns: all }) => all)
+  return [
+    '## Long campaigns',
+    '',
+    `\`npm run soak\` at commit ${commit.slice(0, 7)}, ${date.slice(0, 10)}; each has ${factor} times the steps of a test run.`,
+    '',
+    ...table(
+      ['run', 'passed', 'failed', 'skipped'],
+      runs.map(({ title, passed, failed, skipped = 0 }) => [title, passed, failed, skipped])
+    ),
+    ...table(
+      ['campaign', 'seed', 'outcome'],
+      campaigns.map(({ title, seed, status }) => [title.replace(/ \(seed \d+\)/, ''), seed, status])
     )
   ]
 }
