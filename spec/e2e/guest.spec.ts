@@ -15,7 +15,7 @@ const LENGTH = 128 * 1024 * 1024
 const GUEST_LIMIT_MS = 180_000
 /** What fio writes, and how often the way to the server breaks in each manner: little in a test run, much in a campaign. */
 const WRITTEN_MB = Math.min(96, steps(8))
-const COPIED_MB = Math.min(2048, steps(48))
+const COPIED_MB = Math.min(192, steps(48))
 const FAULT_ROUNDS = Math.min(10, steps(1))
 const GUEST = 'scripts/e2e/guest/guest.sh'
 const SCRIPTS = 'scripts/e2e/guest/scripts'
