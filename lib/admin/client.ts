@@ -5,6 +5,8 @@ import type {
   DropOrder,
   ExportOrder,
   FlattenOrder,
+  GrowOrder,
+  ImageExportOrder,
   PolicyOrder,
   PublishOrder,
   RollbackOrder,
@@ -81,6 +83,15 @@ export class AdminClient {
 
   flatten(order: FlattenOrder): Promise<JobAnswer> {
     return this.ask('POST', '/v1/images/flatten', order)
+  }
+
+  grow(order: GrowOrder): Promise<ImageAnswer> {
+    return this.ask('POST', '/v1/images/grow', order)
+  }
+
+  /** A generation as a whole, part by part. */
+  exportImage(order: ImageExportOrder): AsyncGenerator<CopyPart> {
+    return this.copy('/v1/images/export', order)
   }
 
   jobs(): Promise<JobsAnswer> {

@@ -10,6 +10,7 @@ import { partitionOver } from '../volume/stack.js'
 import type { Volume } from '../volume/volume.js'
 import { saveEnds } from './author-backup.js'
 import { refuseDoubtful } from './creation/missing-image.js'
+import { copyOf, type CopyPart } from './delta-copy.js'
 import { copyLayers } from './generations/flatten.js'
 import { Generations, closeAll } from './generations/generations.js'
 import type { RawIdentity } from './generations/generation-record.js'
@@ -27,6 +28,9 @@ import type { ImageStorage, StoredImage } from './image-storage.js'
  * it the first client to log in would freeze the author out with dirty data in its cache.
  */
 export const AUTHOR_HOLD_MS = 120_000
+
+/** How often a raw file is looked at for a change by another program. */
+export const RAW_WATCH_MS = 30_000
 
 /** All images of a server. One that several targets share is open once and has one UUID. */
 export class Images {
@@ -161,6 +165,11 @@ export class Image {
   private stored: StoredImage | undefined
   private authored: StoredImage | undefined
   private author: Author | undefined
+  /** Looks again and again whether the raw file is still what was opened. */
+  private watch: Timer | undefined
+  private seen: RawIdentity | undefined
+  /** A merge writes into it. */
+  private merging = false
   /** Volumes that sessions of before a flatten still read. */
   private readonly retired = new Set<Retired>()
   /** Of them, what is being closed. */
@@ -181,11 +190,31 @@ export class Image {
     if (!this.shared) await this.generations.load()
     await this.openRaw()
     if (this.generations.trouble !== undefined) this.options.log.error(this.generations.trouble)
+    if (!this.shared) this.watchLater()
+  }
+
+  private watchLater(): void {
+    this.watch = this.options.clock.setTimer(RAW_WATCH_MS, () => {
+      void this.lookAtRaw().finally(() => this.watch && this.watchLater())
+    })
+  }
+
+  /** Another program may write into it, whatever it does with locks: nobody new gets in then, and the log says why. */
+  private async lookAtRaw(): Promise<void> {
+    const { generations, seen } = this
+    if (this.author || this.merging || !this.stored || generations.trouble !== undefined) return
+    const now = await this.rawIdentity().catch(() => undefined)
+    if (this.author || this.merging || this.seen !== seen || isSameFile(now, seen)) return
+    generations.trouble =
+      `${this.path} was changed, moved or exchanged by another program while it is served: what clients see of it is not ` +
+      'to be relied on, and nobody new is let in. Find out which program does that, put the file back, and start again'
+    this.options.log.error(generations.trouble)
   }
 
   private async openRaw(): Promise<void> {
     this.stored = await this.openStored(!this.shared || this.options.readOnly)
-    await this.generations.attach(this.stored, await this.rawIdentity())
+    this.seen = await this.rawIdentity()
+    await this.generations.attach(this.stored, this.seen)
   }
 
   /**
@@ -207,6 +236,8 @@ export class Image {
 
   async close(): Promise<void> {
     await this.steps.idle()
+    this.watch?.cancel()
+    this.watch = undefined
     this.author?.hold?.cancel()
     await this.authored?.close()
     await this.generations.detach()
@@ -252,6 +283,27 @@ export class Image {
   /** For the log, about this image. */
   tell(sentence: string): void {
     this.options.log.info(`${this.path}: ${sentence}`)
+  }
+
+  /** A generation from its beginning to its end; it stays for as long as that takes. */
+  async *copy(generation: number, key: string): AsyncGenerator<CopyPart> {
+    this.generations.require(generation)
+    this.hold(key, { targetName: '', initiatorName: 'an export' })
+    try {
+      this.use(key, generation)
+      yield* copyOf(await this.generations.whole(generation))
+    } finally {
+      this.release(key)
+    }
+  }
+
+  /** A larger disk, by zeroes at its end, for those who log in from now on. */
+  async grow(sizeBytes: number): Promise<void> {
+    if (this.options.located.kind !== 'file') {
+      throw new TargetError('ERR_ISCSI_GROW', `${this.path} is no file, so it has the size of its device`)
+    }
+    await this.generations.grow(sizeBytes)
+    for (const { partition, blockSize } of this.wanted.values()) await this.addView(partition, blockSize)
   }
 
   /** One partition of a disk that lies over this image. */
@@ -334,11 +386,13 @@ export class Image {
     await generations.beginFlatten(number)
     const top = await generations.whole(number)
     let copied = 0
+    this.merging = true
     try {
       copied = await this.writeRaw(top.size, (raw) => copyLayers(top, raw, progress))
       await generations.endFlatten(number, await this.rawIdentity())
     } finally {
       await this.swap()
+      this.merging = false
     }
     await Promise.all(this.closings)
     return copied
@@ -526,6 +580,10 @@ interface Retired {
   /** Of those who may read it. */
   readonly keys: Set<string>
   readonly close: () => Promise<void>
+}
+
+function isSameFile(one: RawIdentity | undefined, other: RawIdentity | undefined): boolean {
+  return one?.size === other?.size && one?.mtimeNs === other?.mtimeNs && one?.inode === other?.inode
 }
 
 /** A raw file grows by zeroes, which take no space. */

@@ -13,6 +13,8 @@ import type {
   Dropped,
   ExportOrder,
   FlattenOrder,
+  GrowOrder,
+  ImageExportOrder,
   ImageView,
   InitiatorFilter,
   InitiatorView,
@@ -77,6 +79,14 @@ export class OperatorControl implements Control {
 
   flatten(order: FlattenOrder): Promise<JobView> {
     return this.imageControl.flatten(order)
+  }
+
+  grow(order: GrowOrder): Promise<ImageView> {
+    return this.imageControl.grow(order)
+  }
+
+  exportImage(order: ImageExportOrder): AsyncGenerator<CopyPart> {
+    return this.imageControl.exportImage(order)
   }
 
   jobs(): Promise<readonly JobView[]> {

@@ -115,6 +115,11 @@ export function fakeControl(space: string, orders: UndoOrder[] = []): Control {
     rollback: () => Promise.resolve(FAKE_IMAGE),
     test: () => Promise.resolve(FAKE_IMAGE),
     flatten: () => Promise.resolve(FAKE_JOB),
+    grow: () => Promise.resolve(FAKE_IMAGE),
+    exportImage: async function* (): AsyncGenerator<CopyPart> {
+      await Promise.resolve()
+      yield { kind: 'size', lengthBytes: 4 * MIB }
+    },
     jobs: () => Promise.resolve([FAKE_JOB]),
     disconnect: () => Promise.resolve(0),
     restore: () => Promise.resolve({ bytes: 0, tookMs: 0 }),

@@ -31,6 +31,26 @@ export const images: readonly Route[] = [
   },
   {
     method: 'POST',
+    path: '/v1/images/grow',
+    async answer({ body }, { control }): Promise<ImageAnswer> {
+      refuseOthers(body, ['image', 'sizeBytes'])
+      const sizeBytes = optionalCount(body, 'sizeBytes') ?? 0
+      return { image: await control.grow({ image: optionalText(body, 'image'), sizeBytes }) }
+    }
+  },
+  {
+    method: 'POST',
+    path: '/v1/images/export',
+    stream({ body }, { control }) {
+      refuseOthers(body, ['image', 'generation'])
+      return control.exportImage({
+        image: optionalText(body, 'image'),
+        generation: optionalCount(body, 'generation')
+      })
+    }
+  },
+  {
+    method: 'POST',
     path: '/v1/images/flatten',
     async answer({ body }, { control }): Promise<JobAnswer> {
       refuseOthers(body, ['image', 'to'])

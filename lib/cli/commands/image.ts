@@ -1,6 +1,8 @@
 import type { Command } from '../command.js'
 import { imageCreate } from './image-create.js'
+import { imageExport } from './image-export.js'
 import { imageFlatten } from './image-flatten.js'
+import { imageGrow } from './image-grow.js'
 import { imageHistory } from './image-history.js'
 import { imageInfo } from './image-info.js'
 import { imagePublish } from './image-publish.js'
@@ -16,7 +18,17 @@ export const image: Command = {
     ['cloudx image publish ./share.img --note "new player"', 'What the author wrote is what new logins get'],
     ['cloudx image rollback ./share.img', 'New logins get the generation before']
   ],
-  subcommands: [imageCreate, imageInfo, imageHistory, imagePublish, imageRollback, imageTest, imageFlatten],
+  subcommands: [
+    imageCreate,
+    imageInfo,
+    imageHistory,
+    imagePublish,
+    imageRollback,
+    imageTest,
+    imageFlatten,
+    imageGrow,
+    imageExport
+  ],
   options: (yargs) => yargs,
   run: () => Promise.resolve(0)
 }

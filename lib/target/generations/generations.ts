@@ -269,7 +269,7 @@ export class Generations {
     })
   }
 
-  private judge(parent: number, { beside }: PublishOrder): void {
+  private judge(parent: number, { beside }: Pick<PublishOrder, 'beside'>): void {
     this.refuseTrouble()
     const layers = layersOf(this.record, parent)
     if (!layers) throw gone(parent)
@@ -309,6 +309,25 @@ export class Generations {
       })
       throw error
     }
+  }
+
+  /** A generation that differs from the current one in its size alone. */
+  grow(sizeBytes: number): Promise<void> {
+    return this.steps.run(async () => {
+      const { current } = this
+      this.judge(current, { beside: false })
+      const { size } = this.require(current)
+      if (sizeBytes <= size || sizeBytes % SIZE_ALIGNMENT !== 0 || sizeBytes > SIZE_BYTES_MAX) {
+        throw new TargetError(
+          'ERR_ISCSI_GROW',
+          `a disk of ${size} bytes can grow to more, in whole MiB and up to 8 PiB; ${sizeBytes} bytes are not that`
+        )
+      }
+      const number = nextNumber(this.record)
+      const plain = { number, parent: current, time: this.options.now(), author: '', note: 'a larger disk' }
+      const generation = { ...plain, size: sizeBytes, layerBytes: undefined, hash: undefined, source: undefined }
+      await this.save(withCurrent(withGeneration(this.record, generation), number))
+    })
   }
 
   /** The owner of the delta knows that it became this generation; nobody has to be told any more. */
@@ -435,6 +454,11 @@ export class Generations {
 
 /** Block size of a view in which it makes no difference. */
 const ANY_BLOCK_SIZE = 512
+
+/** Partition tools count in MiB. */
+const SIZE_ALIGNMENT = 1 << 20
+/** Every byte offset stays an exact number. */
+const SIZE_BYTES_MAX = 2 ** 53 - SIZE_ALIGNMENT
 
 /** Waits for each to be open before it is closed; one that could not be opened is none. */
 export async function closeAll(volumes: readonly Promise<Volume>[]): Promise<void> {

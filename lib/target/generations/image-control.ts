@@ -3,6 +3,7 @@ import type { SessionView } from '../../iscsi/portal-group.js'
 import { codeOf } from '../../util/errors.js'
 import { formatSize } from '../../util/units.js'
 import { readDeltaHeader } from '../../volume/delta/reissue.js'
+import type { CopyPart } from '../delta-copy.js'
 import { TargetError } from '../errors.js'
 import type { Image } from '../images.js'
 import type { InitiatorView } from '../initiator-view.js'
@@ -22,6 +23,8 @@ import {
 import type {
   DraftView,
   FlattenOrder,
+  GrowOrder,
+  ImageExportOrder,
   GenerationUser,
   GenerationView,
   ImageOrder,
@@ -44,6 +47,8 @@ export interface ImageControlParts {
 
 /** {@link ImageOrders} over the parts of a running server. */
 export class ImageControl implements ImageOrders {
+  private exports = 0
+
   constructor(private readonly parts: ImageControlParts) {}
 
   async images(): Promise<readonly ImageView[]> {
@@ -118,6 +123,18 @@ export class ImageControl implements ImageOrders {
     const need = needs.find(({ generation }) => !isOver(image.generations.record, generation, to))
     if (need) throw stillNeeded(image.path, to, need)
     return this.startFlatten(image, to)
+  }
+
+  async grow({ sizeBytes, ...order }: GrowOrder): Promise<ImageView> {
+    const image = this.find(order)
+    await image.grow(sizeBytes)
+    image.tell(`generation ${image.generations.current} is a disk of ${formatSize(sizeBytes)}; new logins get it`)
+    return this.describe(image)
+  }
+
+  async *exportImage({ generation, ...order }: ImageExportOrder): AsyncGenerator<CopyPart> {
+    const image = this.find(order)
+    yield* image.copy(generation ?? image.generations.current, `export ${++this.exports}`)
   }
 
   /** At the start of the server: what a stop or a crash cut short goes on. */

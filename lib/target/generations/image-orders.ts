@@ -1,3 +1,4 @@
+import type { CopyPart } from '../delta-copy.js'
 import type { JobView } from '../jobs.js'
 import type { Generation, TestRule } from './generation-record.js'
 
@@ -82,6 +83,15 @@ export interface FlattenOrder extends ImageOrder {
   readonly to?: number | undefined
 }
 
+export interface GrowOrder extends ImageOrder {
+  readonly sizeBytes: number
+}
+
+export interface ImageExportOrder extends ImageOrder {
+  /** undefined = the current one. */
+  readonly generation?: number | undefined
+}
+
 /** What an operator can see and order of images and their generations. */
 export interface ImageOrders {
   images(): Promise<readonly ImageView[]>
@@ -90,6 +100,10 @@ export interface ImageOrders {
   test(order: TestOrder): Promise<ImageView>
   /** Begins to merge generations into the raw file; the job tells how far it is. */
   flatten(order: FlattenOrder): Promise<JobView>
+  /** Makes the disk larger, for those who log in from then on. */
+  grow(order: GrowOrder): Promise<ImageView>
+  /** A generation as a whole, part by part. */
+  exportImage(order: ImageExportOrder): AsyncGenerator<CopyPart>
   /** What was begun by order, and how far it is. */
   jobs(): Promise<readonly JobView[]>
 }

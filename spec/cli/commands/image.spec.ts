@@ -1,6 +1,10 @@
+import { readFileSync, statSync } from 'node:fs'
+import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { AdminServer } from '../../../lib/admin/server.js'
+import { imageExport } from '../../../lib/cli/commands/image-export.js'
 import { imageFlatten } from '../../../lib/cli/commands/image-flatten.js'
+import { imageGrow } from '../../../lib/cli/commands/image-grow.js'
 import { imageHistory } from '../../../lib/cli/commands/image-history.js'
 import { imageInfo } from '../../../lib/cli/commands/image-info.js'
 import { imagePublish } from '../../../lib/cli/commands/image-publish.js'
@@ -11,7 +15,7 @@ import { chosenImage } from '../../../lib/cli/image-place.js'
 import { main } from '../../../lib/cli/index.js'
 import type { ImageView } from '../../../lib/target/control.js'
 import { FAKE_IMAGE } from '../../support/fake-control.js'
-import { ALICE, BOB, LOGOUT, TargetBench } from '../../support/target-bench.js'
+import { ALICE, BASE_BYTE, BOB, LOGOUT, TargetBench } from '../../support/target-bench.js'
 import { TextOutput } from '../../support/text-output.js'
 
 const STUDIO = 'iqn.2026-01.org.example:studio'
@@ -36,6 +40,9 @@ async function run(...argv: string[]) {
   const clean = (text: string) => text.replaceAll(bench.directory, '').split('\n').slice(0, -1)
   return { exitCode, said: clean(stdout.text), failed: clean(stderr.text) }
 }
+
+/** What stands before the place. */
+const BEFORE: Readonly<Record<string, string[]>> = { grow: ['1G'], export: ['x.img'] }
 
 const said = async (...argv: string[]) => (await run(...argv)).said
 const asJson = async (...argv: string[]) => JSON.parse((await said(...argv, '--json')).join('')) as ImageView
@@ -85,6 +92,25 @@ describe('cloudx image', () => {
     expect((await run('flatten', '--yes')).failed[0]).toMatch(/nothing lies above the raw file/)
   })
 
+  it('makes the disk larger for those who come, and exports any generation', async () => {
+    const before = await bench.login()
+    expect(await said('grow', '8M')).toEqual(['New logins get generation 1, a disk of 8 MiB.'])
+    expect(before.units.get(0)!.unit.volume.size).toBe(4 << 20)
+    const after = await bench.login({ initiatorName: BOB })
+    expect(after.units.get(0)!.unit.volume.size).toBe(8 << 20)
+    expect(await said('export', 'new.img')).toEqual(['/new.img: 8 MiB, raw.'])
+    const whole = readFileSync(join(bench.directory, 'new.img'))
+    expect(whole.equals(Buffer.alloc(8 << 20).fill(BASE_BYTE, 0, 4 << 20))).toBe(true)
+    expect(await said('export', 'old.img', '--generation', '0')).toEqual(['/old.img: 4 MiB, raw.'])
+    expect((await run('export', 'no.img', '--generation', '9')).failed[0]).toMatch(/no generation 9/)
+    expect((await run('grow', '1M')).failed[0]).toMatch(/can grow to more/)
+    expect((await run('grow', 'much')).failed[0]).toMatch(/"much" must be a size/)
+    await bench.end(before, LOGOUT)
+    await bench.end(after, LOGOUT)
+    await run('flatten', '--yes')
+    expect(statSync(bench.image).size).toBe(8 << 20)
+  })
+
   it('shows who is on which generation', async () => {
     await bench.login()
     const { generations } = await asJson('info')
@@ -106,13 +132,18 @@ describe('cloudx image', () => {
     expect(failed[0]).toMatch(sentence)
   })
 
-  it.each([imageInfo, imageHistory, imagePublish, imageRollback, imageTest, imageFlatten])(
+  it.each([imageInfo, imageHistory, imagePublish, imageRollback, imageTest, imageFlatten, imageGrow, imageExport])(
     'explains $usage with examples, and says when no server runs',
     async ({ usage }) => {
       const action = String(usage).split(' ')[0]!
       expect((await said(action, '--help')).join('\n')).toContain(`cloudx image ${action}`)
       await server.close()
-      const { exitCode, failed } = await run(action, 'share.img', ...(action === 'flatten' ? ['--yes'] : []))
+      const { exitCode, failed } = await run(
+        action,
+        ...(BEFORE[action] ?? []),
+        'share.img',
+        ...(action === 'flatten' ? ['--yes'] : [])
+      )
       expect(exitCode).toBe(1)
       expect(failed[0]).toMatch(/No server shares share\.img/)
     }

@@ -3,6 +3,7 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import type { SessionEnd } from '../../../lib/iscsi/directory.js'
 import type { Nexus } from '../../../lib/scsi/nexus.js'
+import { RAW_WATCH_MS } from '../../../lib/target/images.js'
 import { codeOf, messageOf } from '../../../lib/util/errors.js'
 import { createHash } from 'node:crypto'
 import { Random, seedOf, steps } from '../../support/random.js'
@@ -378,6 +379,24 @@ describe('the raw file', () => {
     expect(await bench.login().then(() => '', messageOf)).toMatch(/was changed by another program/)
     expect(await failure(control().publish({ generation: 0 }))).toBe('ERR_ISCSI_IMAGE_CHANGED')
     expect((await image()).trouble).toMatch(/was changed/)
+  })
+
+  it('that another program writes into while it is served lets nobody new in, and the log says so once', async () => {
+    const alice = await bench.login()
+    bench.clock.advance(RAW_WATCH_MS)
+    await bench.settled()
+    expect(bench.log.with('error')).toEqual([])
+    await writeFile(bench.image, Buffer.alloc(IMAGE_BYTES, 0x99))
+    const told = () => bench.log.with('error', 'was changed, moved or exchanged').length
+    for (let round = 0; round < 200 && told() === 0; round++) {
+      bench.clock.advance(RAW_WATCH_MS)
+      await bench.settled()
+    }
+    bench.clock.advance(RAW_WATCH_MS)
+    await bench.settled()
+    expect(told()).toBe(1)
+    expect(await bench.login(as(BOB)).then(() => '', messageOf)).toMatch(/nobody new is let in/)
+    expect(await bench.read(alice, 0)).toBe(0x99)
   })
 
   it('is written by no author while generations lie above it', async () => {
