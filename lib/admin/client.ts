@@ -12,7 +12,8 @@ import type {
   RollbackOrder,
   ShowOrder,
   TestOrder,
-  UndoOrder
+  UndoOrder,
+  VerifyOrder
 } from '../target/control.js'
 import { codeOf } from '../util/errors.js'
 import { COPY_STREAM_TYPE, decodeParts } from './copy-stream.js'
@@ -83,6 +84,10 @@ export class AdminClient {
 
   flatten(order: FlattenOrder): Promise<JobAnswer> {
     return this.ask('POST', '/v1/images/flatten', order)
+  }
+
+  verify(order: VerifyOrder): Promise<JobAnswer> {
+    return this.ask('POST', '/v1/images/verify', order)
   }
 
   grow(order: GrowOrder): Promise<ImageAnswer> {

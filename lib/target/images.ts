@@ -12,6 +12,7 @@ import { saveEnds } from './author-backup.js'
 import { refuseDoubtful } from './creation/missing-image.js'
 import { copyOf, type CopyPart } from './delta-copy.js'
 import { copyLayers } from './generations/flatten.js'
+import { firstDifference, hashLeaves, rootOf } from './generations/hash-tree.js'
 import { Generations, closeAll } from './generations/generations.js'
 import type { RawIdentity } from './generations/generation-record.js'
 import type { BaseFingerprint } from './delta-disk.js'
@@ -295,6 +296,38 @@ export class Image {
     } finally {
       this.release(key)
     }
+  }
+
+  /**
+   * Holds a generation against the hash tree that was noted of it, or notes one. When it differs nobody new gets in.
+   * @returns what was found, in one sentence
+   */
+  async verify(generation: number, key: string, progress: JobProgress): Promise<string> {
+    const { generations } = this
+    const { hash } = generations.require(generation)
+    this.hold(key, { targetName: '', initiatorName: 'a verification' })
+    try {
+      this.use(key, generation)
+      const volume = await generations.whole(generation)
+      const below = hash === undefined ? await generations.leavesBelow(generation) : undefined
+      const leaves = await hashLeaves(volume, below, progress)
+      if (hash === undefined)
+        return `generation ${generation}: SHA-256 ${await generations.noteLeaves(generation, leaves)} noted`
+      if (rootOf(leaves, volume.size) === hash) return `generation ${generation} is what it was: SHA-256 ${hash}`
+      throw this.differs(generation, await generations.knownLeaves(generation), leaves)
+    } finally {
+      this.release(key)
+    }
+  }
+
+  private differs(generation: number, known: Buffer | undefined, leaves: Buffer): TargetError {
+    const at = known && firstDifference(known, leaves)
+    this.generations.trouble =
+      `${this.path}: generation ${generation} is not what it was` +
+      (at === undefined ? '' : `, from byte ${at} on`) +
+      ': another program or a failing disk has changed it, and nobody new is let in. Restore it from a copy'
+    this.options.log.error(this.generations.trouble)
+    return new TargetError('ERR_ISCSI_HASH', this.generations.trouble)
   }
 
   /** A larger disk, by zeroes at its end, for those who log in from now on. */

@@ -30,7 +30,8 @@ import type {
   TargetView,
   TestOrder,
   Undone,
-  UndoOrder
+  UndoOrder,
+  VerifyOrder
 } from './control.js'
 import { namePattern } from './config/kinds.js'
 import { TargetError } from './errors.js'
@@ -79,6 +80,10 @@ export class OperatorControl implements Control {
 
   flatten(order: FlattenOrder): Promise<JobView> {
     return this.imageControl.flatten(order)
+  }
+
+  verify(order: VerifyOrder): Promise<JobView> {
+    return this.imageControl.verify(order)
   }
 
   grow(order: GrowOrder): Promise<ImageView> {

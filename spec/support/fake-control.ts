@@ -115,6 +115,7 @@ export function fakeControl(space: string, orders: UndoOrder[] = []): Control {
     rollback: () => Promise.resolve(FAKE_IMAGE),
     test: () => Promise.resolve(FAKE_IMAGE),
     flatten: () => Promise.resolve(FAKE_JOB),
+    verify: () => Promise.resolve(FAKE_JOB),
     grow: () => Promise.resolve(FAKE_IMAGE),
     exportImage: async function* (): AsyncGenerator<CopyPart> {
       await Promise.resolve()

@@ -31,6 +31,15 @@ export const images: readonly Route[] = [
   },
   {
     method: 'POST',
+    path: '/v1/images/verify',
+    async answer({ body }, { control }): Promise<JobAnswer> {
+      refuseOthers(body, ['image', 'generation'])
+      const [image, generation] = [optionalText(body, 'image'), optionalCount(body, 'generation')]
+      return { job: await control.verify({ image, generation }) }
+    }
+  },
+  {
+    method: 'POST',
     path: '/v1/images/grow',
     async answer({ body }, { control }): Promise<ImageAnswer> {
       refuseOthers(body, ['image', 'sizeBytes'])

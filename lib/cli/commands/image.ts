@@ -8,6 +8,7 @@ import { imageInfo } from './image-info.js'
 import { imagePublish } from './image-publish.js'
 import { imageRollback } from './image-rollback.js'
 import { imageTest } from './image-test.js'
+import { imageVerify } from './image-verify.js'
 
 /** Images and their generations; one file an action, and a line here. */
 export const image: Command = {
@@ -26,6 +27,7 @@ export const image: Command = {
     imageRollback,
     imageTest,
     imageFlatten,
+    imageVerify,
     imageGrow,
     imageExport
   ],

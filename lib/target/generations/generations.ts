@@ -1,3 +1,4 @@
+import { mkdir, readFile, writeFile } from 'node:fs/promises'
 import { messageOf } from '../../util/errors.js'
 import type { Logger } from '../../util/log.js'
 import type { BaseFingerprint } from '../../volume/delta/journal-format.js'
@@ -13,6 +14,7 @@ import { readJson, writeJson } from '../json-file.js'
 import { matches } from '../policy.js'
 import { Serial } from '../serial.js'
 import type { StateDirectory } from '../state-directory.js'
+import { rootOf, type KnownLeaves } from './hash-tree.js'
 import {
   LAYERS_MAX,
   firstRecord,
@@ -24,6 +26,7 @@ import {
   nextNumber,
   parseGenerationRecord,
   withGeneration,
+  withHash,
   type DeltaSource,
   type Generation,
   type GenerationRecord,
@@ -32,6 +35,7 @@ import {
 } from './generation-record.js'
 import {
   isProtected,
+  leavesPath,
   layerNumbers,
   layerPaths,
   moveBack,
@@ -328,6 +332,31 @@ export class Generations {
       const generation = { ...plain, size: sizeBytes, layerBytes: undefined, hash: undefined, source: undefined }
       await this.save(withCurrent(withGeneration(this.record, generation), number))
     })
+  }
+
+  /** The leaves of a generation's hash tree, as they were noted; undefined when they are not there, or not those. */
+  async knownLeaves(number: number): Promise<Buffer | undefined> {
+    const { hash, size } = this.require(number)
+    const leaves = await readFile(leavesPath(this.directory, number)).catch(() => undefined)
+    return leaves && hash === rootOf(leaves, size) ? leaves : undefined
+  }
+
+  /** The same of the generation below, and which of them this one can have changed. */
+  async leavesBelow(number: number): Promise<KnownLeaves | undefined> {
+    const { parent } = this.require(number)
+    if (parent === undefined || number === this.record.raw || !this.has(parent)) return undefined
+    const leaves = await this.knownLeaves(parent)
+    const layer = await this.layer(number)
+    const { size } = this.require(parent)
+    return leaves && { leaves, size, touched: (offset, length) => layer.touches(offset, length) }
+  }
+
+  async noteLeaves(number: number, leaves: Buffer): Promise<string> {
+    const hash = rootOf(leaves, this.require(number).size)
+    await mkdir(this.directory, { recursive: true, mode: 0o700 })
+    await writeFile(leavesPath(this.directory, number), leaves, { mode: 0o600, flush: true })
+    await this.change((record) => withHash(record, number, hash))
+    return hash
   }
 
   /** The owner of the delta knows that it became this generation; nobody has to be told any more. */

@@ -33,7 +33,8 @@ import type {
   JobView,
   PublishOrder,
   RollbackOrder,
-  TestOrder
+  TestOrder,
+  VerifyOrder
 } from './image-orders.js'
 
 /** What the orders act on. */
@@ -70,10 +71,14 @@ export class ImageControl implements ImageOrders {
     const key = { targetName: draft.targetName, initiatorName: draft.initiatorName }
     const force = order.force ?? false
     const request = { imageUuid: image.uuid, note: checkedNote(order.note ?? ''), testers, force }
-    if (!force) return void (await owners.publish(key, request))
+    if (!force) {
+      await owners.publish(key, request)
+      return this.hashPublished(image)
+    }
     await owners.drain(key)
     try {
       await this.endThenPublish(key, () => owners.publish(key, request))
+      this.hashPublished(image)
     } finally {
       await owners.undrain(key)
     }
@@ -123,6 +128,27 @@ export class ImageControl implements ImageOrders {
     const need = needs.find(({ generation }) => !isOver(image.generations.record, generation, to))
     if (need) throw stillNeeded(image.path, to, need)
     return this.startFlatten(image, to)
+  }
+
+  async verify({ generation, ...order }: VerifyOrder): Promise<JobView> {
+    const image = this.find(order)
+    image.generations.refuseTrouble()
+    const number = generation ?? image.generations.current
+    image.generations.require(number)
+    return Promise.resolve(this.startVerify(image, number))
+  }
+
+  private startVerify(image: Image, number: number): JobView {
+    const key = `verification ${++this.exports}`
+    return this.parts.jobs.start('verify', image.path, (progress) => image.verify(number, key, progress))
+  }
+
+  /** Whose generations are hashed goes on so: only what the layer touches is read. */
+  private hashPublished({ path, generations }: Image): void {
+    const { number, parent } = generations.record.generations.at(-1)!
+    const isBusy = this.parts.jobs.list().some(({ image, state }) => image === path && state === 'running')
+    if (isBusy || parent === undefined || generationOf(generations.record, parent)?.hash === undefined) return
+    this.startVerify(this.find({ image: path }), number)
   }
 
   async grow({ sizeBytes, ...order }: GrowOrder): Promise<ImageView> {

@@ -83,6 +83,11 @@ export interface FlattenOrder extends ImageOrder {
   readonly to?: number | undefined
 }
 
+export interface VerifyOrder extends ImageOrder {
+  /** undefined = the current one. */
+  readonly generation?: number | undefined
+}
+
 export interface GrowOrder extends ImageOrder {
   readonly sizeBytes: number
 }
@@ -100,6 +105,8 @@ export interface ImageOrders {
   test(order: TestOrder): Promise<ImageView>
   /** Begins to merge generations into the raw file; the job tells how far it is. */
   flatten(order: FlattenOrder): Promise<JobView>
+  /** Holds a generation against its hash tree, or notes one; the job tells what was found. */
+  verify(order: VerifyOrder): Promise<JobView>
   /** Makes the disk larger, for those who log in from then on. */
   grow(order: GrowOrder): Promise<ImageView>
   /** A generation as a whole, part by part. */

@@ -20,6 +20,11 @@ export function layerPaths(directory: string, number: number): DeltaPaths {
   return { map: `${stem}.map`, slots: `${stem}.slots`, key: `${stem}.key` }
 }
 
+/** The leaves of a generation's hash tree. */
+export function leavesPath(directory: string, number: number): string {
+  return join(directory, `${String(number).padStart(4, '0')}.hash`)
+}
+
 /** Numbers of layers that have a file here. */
 export async function layerNumbers(directory: string): Promise<number[]> {
   const numbers = (await namesIn(directory)).flatMap((name) => {

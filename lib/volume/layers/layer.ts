@@ -81,6 +81,16 @@ export class LayerVolume extends Volume {
     return this.entry === BASE ? this.below.extent(offset, bytes) : { length: bytes, mapped: true }
   }
 
+  /** Whether this layer itself says something about a part of the range. */
+  touches(offset: number, length: number): boolean {
+    const end = Math.min(offset + length, this.delta?.size ?? 0)
+    for (let at = offset; at < end;) {
+      at += this.mappedRun(this.delta!, at, end - at)
+      if (this.entry !== BASE) return true
+    }
+    return false
+  }
+
   /**
    * Where the bytes from `offset` on come from, at most `limit`: from the lowest volume (not covered), or from what a
    * layer says (covered), which are bytes (mapped) or zeroes.

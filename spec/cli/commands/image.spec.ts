@@ -1,4 +1,4 @@
-import { readFileSync, statSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { AdminServer } from '../../../lib/admin/server.js'
@@ -10,6 +10,7 @@ import { imageInfo } from '../../../lib/cli/commands/image-info.js'
 import { imagePublish } from '../../../lib/cli/commands/image-publish.js'
 import { imageRollback } from '../../../lib/cli/commands/image-rollback.js'
 import { imageTest } from '../../../lib/cli/commands/image-test.js'
+import { imageVerify } from '../../../lib/cli/commands/image-verify.js'
 import { image } from '../../../lib/cli/commands/image.js'
 import { chosenImage } from '../../../lib/cli/image-place.js'
 import { main } from '../../../lib/cli/index.js'
@@ -92,6 +93,23 @@ describe('cloudx image', () => {
     expect((await run('flatten', '--yes')).failed[0]).toMatch(/nothing lies above the raw file/)
   })
 
+  it('notes the hash of a generation, keeps it up to date, and finds what was changed', async () => {
+    const noted = (await said('verify', '--generation', '0'))[0]!
+    expect(noted).toMatch(/^\/share\.img: generation 0: SHA-256 [0-9a-f]{64} noted\.$/)
+    await write(0x11)
+    await said('publish')
+    await bench.settled()
+    expect((await asJson('info')).generations[1]!.hash).toMatch(/^[0-9a-f]{64}$/)
+    expect((await said('verify'))[0]).toMatch(/generation 1 is what it was: SHA-256/)
+    const file = openSync(bench.image, 'r+')
+    writeSync(file, Buffer.alloc(512, 0x99), 0, 512, 3 << 20)
+    closeSync(file)
+    const { exitCode, failed } = await run('verify')
+    expect([exitCode, failed.at(-1)]).toEqual([1, expect.stringMatching(/is not what it was, from byte 3145728 on/)])
+    expect((await run('verify')).failed[0]).toMatch(/nobody new is let in/)
+    await expect(bench.login({ initiatorName: BOB })).rejects.toThrow(/nobody new is let in/)
+  })
+
   it('makes the disk larger for those who come, and exports any generation', async () => {
     const before = await bench.login()
     expect(await said('grow', '8M')).toEqual(['New logins get generation 1, a disk of 8 MiB.'])
@@ -132,22 +150,29 @@ describe('cloudx image', () => {
     expect(failed[0]).toMatch(sentence)
   })
 
-  it.each([imageInfo, imageHistory, imagePublish, imageRollback, imageTest, imageFlatten, imageGrow, imageExport])(
-    'explains $usage with examples, and says when no server runs',
-    async ({ usage }) => {
-      const action = String(usage).split(' ')[0]!
-      expect((await said(action, '--help')).join('\n')).toContain(`cloudx image ${action}`)
-      await server.close()
-      const { exitCode, failed } = await run(
-        action,
-        ...(BEFORE[action] ?? []),
-        'share.img',
-        ...(action === 'flatten' ? ['--yes'] : [])
-      )
-      expect(exitCode).toBe(1)
-      expect(failed[0]).toMatch(/No server shares share\.img/)
-    }
-  )
+  it.each([
+    imageInfo,
+    imageHistory,
+    imagePublish,
+    imageRollback,
+    imageTest,
+    imageFlatten,
+    imageVerify,
+    imageGrow,
+    imageExport
+  ])('explains $usage with examples, and says when no server runs', async ({ usage }) => {
+    const action = String(usage).split(' ')[0]!
+    expect((await said(action, '--help')).join('\n')).toContain(`cloudx image ${action}`)
+    await server.close()
+    const { exitCode, failed } = await run(
+      action,
+      ...(BEFORE[action] ?? []),
+      'share.img',
+      ...(action === 'flatten' ? ['--yes'] : [])
+    )
+    expect(exitCode).toBe(1)
+    expect(failed[0]).toMatch(/No server shares share\.img/)
+  })
 })
 
 describe('the image that is meant', () => {
