@@ -38,7 +38,10 @@ export class DeltaPublisher {
     await this.units.open('private')
     // It may turn out only now that the delta cannot be read.
     if (!this.state.storedNow(unit)) throw this.nothing(path)
-    await this.state.deltaOf(unit)?.settleCopies()
+    const delta = this.state.deltaOf(unit)
+    // A server that died left its session without an end; it gets one when the delta is closed, behind a flush.
+    await delta?.wake(unit.incarnation)
+    await delta?.settleCopies()
     await this.state.closeUnits()
     const files = await this.state.storedFiles(unit)
     if (!files) throw this.nothing(path)
