@@ -235,10 +235,10 @@ export class Units {
 
   /** What these units show is another epoch's: nothing that a client had set in them holds any more. */
   async renew(records: readonly UnitRecord[]): Promise<void> {
-    for (const [index, { source, record, unit, delta }] of (this.state.open ?? []).entries()) {
+    for (const [index, open] of (this.state.open ?? []).entries()) {
+      const { source, record, unit, delta } = open
       if (source.shared || !records.includes(record)) continue
-      const renewed = await this.makeUnit(source, record, unit.volume, delta)
-      this.state.open![index] = { source, record, unit: renewed, delta }
+      this.state.open![index] = { ...open, unit: await this.makeUnit(source, record, unit.volume, delta) }
     }
   }
 
