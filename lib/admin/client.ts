@@ -9,6 +9,7 @@ import type {
   ImageExportOrder,
   PolicyOrder,
   PublishOrder,
+  RescueOrder,
   RollbackOrder,
   ShowOrder,
   TestOrder,
@@ -122,6 +123,11 @@ export class AdminClient {
   /** A disk as its client sees it, or saw it last, part by part. */
   exportDelta(order: ExportOrder): AsyncGenerator<CopyPart> {
     return this.copy('/v1/deltas/export', order)
+  }
+
+  /** A file of it, in the same form. */
+  rescue(order: RescueOrder): AsyncGenerator<CopyPart> {
+    return this.copy('/v1/deltas/rescue', order)
   }
 
   /** @throws AdminError also when the answer breaks off, so that half of a copy is never taken for all of it */

@@ -137,6 +137,13 @@ export interface ExportOrder extends InitiatorOrder {
   readonly live?: boolean | undefined
 }
 
+export interface RescueOrder extends ExportOrder {
+  /** From the root of its file system; `\\` is taken for `/`. */
+  readonly path: string
+  /** When several have one. */
+  readonly partition?: number | undefined
+}
+
 export interface PolicyOrder {
   /** A name, or the beginning of names with `*` behind it. */
   readonly match: string
@@ -189,6 +196,8 @@ export interface Control extends ImageOrders {
   drop(order: DropOrder): Promise<Dropped>
   /** A disk as its client sees it, part by part. Throws IscsiError `ERR_ISCSI_DELTA_…`, also in the middle. */
   exportDelta(order: ExportOrder): AsyncGenerator<CopyPart>
+  /** A file as its client sees it, like {@link exportDelta}. Throws also IscsiError `ERR_ISCSI_FILE_…`. */
+  rescue(order: RescueOrder): AsyncGenerator<CopyPart>
   policies(): Promise<readonly PolicyView[]>
   /** Sets a rule, or takes one back; it outlives a restart. Answers what holds then. */
   setPolicy(order: PolicyOrder): Promise<readonly PolicyView[]>

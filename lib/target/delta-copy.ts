@@ -1,3 +1,4 @@
+import type { RescuedFile } from './changed-files.js'
 import { readVolume } from '../volume/promises.js'
 import type { Volume } from '../volume/volume.js'
 
@@ -24,6 +25,19 @@ export async function* copyOf(volume: Volume): AsyncGenerator<CopyPart> {
     if (mapped) yield* stored(volume, offset, end)
     yield { kind: 'reached', offset: end }
     offset = end
+  }
+}
+
+/** A file in the order of its content. */
+export async function* copyOfFile(volume: Volume, { file, offset }: RescuedFile): AsyncGenerator<CopyPart> {
+  yield { kind: 'size', lengthBytes: file.lengthBytes }
+  if (file.inline) return yield { kind: 'data', offset: 0, bytes: file.inline }
+  for (const extent of file.extents) {
+    for (let done = 0; done < extent.lengthBytes; done += COPY_PART_BYTES) {
+      const bytes = Buffer.allocUnsafe(Math.min(COPY_PART_BYTES, extent.lengthBytes - done))
+      await readVolume(volume, bytes, offset + extent.offset + done)
+      yield { kind: 'data', offset: extent.at + done, bytes }
+    }
   }
 }
 

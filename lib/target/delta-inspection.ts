@@ -1,5 +1,6 @@
 import type { ChangedArea } from '../volume/delta/changes.js'
-import { copyOf, type CopyPart } from './delta-copy.js'
+import { changedFiles, findFile, type FileSystemChanges } from './changed-files.js'
+import { copyOf, copyOfFile, type CopyPart } from './delta-copy.js'
 import { DeltaReadings, type DeltaReading } from './delta-reading.js'
 import { TargetError } from './errors.js'
 import type { InitiatorState } from './initiator-state.js'
@@ -18,6 +19,8 @@ export interface UnitDetail {
   readonly keeping: Keeping
   /** In the order of the disk; near ones are one. */
   readonly areas: readonly ChangedArea[]
+  /** When names were asked for. */
+  readonly fileSystems?: readonly FileSystemChanges[]
 }
 
 /** Which disk, as of when. */
@@ -28,6 +31,12 @@ export interface CopyRequest {
   readonly bin: boolean
   /** Also while a session writes to it. */
   readonly live: boolean
+}
+
+/** Which file of it. */
+export interface RescueRequest extends CopyRequest {
+  readonly path: string
+  readonly partition: number | undefined
 }
 
 /** Areas that are told of one delta. */
@@ -41,19 +50,19 @@ export class DeltaInspection {
     this.readings = new DeltaReadings(state)
   }
 
-  show(): Promise<readonly UnitDetail[]> {
-    return this.state.steps.run(async () => {
-      const details: UnitDetail[] = []
-      for (const lun of this.readings.luns) {
-        const reading = await this.readings.current(lun)
-        try {
-          details.push(this.detail(reading))
-        } finally {
-          await reading.close()
-        }
+  /** @param names - also those of files; they are looked for beside the steps of the initiator, which go on */
+  async show(names: boolean): Promise<readonly UnitDetail[]> {
+    const details: UnitDetail[] = []
+    for (const lun of this.readings.luns) {
+      const reading = await this.state.steps.run(() => this.readings.current(lun))
+      try {
+        const detail = this.detail(reading)
+        details.push(names ? { ...detail, fileSystems: await changedFiles(reading.volume, reading.changes) } : detail)
+      } finally {
+        await reading.close()
       }
-      return details
-    })
+    }
+    return details
   }
 
   /** Throws TargetError when there is no such delta, or a session changes it and nobody said that this is no matter. */
@@ -61,6 +70,17 @@ export class DeltaInspection {
     const reading = await this.open(request)
     try {
       yield* copyOf(reading.volume)
+      this.refuseDisturbed(reading, request.live)
+    } finally {
+      await reading.close()
+    }
+  }
+
+  /** One file of a disk, like {@link copy}. */
+  async *rescue(request: RescueRequest): AsyncGenerator<CopyPart> {
+    const reading = await this.open(request)
+    try {
+      yield* copyOfFile(reading.volume, await findFile(reading.volume, request.path, request.partition))
       this.refuseDisturbed(reading, request.live)
     } finally {
       await reading.close()

@@ -8,7 +8,7 @@ import { isFull, messageOf } from '../util/errors.js'
 import { formatDuration, formatSize } from '../util/units.js'
 import { checkDelta } from './delta-check.js'
 import type { CopyPart } from './delta-copy.js'
-import { DeltaInspection, type CopyRequest, type UnitDetail } from './delta-inspection.js'
+import { DeltaInspection, type CopyRequest, type RescueRequest, type UnitDetail } from './delta-inspection.js'
 import { DeltaPublisher, type PublishRequest } from './generations/delta-publisher.js'
 import type { Generation } from './generations/generation-record.js'
 import { EpochEnds, type Discarded } from './epoch-ends.js'
@@ -218,8 +218,13 @@ export class Initiator {
   }
 
   /** What it has written, and where. */
-  show(): Promise<readonly UnitDetail[]> {
-    return this.inspection.show()
+  show(names: boolean): Promise<readonly UnitDetail[]> {
+    return this.inspection.show(names)
+  }
+
+  /** One file of such a disk. */
+  rescue(what: RescueRequest): AsyncGenerator<CopyPart> {
+    return this.inspection.rescue(what)
   }
 
   /** One of its disks as it sees it, or saw it last. */

@@ -23,6 +23,7 @@ import type {
   PolicyOrder,
   PolicyView,
   PublishOrder,
+  RescueOrder,
   RollbackOrder,
   ServerView,
   ShowOrder,
@@ -159,7 +160,7 @@ export class OperatorControl implements Control {
     const { node, view } = await this.holderOf(initiator, target)
     const { targetName, initiatorName, sessions } = view
     if (names) await note(node, 'names', initiatorName, by, {})
-    return { targetName, initiatorName, sessions, units: await node.owners.show(view) }
+    return { targetName, initiatorName, sessions, units: await node.owners.show(view, names) }
   }
 
   async drop(order: DropOrder): Promise<Dropped> {
@@ -194,13 +195,25 @@ export class OperatorControl implements Control {
     return { targetName, initiatorName, ...dropped, atNextLogin: false }
   }
 
-  async *exportDelta({ initiator, target, lun, bin = false, live = false, by }: ExportOrder): AsyncGenerator<CopyPart> {
-    const key = bin
-      ? { initiatorName: nameOf(initiator), node: await this.targetOf(nameOf(initiator), target) }
-      : await this.holderOf(initiator, target).then(({ node, view }) => ({ initiatorName: view.initiatorName, node }))
-    const { node, initiatorName } = key
+  async *exportDelta(order: ExportOrder): AsyncGenerator<CopyPart> {
+    const { lun, bin = false, live = false, by } = order
+    const { node, initiatorName } = await this.leaverOf(order)
     await note(node, 'export', initiatorName, by, { lun, bin, live })
     yield* node.owners.copy({ targetName: node.name, initiatorName }, { lun, bin, live })
+  }
+
+  async *rescue(order: RescueOrder): AsyncGenerator<CopyPart> {
+    const { lun, bin = false, live = false, by, path, partition } = order
+    const { node, initiatorName } = await this.leaverOf(order)
+    await note(node, 'rescue', initiatorName, by, { lun, bin, live, path, partition })
+    yield* node.owners.rescue({ targetName: node.name, initiatorName }, { lun, bin, live, path, partition })
+  }
+
+  /** Whose delta is meant: of now, or out of the bin. */
+  private async leaverOf({ initiator, target, bin }: ExportOrder) {
+    if (!bin)
+      return this.holderOf(initiator, target).then(({ node, view }) => ({ node, initiatorName: view.initiatorName }))
+    return { initiatorName: nameOf(initiator), node: await this.targetOf(nameOf(initiator), target) }
   }
 
   policies(): Promise<readonly PolicyView[]> {

@@ -2,7 +2,7 @@ import type { NexusRequest, SessionEnd } from '../iscsi/directory.js'
 import { LoginError, LoginStatus } from '../iscsi/errors.js'
 import type { Nexus } from '../scsi/nexus.js'
 import type { CopyPart } from './delta-copy.js'
-import type { CopyRequest, UnitDetail } from './delta-inspection.js'
+import type { CopyRequest, RescueRequest, UnitDetail } from './delta-inspection.js'
 import type { Discarded } from './epoch-ends.js'
 import type { PublishRequest } from './generations/delta-publisher.js'
 import type { Generation } from './generations/generation-record.js'
@@ -39,9 +39,11 @@ export interface Owners {
   /** Policies have changed. */
   reconsider(): Promise<void>
   /** What an initiator has written, and where. */
-  show(key: InitiatorKey): Promise<readonly UnitDetail[]>
+  show(key: InitiatorKey, names: boolean): Promise<readonly UnitDetail[]>
   /** A disk of it as it sees it, or saw it last; throws TargetError when that may not be. */
   copy(key: InitiatorKey, what: CopyRequest): AsyncGenerator<CopyPart>
+  /** One file of it. */
+  rescue(key: InitiatorKey, what: RescueRequest): AsyncGenerator<CopyPart>
   /** Gives an initiator back what its last logout dropped; throws TargetError when that may not be. */
   undo(key: InitiatorKey, request: UndoRequest): Promise<Undone>
   /** Makes what an initiator wrote a generation of the image; throws TargetError when that may not be. */
@@ -131,14 +133,19 @@ export class LocalOwners implements Owners {
     for (const initiator of [...this.initiators.values()]) await initiator.reconsider()
   }
 
-  show(key: InitiatorKey): Promise<readonly UnitDetail[]> {
-    return this.initiators.get(keyOf(key))?.show() ?? Promise.resolve([])
+  show(key: InitiatorKey, names: boolean): Promise<readonly UnitDetail[]> {
+    return this.initiators.get(keyOf(key))?.show(names) ?? Promise.resolve([])
   }
 
   /** Also of one that is remembered by the bin alone. */
   async *copy(key: InitiatorKey, what: CopyRequest): AsyncGenerator<CopyPart> {
     const initiator = this.initiators.get(keyOf(key)) ?? this.make(key)
     yield* initiator.copy(what)
+  }
+
+  async *rescue(key: InitiatorKey, what: RescueRequest): AsyncGenerator<CopyPart> {
+    const initiator = this.initiators.get(keyOf(key)) ?? this.make(key)
+    yield* initiator.rescue(what)
   }
 
   async undo(key: InitiatorKey, request: UndoRequest): Promise<Undone> {

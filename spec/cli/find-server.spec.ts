@@ -8,6 +8,7 @@ import { delta } from '../../lib/cli/commands/delta.js'
 import { deltaDrop } from '../../lib/cli/commands/delta-drop.js'
 import { deltaExport } from '../../lib/cli/commands/delta-export.js'
 import { lunOf } from '../../lib/cli/commands/delta-options.js'
+import { deltaRescue } from '../../lib/cli/commands/delta-rescue.js'
 import { deltaShow } from '../../lib/cli/commands/delta-show.js'
 import { initiatorPolicy } from '../../lib/cli/commands/initiator-policy.js'
 import { initiator } from '../../lib/cli/commands/initiator.js'
@@ -200,6 +201,12 @@ describe('more about deltas', () => {
     ).toBe(true)
   })
 
+  it('delta rescue: a file under its own name into a folder', async () => {
+    expect((await run('delta', 'rescue', FAKE_PC, 'C:\\Kim\\a.txt', folder)).stdout).toContain(join(folder, 'a.txt'))
+    expect(readFileSync(join(folder, 'a.txt'), 'utf8')).toBe('C:\\Kim\\a.txt')
+    expect((await run('delta', 'rescue', FAKE_PC, '/a', 'b', '--partition', '0')).stderr).toContain('--partition')
+  })
+
   it('initiator policy: what holds for whom, in the order in which it counts', async () => {
     const { stdout } = await run('initiator', 'policy')
     expect(stdout).toMatch(
@@ -230,7 +237,7 @@ describe('the help', () => {
   it('knows all commands for "did you mean"', () => {
     const names = commands.map(({ usage }) => (typeof usage === 'string' ? usage : usage[0]!).split(' ')[0]!)
     expect(names.filter((name) => !VERBS.includes(name))).toEqual([])
-    expect([deltaList, deltaShow, deltaDrop, deltaUndo, deltaExport]).toEqual(delta.subcommands)
+    expect([deltaList, deltaShow, deltaDrop, deltaUndo, deltaExport, deltaRescue]).toEqual(delta.subcommands)
     expect([initiatorPolicy]).toEqual(initiator.subcommands)
   })
 })

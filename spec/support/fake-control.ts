@@ -142,6 +142,11 @@ export function fakeControl(space: string, orders: UndoOrder[] = []): Control {
       if (!live) throw new TargetError('ERR_ISCSI_DELTA_LIVE', 'it is logged in')
       yield { kind: 'reached', offset: 4 * MIB }
     },
+    rescue: async function* ({ path }): AsyncGenerator<CopyPart> {
+      await Promise.resolve()
+      yield { kind: 'size', lengthBytes: path.length }
+      yield { kind: 'data', offset: 0, bytes: Buffer.from(path) }
+    },
     policies: () =>
       Promise.resolve([
         {

@@ -76,6 +76,22 @@ export const deltas: readonly Route[] = [
         by: optionalText(body, 'by')
       })
     }
+  },
+  {
+    method: 'POST',
+    path: '/v1/deltas/rescue',
+    stream({ body }, { control }) {
+      refuseOthers(body, ['initiator', 'target', 'lun', 'bin', 'live', 'path', 'partition', 'by'])
+      return control.rescue({
+        ...whose(body),
+        lun: optionalCount(body, 'lun'),
+        bin: optionalSwitch(body, 'bin'),
+        live: optionalSwitch(body, 'live'),
+        path: textField(body, 'path'),
+        partition: optionalCount(body, 'partition'),
+        by: optionalText(body, 'by')
+      })
+    }
   }
 ]
 

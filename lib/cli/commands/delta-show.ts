@@ -13,6 +13,11 @@ import { WHERE } from './status.js'
 /** Areas that a person is shown; programs get more. */
 const AREAS_SHOWN = 16
 
+/** Files that a person is shown. */
+const FILES_SHOWN = 40
+
+type FileSystem = NonNullable<ShowAnswer['units'][number]['fileSystems']>[number]
+
 /** Who filled it, and with what. */
 export const deltaShow: Command = {
   usage: 'show <initiator> [where]',
@@ -73,7 +78,29 @@ function describeUnit(unit: ShowAnswer['units'][number]): string[] {
     `LUN ${lun}: ${formatSize(bytesStored)} stored of a disk of ${formatSize(size)}, ${formatSize(changedBytes)} changed${growth}; ` +
       KEEPINGS[keeping],
     ...table(['FROM', 'OVER', 'CHANGED'], rows),
-    ...(areas.length > shown.length ? [`and ${areas.length - shown.length} smaller areas`] : [])
+    ...(areas.length > shown.length ? [`and ${areas.length - shown.length} smaller areas`] : []),
+    ...(unit.fileSystems ?? []).flatMap(describeFileSystem)
+  ]
+}
+
+function describeFileSystem(found: FileSystem): string[] {
+  const { partition, kind, changedBytes, files, fileCount, notes } = found
+  const place = partition === undefined ? 'The disk' : `Partition ${partition}`
+  const shown = files.slice(0, FILES_SHOWN)
+  const rows = shown.map((file) => [
+    formatSize(file.changedBytes),
+    formatSize(file.lengthBytes),
+    file.path + (file.directory ? '/' : '')
+  ])
+  return [
+    '',
+    `${place} (${kind ?? 'unknown'}): ${formatSize(changedBytes)} changed` +
+      (kind === undefined ? '' : `, in ${fileCount} files and folders`),
+    ...(rows.length > 0 ? table(['CHANGED', 'SIZE', 'FILE'], rows) : []),
+    ...(fileCount > shown.length
+      ? [`and ${fileCount - shown.length} more (--json tells the first ${files.length})`]
+      : []),
+    ...notes.map((note) => `Note: ${note}.`)
   ]
 }
 

@@ -2,6 +2,7 @@ import type { Command } from '../command.js'
 import { deltaDrop } from './delta-drop.js'
 import { deltaExport } from './delta-export.js'
 import { deltaList } from './delta-list.js'
+import { deltaRescue } from './delta-rescue.js'
 import { deltaShow } from './delta-show.js'
 import { deltaUndo } from './delta-undo.js'
 
@@ -13,7 +14,7 @@ export const delta: Command = {
     ['cloudx delta list', 'All deltas, and what was dropped and can be had back'],
     ['cloudx delta undo iqn.1991-05.com.microsoft:pc-07', 'Give this client back what its last logout dropped']
   ],
-  subcommands: [deltaList, deltaShow, deltaDrop, deltaUndo, deltaExport],
+  subcommands: [deltaList, deltaShow, deltaDrop, deltaUndo, deltaExport, deltaRescue],
   options: (yargs) => yargs,
   run: () => Promise.resolve(0)
 }

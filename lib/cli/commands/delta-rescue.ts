@@ -1,0 +1,88 @@
+import { stat } from 'node:fs/promises'
+import { join, posix, resolve, win32 } from 'node:path'
+import { ConfigError } from '../../target/config.js'
+import { formatSize } from '../../util/units.js'
+import { asJson, print, withJson, type Command } from '../command.js'
+import { writeCopy } from '../copy-file.js'
+import { findServer, withPlace } from '../find-server.js'
+import { single, type ParsedArguments } from '../options.js'
+import { Progress } from '../progress.js'
+import { whoami } from '../whoami.js'
+import { INITIATOR, lunOf, withLun, withTarget } from './delta-options.js'
+import { WHERE } from './status.js'
+
+/** One file of a client's disk. */
+export const deltaRescue: Command = {
+  usage: 'rescue <initiator> <path> <file> [where]',
+  about: "Copy one file out of a client's disk",
+  examples: [
+    ['cloudx delta rescue iqn.1991-05.com.microsoft:pc-07 /Users/kim/thesis.docx .', 'As the client sees it'],
+    [
+      'cloudx delta rescue iqn.1991-05.com.microsoft:pc-07 /Users/kim/thesis.docx . --bin',
+      'As its last logout dropped it'
+    ]
+  ],
+  options: (yargs) =>
+    withJson(
+      withPlace(
+        withLun(
+          withTarget(
+            yargs
+              .positional('initiator', { type: 'string', describe: INITIATOR })
+              .positional('path', {
+                type: 'string',
+                describe: 'Of the file on its file system, as delta show tells it'
+              })
+              .positional('file', { type: 'string', describe: 'Where to copy it: a new file, or a folder' })
+              .positional('where', { type: 'string', describe: WHERE })
+              .option('partition', {
+                nargs: 1,
+                requiresArg: true,
+                describe: 'When several partitions have such a file'
+              })
+              .option('bin', { type: 'boolean', describe: 'From what its last restore dropped' })
+              .option('live', { type: 'boolean', describe: 'Also while it is logged in and may be writing' })
+          )
+        )
+      )
+    ),
+
+  async run(args, context) {
+    const path = String(args.path)
+    const file = await placeFor(resolve(context.directory, String(args.file)), path)
+    const { client } = await findServer(args, context)
+    const parts = client.rescue({
+      initiator: String(args.initiator),
+      target: single(args, 'target'),
+      lun: lunOf(args),
+      path,
+      partition: partitionOf(args),
+      bin: args.bin === true,
+      live: args.live === true,
+      by: whoami(context.environment)
+    })
+    const progress = new Progress(context.stderr)
+    const bytes = await writeCopy(parts, file, (done, total) => progress.update(done, total)).finally(() =>
+      progress.end()
+    )
+    if (asJson(args)) print(context.stdout, JSON.stringify({ file, bytes }, undefined, 2))
+    else print(context.stdout, `${file}: ${formatSize(bytes)}.`)
+    return 0
+  }
+}
+
+/** Into a folder under its own name; that of a stream behind a colon would be none here. */
+async function placeFor(file: string, path: string): Promise<string> {
+  const isFolder = await stat(file).then(
+    (found) => found.isDirectory(),
+    () => false
+  )
+  return isFolder ? join(file, posix.basename(win32.basename(path)).replaceAll(':', '_')) : file
+}
+
+function partitionOf(args: ParsedArguments): number | undefined {
+  const text = single(args, 'partition')
+  if (text === undefined) return undefined
+  if (/^[1-9]\d{0,2}$/.test(text)) return Number(text)
+  throw new ConfigError([`--partition: "${text}" must be a number from 1`])
+}
