@@ -31,8 +31,8 @@ export async function* copyOf(volume: Volume): AsyncGenerator<CopyPart> {
 /** A file in the order of its content. */
 export async function* copyOfFile(volume: Volume, { file, offset }: RescuedFile): AsyncGenerator<CopyPart> {
   yield { kind: 'size', lengthBytes: file.lengthBytes }
-  if (file.inline) return yield { kind: 'data', offset: 0, bytes: file.inline }
-  for (const extent of file.extents) {
+  if (file.inline) yield { kind: 'data', offset: 0, bytes: file.inline }
+  for (const extent of file.inline ? [] : file.extents) {
     for (let done = 0; done < extent.lengthBytes; done += COPY_PART_BYTES) {
       const bytes = Buffer.allocUnsafe(Math.min(COPY_PART_BYTES, extent.lengthBytes - done))
       await readVolume(volume, bytes, offset + extent.offset + done)

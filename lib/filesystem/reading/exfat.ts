@@ -1,11 +1,11 @@
 import { clipped } from './fat.js'
+import type { PagedSource } from './source.js'
 import {
   addExtent,
   DEPTH_MAX,
   DIRECTORY_BYTES_MAX,
   gather,
   isName,
-  PagedSource,
   type FileExtent,
   type FileSystemReader,
   type FoundFile

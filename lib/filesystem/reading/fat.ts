@@ -1,10 +1,10 @@
+import type { PagedSource } from './source.js'
 import {
   addExtent,
   DEPTH_MAX,
   DIRECTORY_BYTES_MAX,
   gather,
   isName,
-  PagedSource,
   type FileExtent,
   type FileSystemReader,
   type FoundFile

@@ -1,10 +1,10 @@
 import { clipped } from './fat.js'
+import type { PagedSource } from './source.js'
 import {
   addExtent,
   DEPTH_MAX,
   gather,
   isName,
-  PagedSource,
   type FileExtent,
   type FileSystemReader,
   type FoundFile
