@@ -1,9 +1,9 @@
-import { existsSync, writeFileSync } from 'node:fs'
+import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import { bootableDisk, IPXE_ROM, NetworkBoot, WRITTEN } from '../support/ipxe.js'
 import { describeWith, QemuIo, run, succeed } from '../support/programs.js'
-import { ServerProcess, sha256, workDirectory } from '../support/server-process.js'
+import { ServerProcess, sha256, until, workDirectory } from '../support/server-process.js'
 
 /** What becomes of the writes of clients that are told apart by name, with real initiators and the real program. */
 jest.setTimeout(300_000)
@@ -112,6 +112,29 @@ describeWith(['qemu-io', 'qemu-img'], 'policies', () => {
     expect(existsSync(live)).toBe(false)
     expect((await cloudx('delta', 'export', PC, live, '--live')).code).toBe(0)
     await client.quit()
+  })
+
+  it('encrypt what is written, keep it over a killed server, and destroy its key at the logout', async () => {
+    await start('--shred')
+    const client = await QemuIo.open({ port: server.port, target: TARGET, initiatorName: PC })
+    await client.command(`write -P ${0xaa} 1M 64k`)
+    await client.kill()
+    await server.kill()
+    const deltas = () =>
+      readdirSync(`${image}.cloudx`, { recursive: true, encoding: 'utf8' }).filter((path) =>
+        /(key|map|slots)$/.test(path)
+      )
+    expect(deltas().map((path) => path.slice(path.lastIndexOf('.')))).toEqual(['.key', '.map', '.slots'])
+    for (const path of deltas()) {
+      expect(readFileSync(join(`${image}.cloudx`, path)).includes(Buffer.alloc(64, 0xaa))).toBe(false)
+    }
+    await start('--shred')
+    expect(await finds(PC, 0xaa)).toBe(true)
+    await server.logged(/restored at/)
+    await until('the files of the delta to go', () => deltas().length === 0)
+    expect((await cloudx('delta', 'undo', PC)).output).toContain('nothing of')
+    expect((await cloudx('status')).output).toContain('their keys are destroyed when they are dropped')
+    expect(await finds(PC, 0x11)).toBe(true)
   })
 
   it('show how much a client has written, and where', async () => {

@@ -35,7 +35,7 @@ export const KEEPINGS: Readonly<Record<Keeping, string>> = {
 }
 
 function describe({ initiators, bin }: DeltasAnswer, now: number): string[] {
-  const live = initiators.flatMap(({ initiatorName, targetName, sessions, graceLeftMs, end, units }) =>
+  const live = initiators.flatMap(({ initiatorName, targetName, sessions, graceLeftMs, end, marked, units }) =>
     units
       .filter(({ stored }) => stored)
       .map(({ lun, bytes, keeping }) => [
@@ -43,7 +43,8 @@ function describe({ initiators, bin }: DeltasAnswer, now: number): string[] {
         targetName,
         String(lun),
         bytes === undefined ? '?' : formatSize(bytes),
-        sessions > 0 ? `in use; ${KEEPINGS[keeping]}` : waiting(keeping, graceLeftMs, end ?? 'the server ended')
+        (sessions > 0 ? `in use; ${KEEPINGS[keeping]}` : waiting(keeping, graceLeftMs, end ?? 'the server ended')) +
+          (marked ? '; to begin anew at its next login' : '')
       ])
   )
   const dropped = bin.map((entry) => [
