@@ -10,6 +10,7 @@ import { runMicro } from './micro.js'
 import { plot } from './plot.js'
 import { judge, tableOf } from './report.js'
 import { runRestore } from './restore.js'
+import { runStorm } from './storm.js'
 import { IMAGE_BYTES, ROWS, type Row } from './rows.js'
 import { startCloudx, startTgtd, type Server } from './servers.js'
 
@@ -25,6 +26,7 @@ const HELP = `npm run bench -- [options]: our target beside tgtd, on one machine
   --no-run           measures nothing: for --document alone
   --micro            CPU of reader, writer, map, overlay and digests instead, without any server
   --restore          logins, logouts and a start with deltas of up to 50 GiB instead; --rounds, --folder and --quick hold
+  --storm            100 clients that read the same GiB and write 64 MiB each, 200 idle ones, and the maps of deltas, instead
   --list, --help
 
 tgtd, tgtadm, iscsi-perf and qemu-img must be there (packages tgt, libiscsi-bin, qemu-utils). The last line says how
@@ -41,6 +43,7 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
       quick: { type: 'boolean' },
       micro: { type: 'boolean' },
       restore: { type: 'boolean' },
+      storm: { type: 'boolean' },
       document: { type: 'boolean' },
       'no-run': { type: 'boolean' },
       rows: { type: 'string' },
@@ -62,6 +65,10 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
     await inFolder(values.folder, (folder) =>
       runRestore(root, folder, Number(values.rounds ?? (values.quick ? 1 : 5)), values.quick ?? false)
     )
+    return 0
+  }
+  if (values.storm) {
+    await inFolder(values.folder, (folder) => runStorm(root, folder, values.quick ?? false))
     return 0
   }
   if (!values['no-run']) {

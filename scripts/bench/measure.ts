@@ -99,17 +99,15 @@ async function sample(row: Row, server: Server, timing: Timing): Promise<Sample>
  */
 function prepareCache(row: Row, server: Server): void {
   if (row.cold === undefined) return warm(server.image, 0, IMAGE_BYTES)
-  const drop = [
-    'if=/dev/null',
-    `of=${server.image}`,
-    'oflag=nocache',
-    'conv=notrunc,fdatasync',
-    'count=0',
-    'status=none'
-  ]
+  dropCache(server.image)
+  warm(server.image, 0, row.cold.hotBytes)
+}
+
+/** Takes a file out of the page cache. */
+export function dropCache(image: string): void {
+  const drop = ['if=/dev/null', `of=${image}`, 'oflag=nocache', 'conv=notrunc,fdatasync', 'count=0', 'status=none']
   const { status, stderr } = spawnSync('dd', drop, { encoding: 'utf8' })
   if (status !== 0) throw new Error(`dd: ${stderr}`)
-  warm(server.image, 0, row.cold.hotBytes)
 }
 
 const DIRTY_BYTES = '/proc/sys/vm/dirty_bytes'

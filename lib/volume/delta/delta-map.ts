@@ -32,8 +32,10 @@ export const CHUNK_COUNT_MAX = 2 ** 38
 
 const LEAF_ENTRIES = 1024
 export const LEAF_BYTES = LEAF_ENTRIES * 4
-/** 256 KiB: small enough for a client that writes little, large enough that one is rarely made. */
+/** 256 KiB, so that one is rarely made. */
 const LEAVES_IN_SLAB = 64
+/** The first one begins with 16 KiB and grows, for the many clients that write little. */
+const FIRST_SLAB_LEAVES = 4
 const NO_LEAF = 0
 const ZERO_LEAF = 0xffffffff
 const NO_ENTRIES = new Uint32Array(0)
@@ -77,7 +79,7 @@ export class DeltaMap {
   get memoryBytes(): number {
     return (
       this.directory.byteLength +
-      this.slabs.length * LEAVES_IN_SLAB * LEAF_BYTES +
+      this.leavesThere * LEAF_BYTES +
       this.slotsIn.byteLength +
       this.zeroesIn.byteLength +
       this.shared.memoryBytes
@@ -239,13 +241,24 @@ export class DeltaMap {
     this.leafCount++
     const free = this.freeLeaves.pop()
     if (free !== undefined) return free
-    if (this.leavesMade === this.slabs.length * LEAVES_IN_SLAB) this.addSlab()
+    if (this.leavesMade === this.leavesThere) this.addLeaves()
     return this.leavesMade++
   }
 
-  private addSlab(): void {
-    this.slabs.push(new Uint32Array(LEAVES_IN_SLAB * LEAF_ENTRIES))
-    const leaves = this.slabs.length * LEAVES_IN_SLAB
+  /** Leaves that there is memory for. */
+  private get leavesThere(): number {
+    const [first] = this.slabs
+    return first ? first.length / LEAF_ENTRIES + (this.slabs.length - 1) * LEAVES_IN_SLAB : 0
+  }
+
+  private addLeaves(): void {
+    const [first] = this.slabs
+    if (!first) this.slabs.push(new Uint32Array(FIRST_SLAB_LEAVES * LEAF_ENTRIES))
+    else if (first.length < LEAVES_IN_SLAB * LEAF_ENTRIES) {
+      this.slabs[0] = new Uint32Array(first.length * 2)
+      this.slabs[0].set(first)
+    } else this.slabs.push(new Uint32Array(LEAVES_IN_SLAB * LEAF_ENTRIES))
+    const leaves = this.leavesThere
     if (leaves <= this.slotsIn.length) return
     this.slotsIn = grown(this.slotsIn, leaves * 2)
     this.zeroesIn = grown(this.zeroesIn, leaves * 2)

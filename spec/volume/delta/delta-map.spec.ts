@@ -15,6 +15,20 @@ describe('DeltaMap', () => {
     expect(map.memoryBytes).toBe(0)
   })
 
+  it('takes 16 KiB for the first chunk, and at most twice what its leaves need as they become more', () => {
+    const map = new DeltaMap(2 ** 24)
+    const directory = (2 ** 24 / LEAF) * 4
+    map.assign(0, 1, 1)
+    // Beside the leaves two bytes each for two counters, for twice as many leaves as there is room for.
+    expect(map.memoryBytes - directory).toBe(16384 + 4 * 2 * 2 * 2)
+    for (let leaf = 1; leaf < 300; leaf++) {
+      map.assign(leaf * LEAF, 1, leaf + 1)
+      const most = Math.max(16384, 2 * (leaf + 1) * 4096, (leaf + 64) * 4096)
+      assert.ok(map.memoryBytes - directory <= most + 4096, `${leaf + 1} leaves take ${map.memoryBytes - directory}`)
+    }
+    for (let leaf = 0; leaf < 300; leaf++) assert.equal(map.get(leaf * LEAF), leaf + 1)
+  })
+
   it('keeps chunks beyond 2^31 apart', () => {
     const map = new DeltaMap(2 ** 33)
     map.assign(2 ** 32 + 7, 1, 5)
