@@ -206,14 +206,14 @@ export class DeltaFile {
     return codeOf(error) === 'ENOSPC' && this.slots.awaitsBarrier && !this.flushError
   }
 
-  /** {@link charge}, after a flush when that may help. The room is to be used in the turn in which this resolves. */
-  async chargeReclaiming(newChunks: number, newLeaves: number): Promise<void> {
+  /** {@link charge}; false when a flush may help. What was charged becomes slots before anything else runs. */
+  tryCharge(newChunks: number, newLeaves: number): boolean {
     try {
       this.charge(newChunks, newLeaves)
+      return true
     } catch (error) {
-      if (!this.mayReclaim(error)) throw error
-      await this.flush()
-      this.charge(newChunks, newLeaves)
+      if (this.mayReclaim(error)) return false
+      throw error
     }
   }
 

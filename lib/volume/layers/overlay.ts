@@ -776,7 +776,11 @@ export class Overlay extends Volume {
     count: number
   ): Promise<void> {
     for (let done = 0; done < count;) {
-      await delta.chargeReclaiming(count - done, delta.map.missingLeaves(chunk + done, count - done, 1))
+      const left = count - done
+      if (!delta.tryCharge(left, delta.map.missingLeaves(chunk + done, left, 1))) {
+        await delta.flush()
+        delta.charge(left, delta.map.missingLeaves(chunk + done, left, 1))
+      }
       const slot = delta.takeSlots(count - done)
       const granted = delta.slots.granted
       try {
