@@ -145,7 +145,7 @@ describe('a client that went away without a logout', () => {
     const initiator = await ready()
     await write(initiator, 0x22)
     await leave(initiator)
-    expect(await server.logged(/kept for/)).toMatch(reason)
+    expect(await server.logged(/B kept for/)).toMatch(reason)
     const again = await ready()
     expect((await again.command(read10(0, 8), { read: 4096 })).data).toEqual(Buffer.alloc(4096, 0x22))
     await leave(again)
