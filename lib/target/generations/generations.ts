@@ -136,9 +136,11 @@ export class Generations {
     if (record.flattening === undefined && isSame(record, size, identity)) return
     if (record.flattening !== undefined && record.rawIdentity?.inode === identity?.inode) return
     if (!this.hasLayers) return this.adopt(size, identity)
+    const { state, uuid } = this.options
     this.trouble =
       `${path} was changed by another program since generations were published over it, so they do not fit it any ` +
-      'more: put the file back as it was, or give the generations up with: cloudx image rollback --raw'
+      'more: put the file back as it was; or, to share it as it is now, without those generations and what was written ' +
+      `over them, stop the server and move ${state.generationsPath(uuid)} and ${this.directory} away`
   }
 
   /** Closes what was opened; nobody reads any more. The raw file is closed by whoever attached it. */
