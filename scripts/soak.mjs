@@ -1,9 +1,10 @@
 /**
- * `npm run soak [-- --share 0.1]`: the long campaigns in full, or a share of them. A spec that is a campaign takes its length from SPEC_STEPS_FACTOR (1 in a
- * test run), suites from their `soak` arguments. What came of it is left in docs/soak.json.
+ * `npm run soak [-- --share 0.1]`: the long campaigns in full, or a share of them. A spec that is a campaign asks
+ * `steps()` for its length, which follows SPEC_STEPS_FACTOR (1 in a test run); other specs are not run. Suites have their
+ * `soak` arguments. What came of it is left in docs/soak.json.
  */
 import { execFileSync } from 'node:child_process'
-import { writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { prepare, ROOT } from './prepare.mjs'
@@ -32,6 +33,17 @@ function shortened(soak) {
   return kept.map((word, index) => (kept[index - 1] === '--pdus' ? String(Math.ceil(FUZZ_PDUS * share)) : word))
 }
 
+/** Spec files that ask for the length of a campaign. */
+function campaigns() {
+  const files = readdirSync(join(ROOT, 'spec'), { recursive: true }).map((name) => `spec/${name.replaceAll('\\', '/')}`)
+  const specs = files.filter((path) => path.endsWith('.spec.ts'))
+  return specs.filter((path) => /\bsteps\(/.test(readFileSync(join(ROOT, path), 'utf8')))
+}
+
+function parted(list, test) {
+  return [list.filter(test), list.filter((one) => !test(one))]
+}
+
 try {
   prepare()
   const tally = new Tally()
@@ -43,8 +55,18 @@ try {
     runs.push({ title, ...counts, campaigns })
     for (const { title: name, seed, status } of campaigns) process.stdout.write(`  ${status}  seed ${seed}  ${name}\n`)
   }
-  add('unit specs', await jest('unit specs, long', 'unit', { environment, args }))
-  add('end-to-end specs', await jest('end-to-end specs, long', 'e2e', { environment, args: [...args, '--runInBand'] }))
+  const [endToEnd, unit] = parted(campaigns(), (path) => path.startsWith('spec/e2e/'))
+  add(
+    'unit specs',
+    await jest('unit specs, long', 'unit', { environment, args: [...args, '--runTestsByPath', ...unit] })
+  )
+  add(
+    'end-to-end specs',
+    await jest('end-to-end specs, long', 'e2e', {
+      environment,
+      args: [...args, '--runInBand', '--runTestsByPath', ...endToEnd]
+    })
+  )
   for (const { title, file, soak } of SUITES)
     if (soak) add(title, await suite(title, [process.execPath, file], shortened(soak)))
   const commit = execFileSync('git', ['rev-parse', 'HEAD'], { cwd: ROOT, encoding: 'utf8' }).trim()

@@ -14,7 +14,8 @@ const RESERVED_TAG = 0xffffffff
 /** Bytes of a data segment before anything is declared. */
 const LOGIN_LENGTH_MAX = 8192
 /** A PDU that never comes fails the spec with a clear message instead of a time-out of the runner. */
-const RECEIVE_LIMIT_MS = 10_000
+const RECEIVE_LIMIT_MS = 50_000
+const CLOSE_LIMIT_MS = 10_000
 
 const OPCODE = {
   nopOut: 0x00,
@@ -236,7 +237,7 @@ export class ScriptedInitiator {
   async close(): Promise<void> {
     this.socket.end()
     this.socket.resume()
-    const timer = setTimeout(() => this.socket.destroy(), RECEIVE_LIMIT_MS)
+    const timer = setTimeout(() => this.socket.destroy(), CLOSE_LIMIT_MS)
     await this.whenClosed
     clearTimeout(timer)
   }
