@@ -73,7 +73,7 @@ async function leaveBytes(): Promise<string> {
   expect(await write(initiator)).toBe('')
   const number = await serial(initiator)
   await initiator.close()
-  await server!.logged(/kept for/)
+  await server!.logged(/B kept for/)
   return number
 }
 

@@ -71,7 +71,7 @@ describe('--chunk-size', () => {
     const initiator = await login('pc')
     expect((await write(initiator, 4097, 1)).status).toBe(0)
     await initiator.close()
-    expect(await server!.logged(/kept for/)).toContain(`:pc: ${cost} kept`)
+    expect(await server!.logged(/B kept for/)).toContain(`:pc: ${cost} kept`)
   })
 })
 
@@ -150,6 +150,7 @@ describe('--state-dir', () => {
 
 const INQUIRY = [0x12, 0, 0, 0, 36, 0]
 const CACHING_PAGE = [0x1a, 0x08, 0x08, 0, 255, 0]
+const READ_CAPACITY_16 = [0x9e, 0x10, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 32, 0, 0]
 const SANITIZE_BLOCK_ERASE = [0x48, 0x02, 0, 0, 0, 0, 0, 0, 0, 0]
 
 describe('kinds of disks', () => {
@@ -179,6 +180,20 @@ describe('kinds of disks', () => {
     await server!.kill()
     await start('--write-through')
     expect(await hasCache()).toBe(false)
+  })
+
+  it('says that it is fully provisioned with --thick (SBC-3 §5.16.2: LBPME)', async () => {
+    const isThin = async () => {
+      const initiator = await login('pc')
+      const { data } = await initiator.command(READ_CAPACITY_16, { read: 32 })
+      await initiator.leave()
+      return (data[14]! & 0x80) !== 0
+    }
+    await start()
+    expect(await isThin()).toBe(true)
+    await server!.kill()
+    await start('--thick')
+    expect(await isThin()).toBe(false)
   })
 
   it('may be sanitized with --allow-sanitize alone', async () => {

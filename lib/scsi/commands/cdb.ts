@@ -17,11 +17,6 @@ export const rawCdb6 = defineLayout(6, { opcode: u8, rest: bytes(4), control: u8
 export const FLAG_FUA = 0x08
 export const FLAG_DPO = 0x10
 
-/** Whether what a command wrote must be on the medium before its status (SBC-3 §4.15). @param flags - byte 1 of its CDB */
-export function mustFlush(flags: number, unit: LogicalUnit): boolean {
-  return (flags & FLAG_FUA) !== 0 || !unit.writeCacheEnabled
-}
-
 /** GROUP NUMBER: five bits, evaluated in no command here but allowed to be set. */
 export const GROUP_MASK = 0x1f
 
@@ -101,4 +96,9 @@ export const form16: CdbForm = {
 
 function allBits(bytes: number): readonly number[] {
   return Array<number>(bytes).fill(0xff)
+}
+
+/** Whether what a command wrote must be on the medium before its status (SBC-3 §4.15). @param flags - byte 1 of its CDB */
+export function mustFlush(flags: number, unit: LogicalUnit): boolean {
+  return (flags & FLAG_FUA) !== 0 || !unit.writeCacheEnabled
 }
