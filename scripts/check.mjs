@@ -6,7 +6,7 @@ import { runChecks } from './checks.mjs'
 import { prepare } from './prepare.mjs'
 import { Tally } from './steps.mjs'
 
-const CAMPAIGN_SHARE = process.env.SPEC_STEPS_FACTOR ?? '0.2'
+const CAMPAIGN_SHARE = process.env.SPEC_STEPS_FACTOR ?? '0.1'
 
 try {
   prepare({ build: false })

@@ -11,8 +11,11 @@ export const SPEC_WORKERS = `--maxWorkers=${availableParallelism() + 1}`
  * @param {{ environment?: Record<string, string> }} options more variables of the specs
  */
 export async function runChecks(tally, { environment = {} } = {}) {
-  tally.add(await tool('types', 'tsc', ['-p', 'tsconfig.json']))
-  tally.add(await tool('lint', 'oxlint', []))
-  tally.add(await tool('format', 'oxfmt', ['--list-different']))
+  const tools = [
+    tool('types', 'tsc', ['-p', 'tsconfig.json']),
+    tool('lint', 'oxlint', []),
+    tool('format', 'oxfmt', ['--list-different'])
+  ]
+  for (const counts of await Promise.all(tools)) tally.add(counts)
   tally.add(await jest('unit specs', 'unit', { args: [SPEC_WORKERS], environment }))
 }

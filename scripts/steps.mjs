@@ -3,7 +3,7 @@
  * or as the tests that it tells about: jest by its JSON report, any other suite by a last line `N passed, N failed`.
  */
 import { spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readFileSync, rmSync, statfsSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { delimiter, join } from 'node:path'
 import { performance } from 'node:perf_hooks'
@@ -14,6 +14,10 @@ const OUTPUT_LENGTH_MAX = 4 * 2 ** 20
 
 /** Specs make many short-lived buffers: with more room for the young ones, collecting takes a sixth of the time less. */
 const NODE_OPTIONS = '--no-warnings --max-semi-space-size=32'
+
+const MEMORY_DISK = '/dev/shm'
+/** Deltas want 5 GiB to stay free. */
+const MEMORY_DISK_BYTES_MIN = 8 * 2 ** 30
 
 /** Counts of all steps. */
 export class Tally {
@@ -53,11 +57,24 @@ export async function jest(title, project, { node = process.execPath, args = [],
   try {
     const report = join(folder, 'report.json')
     const all = ['--selectProjects', project, '--json', `--outputFile=${report}`, '--passWithNoTests', ...args]
-    const options = { NODE_OPTIONS, FORCE_COLOR: '0', ...environment }
+    const options = { NODE_OPTIONS, FORCE_COLOR: '0', ...(project === 'unit' && memoryDisk()), ...environment }
     const { code, output, seconds } = await run([node, join(ROOT, 'node_modules/jest/bin/jest.js')], all, options)
     return judged(title, code, output, seconds, report)
   } finally {
     rmSync(folder, { recursive: true, force: true })
+  }
+}
+
+/**
+ * Unit specs make thousands of small files and sync each; on a disk in memory that takes a third of their time less. What
+ * a real disk does is looked at by the end-to-end specs.
+ */
+function memoryDisk() {
+  try {
+    const { bavail, bsize } = statfsSync(MEMORY_DISK)
+    return bavail * bsize >= MEMORY_DISK_BYTES_MIN ? { TMPDIR: MEMORY_DISK } : {}
+  } catch {
+    return {}
   }
 }
 

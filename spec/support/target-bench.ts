@@ -42,9 +42,10 @@ export class TargetBench {
 
   static async make(
     changes: Partial<ServerOptions> = {},
-    targetChanges: Partial<TargetOptions> = {}
+    targetChanges: Partial<TargetOptions> = {},
+    parent = tmpdir()
   ): Promise<TargetBench> {
-    const bench = new TargetBench(await mkdtemp(join(tmpdir(), 'cloudx-target-')), changes, targetChanges)
+    const bench = new TargetBench(await mkdtemp(join(parent, 'cloudx-target-')), changes, targetChanges)
     await writeFile(bench.image, Buffer.alloc(IMAGE_BYTES, BASE_BYTE))
     return bench
   }

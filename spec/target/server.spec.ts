@@ -4,13 +4,18 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import type { ServerOptions } from '../../lib/target/options.js'
 import { IscsiServer } from '../../lib/target/server.js'
+import { DISK_DIRECTORY } from '../support/disk-directory.js'
 import { ALICE, BASE_BYTE, BOB, HOUR_MS, LOGOUT, SILENCE, TARGET, TargetBench } from '../support/target-bench.js'
+
+/** State directories lie beside images here, which no image under /dev has. */
+const makeBench = (...[changes, targetChanges]: Parameters<typeof TargetBench.make>) =>
+  TargetBench.make(changes, targetChanges, DISK_DIRECTORY)
 
 let bench: TargetBench
 afterEach(() => bench.remove())
 
 async function started(changes: Partial<ServerOptions> = {}): Promise<void> {
-  bench = await TargetBench.make(changes)
+  bench = await makeBench(changes)
   await bench.start()
 }
 
@@ -19,7 +24,7 @@ const SECRET = Buffer.from('a secret of 16 b')
 
 describe('IscsiServer', () => {
   it('creates a missing image sparse, and says so', async () => {
-    bench = await TargetBench.make()
+    bench = await makeBench()
     await rm(bench.image)
     await bench.start()
     expect((await stat(bench.image)).size).toBe(4 * 2 ** 20)
@@ -27,7 +32,7 @@ describe('IscsiServer', () => {
   })
 
   it('refuses the same file twice in one target, by whatever name', async () => {
-    bench = await TargetBench.make()
+    bench = await makeBench()
     const units = [bench.unit(), bench.unit({ lun: 1, path: join(bench.directory, '.', 'share.img') })]
     await expect(bench.start({ targets: [bench.target({ units })] })).rejects.toMatchObject({
       code: 'ERR_ISCSI_IMAGE_TWICE'
@@ -35,7 +40,7 @@ describe('IscsiServer', () => {
   })
 
   it('refuses an image that is not a multiple of the block size', async () => {
-    bench = await TargetBench.make()
+    bench = await makeBench()
     await truncate(bench.image, 4 * 2 ** 20 - 512)
     const units = [bench.unit({ blockSize: 4096 })]
     await expect(bench.start({ targets: [bench.target({ units })] })).rejects.toMatchObject({
@@ -45,7 +50,7 @@ describe('IscsiServer', () => {
 
   it('refuses a second server on the same state directory and image, until the first has ended', async () => {
     await started()
-    const second = await TargetBench.make()
+    const second = await makeBench()
     try {
       const targets = [second.target({ units: [second.unit({ path: bench.image })] })]
       await expect(second.start({ targets })).rejects.toMatchObject({ code: 'ERR_ISCSI_LOCKED' })
@@ -67,7 +72,7 @@ describe('IscsiServer', () => {
   })
 
   it('serves one image under two targets, with separate deltas and identities', async () => {
-    bench = await TargetBench.make()
+    bench = await makeBench()
     await bench.start({ targets: [bench.target(), bench.target({ name: OTHER })] })
     const here = await bench.login()
     const there = await bench.login({ targetName: OTHER })
@@ -77,7 +82,7 @@ describe('IscsiServer', () => {
   })
 
   it('uses the state directory that it is told, for all targets', async () => {
-    bench = await TargetBench.make()
+    bench = await makeBench()
     const stateDirectory = join(bench.directory, 'state')
     await bench.start({ stateDirectory })
     await bench.visit(0xaa, SILENCE)
@@ -150,7 +155,7 @@ describe('IscsiServer', () => {
   })
 
   it('lets go of an image for its author when the target of another client is removed', async () => {
-    bench = await TargetBench.make({}, { authors: [BOB] })
+    bench = await makeBench({}, { authors: [BOB] })
     await bench.start({ targets: [bench.target(), bench.target({ name: OTHER })] })
     await bench.login({ targetName: OTHER })
     await bench.server!.removeTarget(OTHER)
@@ -160,7 +165,7 @@ describe('IscsiServer', () => {
   it.each(['/dev/sdz', '/dev/disk/by-id/x', '\\\\.\\PhysicalDrive7'])(
     'wants to be told where the deltas over %s go',
     async (path) => {
-      bench = await TargetBench.make()
+      bench = await makeBench()
       const targets = [bench.target({ units: [bench.unit({ path })] })]
       await expect(bench.start({ targets })).rejects.toThrow(/--state-dir/)
       bench.server = undefined
@@ -174,7 +179,7 @@ describe('IscsiServer', () => {
     try {
       const path = join(folder, 'share.img')
       writeFileSync(path, Buffer.alloc(1024 * 1024))
-      bench = await TargetBench.make()
+      bench = await makeBench()
       await bench.start({ targets: [bench.target({ units: [bench.unit({ path })] })] })
       expect(existsSync(`${path}.cloudx`)).toBe(true)
       await bench.stop()
@@ -184,7 +189,7 @@ describe('IscsiServer', () => {
   })
 
   it('makes the images that are missing, all or none, before it makes a state directory', async () => {
-    bench = await TargetBench.make()
+    bench = await makeBench()
     const unit = (lun: number, name: string) =>
       bench.unit({ lun, path: join(bench.directory, name), createBlank: false })
     const doubtful = [unit(0, 'new1.img'), unit(1, 'shrae.img')]
@@ -229,7 +234,7 @@ describe('IscsiServer', () => {
 
   describe('as a directory', () => {
     async function directory(changes: Partial<ServerOptions> = {}) {
-      bench = await TargetBench.make()
+      bench = await makeBench()
       const open = bench.target()
       const chap = { user: 'alice', secret: SECRET }
       const access = { allow: [`${BOB}*`], chap, mutual: undefined }

@@ -1,14 +1,14 @@
 import { link, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { makeFile } from '../../../lib/target/creation/new-file.js'
 import { acquireLock } from '../../../lib/volume/lock.js'
+import { DISK_DIRECTORY } from '../../support/disk-directory.js'
 
 let root: string
 let path: string
 beforeEach(async () => {
-  root = await mkdtemp(join(tmpdir(), 'cloudx-new-'))
+  root = await mkdtemp(join(DISK_DIRECTORY, 'cloudx-new-'))
   path = join(root, 'new.img')
 })
 afterEach(() => rm(root, { recursive: true }))
