@@ -153,6 +153,11 @@ export function fail(io: BlockIo, error: Error): void {
   setImmediate(() => io.complete(error))
 }
 
-function readOnlyError(): IscsiError {
+/** What every verb of a volume that is not open ends with. */
+export function closedError(): IscsiError {
+  return new IscsiError('EBADF', 'the volume is not open')
+}
+
+export function readOnlyError(): IscsiError {
   return new IscsiError('EROFS', 'the volume is read-only')
 }

@@ -9,7 +9,7 @@ import { AdaptiveRegions } from '../adaptive-regions.js'
 import type { BlockIo } from '../block-io.js'
 import { findMount } from '../mounts.js'
 import { FILE_THREADS_MAX, PoolShare } from '../pool-share.js'
-import { Volume, fail } from '../volume.js'
+import { Volume, fail, closedError } from '../volume.js'
 import { defineDriver } from './driver.js'
 import { mayStall } from './medium.js'
 import { nativeExtensions } from './native.js'
@@ -343,10 +343,6 @@ function openError(path: string, error: unknown): IscsiError {
   if (error instanceof IscsiError) return error
   const [code, words] = OPEN_ERRORS[codeOf(error)] ?? ['ERR_ISCSI_IMAGE_OPEN', `cannot be opened: ${messageOf(error)}`]
   return new IscsiError(code, `${path} ${words}`, { cause: error })
-}
-
-function closedError(): IscsiError {
-  return new IscsiError('EBADF', 'the volume is not open')
 }
 
 function lostWrites(cause: Error): IscsiError {

@@ -1,6 +1,5 @@
-import { IscsiError } from '../../util/errors.js'
 import type { BlockIo } from '../block-io.js'
-import { Volume, fail, type Extent } from '../volume.js'
+import { Volume, fail, type Extent, closedError } from '../volume.js'
 import { defineDriver, sizeOfLocation } from './driver.js'
 
 /** Memory is taken in pages of this many bytes, when something other than nothing is written to them. */
@@ -116,7 +115,7 @@ export class MemoryVolume extends Volume {
 
   private held(): (Buffer | undefined)[] {
     if (this.pages) return this.pages
-    throw new IscsiError('EBADF', 'the volume is not open')
+    throw closedError()
   }
 }
 

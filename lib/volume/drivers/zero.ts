@@ -1,11 +1,10 @@
-import { IscsiError } from '../../util/errors.js'
 import type { BlockIo } from '../block-io.js'
-import { Volume, fail, type Extent } from '../volume.js'
+import { ReadOnlyVolume } from '../read-only-volume.js'
+import { fail, type Extent, closedError } from '../volume.js'
 import { defineDriver, sizeOfLocation } from './driver.js'
 
 /** A base of any size that reads as zeroes and cannot be written: an empty disk under a delta. The smallest driver. */
-export class ZeroVolume extends Volume {
-  readonly readOnly = true
+export class ZeroVolume extends ReadOnlyVolume {
   private isOpen = false
 
   constructor(readonly size: number) {
@@ -44,28 +43,6 @@ export class ZeroVolume extends Volume {
     if (!this.isOpen) return fail(io, closedError())
     setImmediate(() => io.complete())
   }
-
-  // Never called, because the volume is read-only.
-
-  protected _tryWrite(): boolean {
-    return false
-  }
-
-  protected _tryZero(): boolean {
-    return false
-  }
-
-  protected _write(io: BlockIo): void {
-    fail(io, closedError())
-  }
-
-  protected _zero(io: BlockIo): void {
-    fail(io, closedError())
-  }
-}
-
-function closedError(): IscsiError {
-  return new IscsiError('EBADF', 'the volume is not open')
 }
 
 export const zeroDriver = defineDriver({

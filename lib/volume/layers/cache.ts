@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache'
 import { assert } from '../../util/assert.js'
-import { IscsiError } from '../../util/errors.js'
 import { BlockIo } from '../block-io.js'
-import { Volume, fail, type Extent } from '../volume.js'
+import { ReadOnlyVolume } from '../read-only-volume.js'
+import { closedError, fail, type Extent, type Volume } from '../volume.js'
 
 /**
  * One read cache for the bases of all clients: a hundred of them that boot one image read it once.
@@ -159,8 +159,7 @@ class Fill extends BlockIo {
   }
 }
 
-export class CacheVolume extends Volume {
-  readonly readOnly = true
+export class CacheVolume extends ReadOnlyVolume {
   private isOpen = false
 
   /**
@@ -231,24 +230,6 @@ export class CacheVolume extends Volume {
   private keyOf(offset: number): number {
     return this.layerId * CHUNKS_MAX + Math.floor(offset / CHUNK_LENGTH)
   }
-
-  // Never called, because the volume is read-only.
-
-  protected _tryWrite(): boolean {
-    return false
-  }
-
-  protected _tryZero(): boolean {
-    return false
-  }
-
-  protected _write(io: BlockIo): void {
-    fail(io, closedError())
-  }
-
-  protected _zero(io: BlockIo): void {
-    fail(io, closedError())
-  }
 }
 
 /** A request with a miss in it: its chunks come from the cache, from fills, or past the cache, in any order. */
@@ -303,8 +284,4 @@ class ChunkedRead implements Waiter {
 /** First byte behind the chunk that `offset` lies in. */
 function chunkEnd(offset: number): number {
   return (Math.floor(offset / CHUNK_LENGTH) + 1) * CHUNK_LENGTH
-}
-
-function closedError(): IscsiError {
-  return new IscsiError('EBADF', 'the volume is not open')
 }

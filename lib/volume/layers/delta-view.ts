@@ -1,6 +1,5 @@
 import { open, type FileHandle } from 'node:fs/promises'
 import { assert } from '../../util/assert.js'
-import { IscsiError } from '../../util/errors.js'
 import type { BlockIo } from '../block-io.js'
 import { bootId } from '../delta/boot-id.js'
 import { Changes } from '../delta/changes.js'
@@ -12,7 +11,8 @@ import { claimSlots, replayJournal } from '../delta/replay.js'
 import type { SlotFile } from '../delta/slot-file.js'
 import { Slots } from '../delta/slots.js'
 import { readVolume } from '../promises.js'
-import { fail, Volume, type Extent } from '../volume.js'
+import { ReadOnlyVolume } from '../read-only-volume.js'
+import { closedError, type Extent, type Volume } from '../volume.js'
 
 /**
  * What a client saw last, of a delta that nobody has open: one that waits for its client, or lies in the bin. It is
@@ -20,8 +20,7 @@ import { fail, Volume, type Extent } from '../volume.js'
  *
  * Control plane: every read is asynchronous.
  */
-export class DeltaView extends Volume {
-  readonly readOnly = true
+export class DeltaView extends ReadOnlyVolume {
   private opening: Opened | undefined
 
   /** @param id - names this boot of the machine; its own when absent */
@@ -125,25 +124,8 @@ export class DeltaView extends Volume {
   }
 
   private ready(): Opened {
-    if (!this.opening) throw new IscsiError('EBADF', 'the volume is not open')
+    if (!this.opening) throw closedError()
     return this.opening
-  }
-
-  // Nobody comes here: the public verbs of a read-only volume refuse before.
-  protected _tryWrite(): boolean {
-    return false
-  }
-
-  protected _tryZero(): boolean {
-    return false
-  }
-
-  protected _write(io: BlockIo): void {
-    fail(io, new IscsiError('EROFS', 'the volume is read-only'))
-  }
-
-  protected _zero(io: BlockIo): void {
-    this._write(io)
   }
 
   protected _flush(io: BlockIo): void {

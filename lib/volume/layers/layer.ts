@@ -1,8 +1,8 @@
-import { IscsiError } from '../../util/errors.js'
 import { BlockIo } from '../block-io.js'
 import { BASE, ZERO } from '../delta/delta-map.js'
 import type { FrozenDelta } from '../delta/frozen-delta.js'
-import { Volume, fail, type Extent } from '../volume.js'
+import { ReadOnlyVolume } from '../read-only-volume.js'
+import { closedError, fail, type Extent, type Volume } from '../volume.js'
 
 /**
  * One generation of an image: what an author wrote, frozen, over the volume below. Each chunk comes from its slots, is
@@ -36,9 +36,8 @@ export interface Origin {
 /** Step of the map where there is no delta. */
 const ANY_CHUNK_SIZE = 1 << 20
 
-export class LayerVolume extends Volume {
+export class LayerVolume extends ReadOnlyVolume {
   readonly size: number
-  readonly readOnly = true
   private readonly below: Volume
   private readonly delta: FrozenDelta | undefined
   private readonly chunkSize: number
@@ -202,26 +201,4 @@ export class LayerVolume extends Volume {
       this.below.read(part.set(buffer, start, bytes, offset))
     })
   }
-
-  // Never called, because the volume is read-only.
-
-  protected _tryWrite(): boolean {
-    return false
-  }
-
-  protected _tryZero(): boolean {
-    return false
-  }
-
-  protected _write(io: BlockIo): void {
-    fail(io, closedError())
-  }
-
-  protected _zero(io: BlockIo): void {
-    fail(io, closedError())
-  }
-}
-
-function closedError(): IscsiError {
-  return new IscsiError('EBADF', 'the volume is not open')
 }

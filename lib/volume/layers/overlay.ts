@@ -1,6 +1,5 @@
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { syncDirectory } from '../../util/directory.js'
-import { IscsiError } from '../../util/errors.js'
 import { assert } from '../../util/assert.js'
 import { Slices } from '../../util/slices.js'
 import { BlockIo } from '../block-io.js'
@@ -12,7 +11,7 @@ import { RangeHolds, type Hold } from '../delta/range-holds.js'
 import { ZEROES } from '../drivers/transfer.js'
 import { PoolShare, UNIT_THREADS_MAX } from '../pool-share.js'
 import { readVolume, writeVolume } from '../promises.js'
-import { Volume, type Extent } from '../volume.js'
+import { Volume, type Extent, closedError } from '../volume.js'
 import { PIECE, WriteCut } from './write-cut.js'
 
 /**
@@ -803,7 +802,7 @@ export class Overlay extends Volume {
   // ---- small things
 
   private ready(): DeltaFile {
-    if (!this.delta) throw new IscsiError('EBADF', 'the volume is not open')
+    if (!this.delta) throw closedError()
     return this.delta
   }
 

@@ -9,7 +9,7 @@ import {
   type Partition,
   type PartitionTable
 } from '../partition-table.js'
-import { Volume, fail, type Extent } from '../volume.js'
+import { Volume, fail, type Extent, closedError } from '../volume.js'
 
 /**
  * One partition of a disk, shown as a whole disk that has a generated table and this partition alone:
@@ -293,8 +293,4 @@ function outsideError(): IscsiError {
     'ERR_ISCSI_OUTSIDE_PARTITION',
     'only the partition itself can be written, not the table around it'
   )
-}
-
-function closedError(): IscsiError {
-  return new IscsiError('EBADF', 'the volume is not open')
 }
