@@ -192,3 +192,34 @@ export async function slotFileOver(
 }
 
 export const FILE_MODE = 0o600
+
+/** Slots that are read and never written: those of a delta that nobody has open, or that is a layer now. */
+export interface ReadSlots {
+  readonly file: SlotFile
+  /** Slots that a chunk is in. */
+  readonly usedCount: number
+}
+
+/**
+ * Opens them and holds a finished map against them. Whoever gets them closes `file.handle`.
+ * @throws DeltaError when the map names what is not there, or their key is gone
+ */
+export async function openReadSlots(
+  paths: Pick<DeltaPaths, 'slots' | 'key'>,
+  header: JournalHeader,
+  map: DeltaMap
+): Promise<ReadSlots> {
+  const handle = await open(paths.slots, 'r').catch((error: unknown) => {
+    throw unreadable('its slot file cannot be opened', error)
+  })
+  try {
+    const taken = new Slots()
+    const { size } = await handle.stat()
+    await claimSlots(map, header.chunkSize, header.base.size, size, (slot, count) => taken.claim(slot, count))
+    const file = await slotFileOver(handle, paths, {}, await cipherOf(header, paths))
+    return { file, usedCount: taken.usedCount }
+  } catch (error) {
+    await handle.close()
+    throw error
+  }
+}

@@ -1,15 +1,14 @@
 import { randomBytes } from 'node:crypto'
-import { open, type FileHandle } from 'node:fs/promises'
+import { open } from 'node:fs/promises'
 import { Slices } from '../../util/slices.js'
 import { BOOT_ID_LENGTH } from './boot-id.js'
 import { DeltaMap, isCopied } from './delta-map.js'
 import { DeltaError } from './errors.js'
-import { cipherOf, slotFileOver } from './file-pair.js'
+import { openReadSlots, readHeader } from './file-pair.js'
 import type { DeltaPaths } from './files.js'
-import { HEADER_LENGTH, chunkCountOf, decodeHeader, unreadable, type JournalHeader } from './journal-format.js'
-import { claimSlots, replayJournal } from './replay.js'
+import { chunkCountOf, unreadable, type JournalHeader } from './journal-format.js'
+import { replayJournal } from './replay.js'
 import type { SlotFile } from './slot-file.js'
-import { Slots } from './slots.js'
 
 /**
  * A delta that nobody writes any more: its map in memory and its slots open for reading. Its files are not touched, so
@@ -30,20 +29,9 @@ export class FrozenDelta {
   /** @throws DeltaError when it cannot be read back whole */
   static async open(paths: DeltaPaths): Promise<FrozenDelta> {
     const { header, map } = await readMap(paths.map)
-    const slots = await open(paths.slots, 'r').catch((error: unknown) => {
-      throw unreadable('its slot file cannot be opened', error)
-    })
-    try {
-      const allocated = new Slots()
-      const { size } = await slots.stat()
-      await refuseCopies(map)
-      await claimSlots(map, header.chunkSize, header.base.size, size, (slot, count) => allocated.claim(slot, count))
-      const slotFile = await slotFileOver(slots, paths, {}, await cipherOf(header, paths))
-      return new FrozenDelta(header, map, slotFile, allocated.usedCount)
-    } catch (error) {
-      await slots.close()
-      throw error
-    }
+    await refuseCopies(map)
+    const { file, usedCount } = await openReadSlots(paths, header, map)
+    return new FrozenDelta(header, map, file, usedCount)
   }
 
   get chunkSize(): number {
@@ -89,10 +77,4 @@ async function readMap(path: string): Promise<{ header: JournalHeader; map: Delt
   } finally {
     await file.close()
   }
-}
-
-async function readHeader(file: FileHandle): Promise<JournalHeader> {
-  const bytes = Buffer.alloc(HEADER_LENGTH)
-  const { bytesRead } = await file.read(bytes, 0, HEADER_LENGTH, 0)
-  return decodeHeader(bytes.subarray(0, bytesRead))
 }

@@ -1,13 +1,12 @@
 import { open } from 'node:fs/promises'
-import { decodeHeader, encodeHeader, HEADER_LENGTH, type JournalHeader } from './journal-format.js'
+import { readHeader } from './file-pair.js'
+import { encodeHeader, HEADER_LENGTH, type JournalHeader } from './journal-format.js'
 
 /** The header of a map file. Throws DeltaError for one that cannot be read, or what open(2) gives. */
 export async function readDeltaHeader(path: string): Promise<JournalHeader> {
   const file = await open(path, 'r')
   try {
-    const bytes = Buffer.alloc(HEADER_LENGTH)
-    const { bytesRead } = await file.read(bytes, 0, HEADER_LENGTH, 0)
-    return decodeHeader(bytes.subarray(0, bytesRead))
+    return await readHeader(file)
   } finally {
     await file.close()
   }

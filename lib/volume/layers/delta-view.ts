@@ -4,12 +4,11 @@ import type { BlockIo } from '../block-io.js'
 import { bootId } from '../delta/boot-id.js'
 import { Changes } from '../delta/changes.js'
 import { BASE, COPIED, DeltaMap, ZERO, isCopied } from '../delta/delta-map.js'
-import { cipherOf, readHeader, slotFileOver } from '../delta/file-pair.js'
+import { openReadSlots, readHeader } from '../delta/file-pair.js'
 import type { DeltaPaths } from '../delta/files.js'
-import { chunkCountOf, unreadable } from '../delta/journal-format.js'
-import { claimSlots, replayJournal } from '../delta/replay.js'
+import { chunkCountOf } from '../delta/journal-format.js'
+import { replayJournal } from '../delta/replay.js'
 import type { SlotFile } from '../delta/slot-file.js'
-import { Slots } from '../delta/slots.js'
 import { readVolume } from '../promises.js'
 import { ReadOnlyVolume } from '../read-only-volume.js'
 import { closedError, type Extent, type Volume } from '../volume.js'
@@ -50,7 +49,7 @@ export class DeltaView extends ReadOnlyVolume {
   async close(): Promise<void> {
     const { opening } = this
     this.opening = undefined
-    await opening?.handle.close()
+    await opening?.slots.handle.close()
   }
 
   get changes(): Changes {
@@ -77,19 +76,8 @@ export class DeltaView extends ReadOnlyVolume {
     const header = await readHeader(file)
     assert(header.base.size === this.base.size, 'the fingerprint of another base')
     const { map } = await replayJournal(file, header, this.id, () => new DeltaMap(chunkCountOf(header)))
-    const handle = await open(this.paths.slots, 'r').catch((error: unknown) => {
-      throw unreadable('its slot file cannot be opened', error)
-    })
-    try {
-      const taken = new Slots()
-      const { size } = await handle.stat()
-      await claimSlots(map, header.chunkSize, header.base.size, size, (slot, count) => taken.claim(slot, count))
-      const slots = await slotFileOver(handle, this.paths, {}, await cipherOf(header, this.paths))
-      return { map, handle, slots, slotCount: taken.usedCount, chunkSize: header.chunkSize }
-    } catch (error) {
-      await handle.close()
-      throw error
-    }
+    const { file: slots, usedCount } = await openReadSlots(this.paths, header, map)
+    return { map, slots, slotCount: usedCount, chunkSize: header.chunkSize }
   }
 
   protected _tryRead(): boolean {
@@ -135,7 +123,6 @@ export class DeltaView extends ReadOnlyVolume {
 
 interface Opened {
   readonly map: DeltaMap
-  readonly handle: FileHandle
   readonly slots: SlotFile
   readonly slotCount: number
   readonly chunkSize: number
