@@ -1,7 +1,6 @@
-import { realpath } from 'node:fs/promises'
-import { dirname, join, basename } from 'node:path'
 import { isLocalAddress } from '../target/addresses.js'
 import type { ServerOptions, TargetOptions } from '../target/options.js'
+import { realPlace } from '../target/real-place.js'
 import { formatSize } from '../util/units.js'
 import type { BannerFacts, BannerTarget, DiskUse } from './banner.js'
 import { ownAddresses, type OwnAddress } from './host/addresses.js'
@@ -120,15 +119,8 @@ async function placeWarnings(system: System, options: ServerOptions, text: Banne
     ...state.map((path) => [text.state, path] as const)
   ]
   const warnings = asked.map(async ([what, path]) => {
-    const { kind, name } = await placeOf(system, await realPath(path))
+    const { kind, name } = await placeOf(system, await realPlace(path))
     return PLACE_WARNINGS[kind]?.(text, what, path, name) ?? []
   })
   return [...new Set((await Promise.all(warnings)).flat())]
-}
-
-/** The path without links, also of a file that does not exist yet. */
-export async function realPath(path: string): Promise<string> {
-  return realpath(path).catch(async () =>
-    join(await realpath(dirname(path)).catch(() => dirname(path)), basename(path))
-  )
 }

@@ -39,6 +39,17 @@ export function asJson(args: ParsedArguments): boolean {
   return args.json === true
 }
 
+/** The answer of a command: whole for a program that asked with `--json`, in lines for a person. */
+export function tell<T>(
+  args: ParsedArguments,
+  { stdout }: CliContext,
+  answer: T,
+  lines: (answer: T) => readonly string[]
+): void {
+  if (asJson(args)) print(stdout, JSON.stringify(answer, undefined, 2))
+  else for (const line of lines(answer)) print(stdout, line)
+}
+
 /** The line goes to whoever asked for an answer; the log has its own stream. */
 export function print(stream: NodeJS.WritableStream, line: string): void {
   stream.write(`${line}\n`)

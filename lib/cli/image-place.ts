@@ -4,7 +4,7 @@ import type { Argv } from 'yargs'
 import type { ImageView } from '../target/control.js'
 import { IscsiError } from '../util/errors.js'
 import type { CliContext } from './command.js'
-import { withPlace } from './find-server.js'
+import { findServer, withPlace } from './find-server.js'
 import { single, type ParsedArguments } from './options.js'
 
 /** The positional and the options that say which image of which server is meant. */
@@ -37,6 +37,13 @@ export function chosenImage(images: readonly ImageView[], wanted: string | undef
   if (first && !second) return first
   const paths = images.map(({ path }) => path).join(', ')
   throw new IscsiError('ERR_ADMIN_WHICH', `Say which image is meant with --image: ${paths}`)
+}
+
+/** The image that a person asked about, as its server shows it. */
+export async function askedImage(args: ParsedArguments, context: CliContext): Promise<ImageView> {
+  const { client } = await findServer(args, context)
+  const { images } = await client.images()
+  return chosenImage(images, await imageOf(args, context))
 }
 
 /** A whole number that an option names. Throws IscsiError when it is none. */

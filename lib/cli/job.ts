@@ -2,7 +2,7 @@ import { setTimeout as pause } from 'node:timers/promises'
 import type { AdminClient } from '../admin/client.js'
 import type { JobView } from '../target/control.js'
 import { IscsiError } from '../util/errors.js'
-import { asJson, print, type CliContext } from './command.js'
+import { tell, type CliContext } from './command.js'
 import type { ParsedArguments } from './options.js'
 import { Progress } from './progress.js'
 
@@ -39,5 +39,5 @@ export async function tellJob(
   context: CliContext
 ): Promise<void> {
   const job = await waitForJob(client, begun, context)
-  print(context.stdout, asJson(args) ? JSON.stringify(job, undefined, 2) : `${job.image}: ${job.message}.`)
+  tell(args, context, job, ({ image, message }) => [`${image}: ${message}.`])
 }

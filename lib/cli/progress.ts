@@ -62,3 +62,16 @@ function facts(done: number, total: number): string {
 function shareOf(done: number, total: number): number {
   return total === 0 ? 1 : Math.min(done / total, 1)
 }
+
+/** Does the work with a bar, which goes however it ends. */
+export async function withProgress<T>(
+  stream: ProgressStream,
+  work: (update: (done: number, total: number) => void) => Promise<T>
+): Promise<T> {
+  const progress = new Progress(stream)
+  try {
+    return await work((done, total) => progress.update(done, total))
+  } finally {
+    progress.end()
+  }
+}

@@ -1,6 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
 import { bannerLines, type BannerFacts, type BannerTarget } from '../../lib/cli/banner.js'
-import { bannerFacts, realPath } from '../../lib/cli/banner-facts.js'
+import { bannerFacts } from '../../lib/cli/banner-facts.js'
 import { columnsOf, padded, wrap } from '../../lib/cli/columns.js'
 import { en } from '../../lib/cli/text/en.js'
 import { ko } from '../../lib/cli/text/ko.js'
@@ -244,12 +244,6 @@ describe('bannerFacts', () => {
     const found = await facts({ advertise })
     expect(found).toMatchObject({ addresses: [host], port })
     expect(found.warnings.join('')).not.toContain('DHCP')
-  })
-})
-
-describe('realPath', () => {
-  it('goes as far as the path exists', async () => {
-    expect(await realPath(`${process.cwd()}/lib/../none`)).toBe(`${process.cwd()}/none`)
   })
 })
 

@@ -1,4 +1,5 @@
 import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
+import { open, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
@@ -24,6 +25,14 @@ async function* parts(end?: Error): AsyncGenerator<CopyPart> {
   if (end) throw end
   yield { kind: 'reached', offset: SIZE }
 }
+type Write = (
+  this: FileHandle,
+  bytes: Buffer,
+  start: number,
+  length: number,
+  position: number
+) => Promise<{ bytesWritten: number }>
+
 const nothing = () => undefined
 
 describe('writeCopy', () => {
@@ -34,6 +43,22 @@ describe('writeCopy', () => {
     expect([status.size, status.mode & 0o777, status.blocks * 512 < SIZE / 2]).toEqual([SIZE, 0o600, true])
     expect(readFileSync(file).subarray(65536, 65540)).toEqual(Buffer.from('abc\0'))
     expect(seen).toEqual([65539, SIZE])
+  })
+
+  it('goes on behind a write that the disk took only a part of', async () => {
+    const handle = await open(folder)
+    const prototype = Object.getPrototypeOf(handle) as { write: Write }
+    await handle.close()
+    const { write } = prototype
+    prototype.write = function (bytes, start, length, position) {
+      return write.call(this, bytes, start, Math.min(length, 2), position)
+    }
+    try {
+      await writeCopy(parts(), file, nothing)
+    } finally {
+      prototype.write = write
+    }
+    expect(readFileSync(file).subarray(65536, 65540)).toEqual(Buffer.from('abc\0'))
   })
 
   it('leaves nothing when the copy breaks off, and no file of others is touched', async () => {

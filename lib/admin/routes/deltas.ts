@@ -34,10 +34,8 @@ export const deltas: readonly Route[] = [
     answer({ body }, { control }): Promise<UndoAnswer> {
       refuseOthers(body, ['initiator', 'target', 'discard', 'by'])
       return control.undo({
-        initiator: textField(body, 'initiator'),
-        target: optionalText(body, 'target'),
-        discard: optionalSwitch(body, 'discard'),
-        by: optionalText(body, 'by')
+        ...whose(body),
+        discard: optionalSwitch(body, 'discard')
       })
     }
   },
@@ -46,7 +44,7 @@ export const deltas: readonly Route[] = [
     path: '/v1/deltas/show',
     answer({ body }, { control }): Promise<ShowAnswer> {
       refuseOthers(body, ['initiator', 'target', 'names', 'by'])
-      return control.show({ ...whose(body), names: optionalSwitch(body, 'names'), by: optionalText(body, 'by') })
+      return control.show({ ...whose(body), names: optionalSwitch(body, 'names') })
     }
   },
   {
@@ -58,8 +56,7 @@ export const deltas: readonly Route[] = [
         ...whose(body),
         lun: optionalCount(body, 'lun'),
         disconnect: optionalSwitch(body, 'disconnect'),
-        atNextLogin: optionalSwitch(body, 'atNextLogin'),
-        by: optionalText(body, 'by')
+        atNextLogin: optionalSwitch(body, 'atNextLogin')
       })
     }
   },
@@ -68,13 +65,7 @@ export const deltas: readonly Route[] = [
     path: '/v1/deltas/export',
     stream({ body }, { control }) {
       refuseOthers(body, ['initiator', 'target', 'lun', 'bin', 'live', 'by'])
-      return control.exportDelta({
-        ...whose(body),
-        lun: optionalCount(body, 'lun'),
-        bin: optionalSwitch(body, 'bin'),
-        live: optionalSwitch(body, 'live'),
-        by: optionalText(body, 'by')
-      })
+      return control.exportDelta(copyOf(body))
     }
   },
   {
@@ -83,18 +74,28 @@ export const deltas: readonly Route[] = [
     stream({ body }, { control }) {
       refuseOthers(body, ['initiator', 'target', 'lun', 'bin', 'live', 'path', 'partition', 'by'])
       return control.rescue({
-        ...whose(body),
-        lun: optionalCount(body, 'lun'),
-        bin: optionalSwitch(body, 'bin'),
-        live: optionalSwitch(body, 'live'),
+        ...copyOf(body),
         path: textField(body, 'path'),
-        partition: optionalCount(body, 'partition'),
-        by: optionalText(body, 'by')
+        partition: optionalCount(body, 'partition')
       })
     }
   }
 ]
 
 function whose(body: unknown) {
-  return { initiator: textField(body, 'initiator'), target: optionalText(body, 'target') }
+  return {
+    initiator: textField(body, 'initiator'),
+    target: optionalText(body, 'target'),
+    by: optionalText(body, 'by')
+  }
+}
+
+/** Which of a client's disks, as it is now or as its last restore dropped it. */
+function copyOf(body: unknown) {
+  return {
+    ...whose(body),
+    lun: optionalCount(body, 'lun'),
+    bin: optionalSwitch(body, 'bin'),
+    live: optionalSwitch(body, 'live')
+  }
 }

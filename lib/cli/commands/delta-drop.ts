@@ -1,10 +1,7 @@
 import { formatSize } from '../../util/units.js'
-import { asJson, print, withJson, type Command } from '../command.js'
-import { findServer, withPlace } from '../find-server.js'
-import { single } from '../options.js'
-import { whoami } from '../whoami.js'
-import { INITIATOR, lunOf, withLun, withTarget } from './delta-options.js'
-import { WHERE } from './status.js'
+import { tell, withJson, type Command } from '../command.js'
+import { findServer } from '../find-server.js'
+import { lunOf, whose, withInitiator, withLun, withTarget } from './delta-options.js'
 
 /** Restores a client by order, now or when it logs in. */
 export const deltaDrop: Command = {
@@ -17,39 +14,30 @@ export const deltaDrop: Command = {
   ],
   options: (yargs) =>
     withJson(
-      withPlace(
-        withLun(
-          withTarget(
-            yargs
-              .positional('initiator', { type: 'string', describe: INITIATOR })
-              .positional('where', { type: 'string', describe: WHERE })
-              .option('at-next-login', {
-                type: 'boolean',
-                describe: 'Not now: when it logs in after a logout, or boots by iPXE; a reconnect drops nothing'
-              })
-              .option('disconnect', {
-                type: 'boolean',
-                describe: 'End its session first; it gets another disk under its mounted file system'
-              })
-          )
-        )
-      )
+      withLun(withTarget(withInitiator(yargs)))
+        .option('at-next-login', {
+          type: 'boolean',
+          describe: 'Not now: when it logs in after a logout, or boots by iPXE; a reconnect drops nothing'
+        })
+        .option('disconnect', {
+          type: 'boolean',
+          describe: 'End its session first; it gets another disk under its mounted file system'
+        })
     ),
 
   async run(args, context) {
     const { client } = await findServer(args, context)
     const dropped = await client.drop({
-      initiator: String(args.initiator),
-      target: single(args, 'target'),
+      ...whose(args, context),
       lun: lunOf(args),
       disconnect: args.disconnect === true,
-      atNextLogin: args['at-next-login'] === true,
-      by: whoami(context.environment)
+      atNextLogin: args['at-next-login'] === true
     })
-    const { initiatorName, targetName, bytes, atNextLogin } = dropped
-    if (asJson(args)) print(context.stdout, JSON.stringify(dropped, undefined, 2))
-    else if (atNextLogin) print(context.stdout, `${initiatorName} begins anew at ${targetName} when it next logs in.`)
-    else print(context.stdout, `${formatSize(bytes)} of ${initiatorName} at ${targetName} are dropped.`)
+    tell(args, context, dropped, ({ initiatorName, targetName, bytes, atNextLogin }) => [
+      atNextLogin
+        ? `${initiatorName} begins anew at ${targetName} when it next logs in.`
+        : `${formatSize(bytes)} of ${initiatorName} at ${targetName} are dropped.`
+    ])
     return 0
   }
 }

@@ -1,13 +1,8 @@
 import { resolve } from 'node:path'
-import { formatSize } from '../../util/units.js'
-import { asJson, print, withJson, type Command } from '../command.js'
-import { COPY_FORMATS, formatOf, needQemuImg, writeCopy, writeQcow2 } from '../copy-file.js'
-import { findServer, withPlace } from '../find-server.js'
-import { single } from '../options.js'
-import { Progress } from '../progress.js'
-import { whoami } from '../whoami.js'
-import { INITIATOR, lunOf, withLun, withTarget } from './delta-options.js'
-import { WHERE } from './status.js'
+import { withJson, type Command } from '../command.js'
+import { chosenFormat, tellCopy, withCopy } from '../copy-file.js'
+import { findServer } from '../find-server.js'
+import { lunOf, whose, withInitiator, withLun, withTarget } from './delta-options.js'
 
 /** A client's disk as a file. */
 export const deltaExport: Command = {
@@ -20,39 +15,22 @@ export const deltaExport: Command = {
   ],
   options: (yargs) =>
     withJson(
-      withPlace(
-        withLun(
-          withTarget(
-            yargs
-              .positional('initiator', { type: 'string', describe: INITIATOR })
-              .positional('file', { type: 'string', describe: 'The file to make; nothing may have this name yet' })
-              .positional('where', { type: 'string', describe: WHERE })
-              .option('format', { choices: COPY_FORMATS, describe: 'That of the file name when absent' })
-              .option('bin', { type: 'boolean', describe: 'What its last restore dropped, from the bin' })
-              .option('live', { type: 'boolean', describe: 'Also while it is logged in, as if its power was cut' })
-          )
-        )
-      )
+      withLun(withTarget(withCopy(withInitiator(yargs))))
+        .option('bin', { type: 'boolean', describe: 'What its last restore dropped, from the bin' })
+        .option('live', { type: 'boolean', describe: 'Also while it is logged in, as if its power was cut' })
     ),
 
   async run(args, context) {
     const file = resolve(context.directory, String(args.file))
-    const format = COPY_FORMATS.find((one) => one === args.format) ?? formatOf(file)
-    if (format === 'qcow2') await needQemuImg()
+    const format = await chosenFormat(args, file)
     const { client } = await findServer(args, context)
     const parts = client.exportDelta({
-      initiator: String(args.initiator),
-      target: single(args, 'target'),
+      ...whose(args, context),
       lun: lunOf(args),
       bin: args.bin === true,
-      live: args.live === true,
-      by: whoami(context.environment)
+      live: args.live === true
     })
-    const progress = new Progress(context.stderr)
-    const update = (done: number, total: number) => progress.update(done, total)
-    const bytes = await (format === 'qcow2' ? writeQcow2 : writeCopy)(parts, file, update).finally(() => progress.end())
-    if (asJson(args)) print(context.stdout, JSON.stringify({ file, format, bytes }, undefined, 2))
-    else print(context.stdout, `${file}: ${formatSize(bytes)}, ${format}.`)
+    await tellCopy(args, context, parts, file, format)
     return 0
   }
 }

@@ -1,7 +1,7 @@
 import type { DeltasAnswer } from '../../admin/client.js'
 import type { Keeping } from '../../target/policy.js'
 import { formatDuration, formatSize, formatTime } from '../../util/units.js'
-import { asJson, print, withJson, type Command } from '../command.js'
+import { tell, withJson, type Command } from '../command.js'
 import { findServer, withPlace } from '../find-server.js'
 import { table } from '../table.js'
 import { WHERE } from './status.js'
@@ -18,9 +18,7 @@ export const deltaList: Command = {
 
   async run(args, context) {
     const { client } = await findServer(args, context)
-    const answer = await client.deltas()
-    if (asJson(args)) print(context.stdout, JSON.stringify(answer, undefined, 2))
-    else for (const line of describe(answer, Date.now())) print(context.stdout, line)
+    tell(args, context, await client.deltas(), (answer) => describe(answer, Date.now()))
     return 0
   }
 }

@@ -1,15 +1,31 @@
 import type { Argv } from 'yargs'
 import { ConfigError } from '../../target/config.js'
+import type { CliContext } from '../command.js'
+import { withPlace } from '../find-server.js'
 import { single, type ParsedArguments } from '../options.js'
+import { whoami } from '../whoami.js'
+import { WHERE } from './status.js'
 
-export const INITIATOR = 'The iSCSI name of the client, as the log shows it'
+/** The positional that says whose delta is meant. */
+export function withInitiator<T>(yargs: Argv<T>): Argv {
+  return yargs.positional('initiator', {
+    type: 'string',
+    describe: 'The iSCSI name of the client, as the log shows it'
+  })
+}
 
+/** The positional and the options that say at which server, and at which of its targets. */
 export function withTarget<T>(yargs: Argv<T>): Argv {
-  return yargs.option('target', {
+  return withPlace(yargs.positional('where', { type: 'string', describe: WHERE })).option('target', {
     nargs: 1,
     requiresArg: true,
     describe: 'The target, when the client has something at several'
   })
+}
+
+/** What every order on a client's delta begins with, and who gives it. */
+export function whose(args: ParsedArguments, { environment }: CliContext) {
+  return { initiator: String(args.initiator), target: single(args, 'target'), by: whoami(environment) }
 }
 
 /** `--lun` names the image of the server already, as everywhere. */

@@ -2,14 +2,12 @@ import { stat } from 'node:fs/promises'
 import { join, posix, resolve, win32 } from 'node:path'
 import { ConfigError } from '../../target/config.js'
 import { formatSize } from '../../util/units.js'
-import { asJson, print, withJson, type Command } from '../command.js'
+import { tell, withJson, type Command } from '../command.js'
 import { writeCopy } from '../copy-file.js'
-import { findServer, withPlace } from '../find-server.js'
+import { findServer } from '../find-server.js'
 import { single, type ParsedArguments } from '../options.js'
-import { Progress } from '../progress.js'
-import { whoami } from '../whoami.js'
-import { INITIATOR, lunOf, withLun, withTarget } from './delta-options.js'
-import { WHERE } from './status.js'
+import { withProgress } from '../progress.js'
+import { lunOf, whose, withInitiator, withLun, withTarget } from './delta-options.js'
 
 /** One file of a client's disk. */
 export const deltaRescue: Command = {
@@ -24,27 +22,16 @@ export const deltaRescue: Command = {
   ],
   options: (yargs) =>
     withJson(
-      withPlace(
-        withLun(
-          withTarget(
-            yargs
-              .positional('initiator', { type: 'string', describe: INITIATOR })
-              .positional('path', {
-                type: 'string',
-                describe: 'Of the file on its file system, as delta show tells it'
-              })
-              .positional('file', { type: 'string', describe: 'Where to copy it: a new file, or a folder' })
-              .positional('where', { type: 'string', describe: WHERE })
-              .option('partition', {
-                nargs: 1,
-                requiresArg: true,
-                describe: 'When several partitions have such a file'
-              })
-              .option('bin', { type: 'boolean', describe: 'From what its last restore dropped' })
-              .option('live', { type: 'boolean', describe: 'Also while it is logged in and may be writing' })
-          )
+      withLun(
+        withTarget(
+          withInitiator(yargs)
+            .positional('path', { type: 'string', describe: 'Of the file on its file system, as delta show tells it' })
+            .positional('file', { type: 'string', describe: 'Where to copy it: a new file, or a folder' })
         )
       )
+        .option('partition', { nargs: 1, requiresArg: true, describe: 'When several partitions have such a file' })
+        .option('bin', { type: 'boolean', describe: 'From what its last restore dropped' })
+        .option('live', { type: 'boolean', describe: 'Also while it is logged in and may be writing' })
     ),
 
   async run(args, context) {
@@ -52,21 +39,15 @@ export const deltaRescue: Command = {
     const file = await placeFor(resolve(context.directory, String(args.file)), path)
     const { client } = await findServer(args, context)
     const parts = client.rescue({
-      initiator: String(args.initiator),
-      target: single(args, 'target'),
+      ...whose(args, context),
       lun: lunOf(args),
       path,
       partition: partitionOf(args),
       bin: args.bin === true,
-      live: args.live === true,
-      by: whoami(context.environment)
+      live: args.live === true
     })
-    const progress = new Progress(context.stderr)
-    const bytes = await writeCopy(parts, file, (done, total) => progress.update(done, total)).finally(() =>
-      progress.end()
-    )
-    if (asJson(args)) print(context.stdout, JSON.stringify({ file, bytes }, undefined, 2))
-    else print(context.stdout, `${file}: ${formatSize(bytes)}.`)
+    const bytes = await withProgress(context.stderr, (update) => writeCopy(parts, file, update))
+    tell(args, context, { file, bytes }, () => [`${file}: ${formatSize(bytes)}.`])
     return 0
   }
 }

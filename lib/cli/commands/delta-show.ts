@@ -1,14 +1,11 @@
 import type { ShowAnswer } from '../../admin/client.js'
 import { plain } from '../../util/plain.js'
 import { formatSize } from '../../util/units.js'
-import { asJson, print, withJson, type Command } from '../command.js'
-import { findServer, withPlace } from '../find-server.js'
-import { single } from '../options.js'
+import { tell, withJson, type Command } from '../command.js'
+import { findServer } from '../find-server.js'
 import { table } from '../table.js'
-import { whoami } from '../whoami.js'
-import { INITIATOR, withTarget } from './delta-options.js'
+import { whose, withInitiator, withTarget } from './delta-options.js'
 import { KEEPINGS } from './delta-list.js'
-import { WHERE } from './status.js'
 
 /** Areas that a person is shown; programs get more. */
 const AREAS_SHOWN = 16
@@ -28,30 +25,20 @@ export const deltaShow: Command = {
   ],
   options: (yargs) =>
     withJson(
-      withPlace(
-        withTarget(
-          yargs
-            .positional('initiator', { type: 'string', describe: INITIATOR })
-            .positional('where', { type: 'string', describe: WHERE })
-            .option('names', {
-              type: 'boolean',
-              default: true,
-              describe: 'Also the names of files; who asked for them is noted in the audit log'
-            })
-        )
-      )
+      withTarget(withInitiator(yargs)).option('names', {
+        type: 'boolean',
+        default: true,
+        describe: 'Also the names of files; who asked for them is noted in the audit log'
+      })
     ),
 
   async run(args, context) {
     const { client } = await findServer(args, context)
     const answer = await client.show({
-      initiator: String(args.initiator),
-      target: single(args, 'target'),
-      names: args.names === true,
-      by: whoami(context.environment)
+      ...whose(args, context),
+      names: args.names === true
     })
-    if (asJson(args)) print(context.stdout, JSON.stringify(answer, undefined, 2))
-    else for (const line of describe(answer)) print(context.stdout, line)
+    tell(args, context, answer, describe)
     return 0
   }
 }

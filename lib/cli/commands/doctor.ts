@@ -2,9 +2,9 @@ import { access } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { readConfiguration } from '../../target/config.js'
 import type { ServerOptions } from '../../target/options.js'
+import { realPlace } from '../../target/real-place.js'
 import { stateBeside } from '../../target/state-place.js'
 import { messageOf } from '../../util/errors.js'
-import { realPath } from '../banner-facts.js'
 import { columnsOf, padded, wrap } from '../columns.js'
 import { print } from '../command.js'
 import type { Command } from '../command.js'
@@ -77,7 +77,7 @@ async function situationOf(
     hosts: portals.map(({ host }) => host),
     port: portals[0]!.port,
     address,
-    statePath: await existing(await realPath(state)),
+    statePath: await existing(await realPlace(state)),
     paths: [...images, ...(stateDirectory === undefined ? images.map(stateBeside) : [stateDirectory])],
     probe
   }

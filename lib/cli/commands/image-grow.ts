@@ -1,6 +1,6 @@
 import { ConfigError } from '../../target/config.js'
 import { formatSize, parseSize } from '../../util/units.js'
-import { asJson, print, withJson, type Command } from '../command.js'
+import { tell, withJson, type Command } from '../command.js'
 import { findServer } from '../find-server.js'
 import { imageOf, withImage } from '../image-place.js'
 
@@ -20,8 +20,9 @@ export const imageGrow: Command = {
     if (sizeBytes === undefined) throw new ConfigError([`"${String(args.size)}" must be a size such as 100G`])
     const { client } = await findServer(args, context)
     const { image } = await client.grow({ image: await imageOf(args, context), sizeBytes })
-    if (asJson(args)) print(context.stdout, JSON.stringify(image, undefined, 2))
-    else print(context.stdout, `New logins get generation ${image.current}, a disk of ${formatSize(sizeBytes)}.`)
+    tell(args, context, image, ({ current }) => [
+      `New logins get generation ${current}, a disk of ${formatSize(sizeBytes)}.`
+    ])
     return 0
   }
 }

@@ -1,8 +1,7 @@
 import type { ImageView } from '../../target/control.js'
 import { formatSize, formatTime } from '../../util/units.js'
-import { asJson, print, withJson, type Command } from '../command.js'
-import { findServer } from '../find-server.js'
-import { chosenImage, imageOf, withImage } from '../image-place.js'
+import { tell, withJson, type Command } from '../command.js'
+import { askedImage, withImage } from '../image-place.js'
 import { table } from '../table.js'
 
 /** The generations of an image, the newest first. */
@@ -16,11 +15,7 @@ export const imageHistory: Command = {
   options: (yargs) => withJson(withImage(yargs)),
 
   async run(args, context) {
-    const { client } = await findServer(args, context)
-    const { images } = await client.images()
-    const image = chosenImage(images, await imageOf(args, context))
-    if (asJson(args)) print(context.stdout, JSON.stringify(image, undefined, 2))
-    else for (const line of describeHistory(image, Date.now())) print(context.stdout, line)
+    tell(args, context, await askedImage(args, context), (image) => describeHistory(image, Date.now()))
     return 0
   }
 }

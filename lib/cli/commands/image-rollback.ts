@@ -1,4 +1,4 @@
-import { asJson, print, withJson, type Command } from '../command.js'
+import { tell, withJson, type Command } from '../command.js'
 import { findServer } from '../find-server.js'
 import { imageOf, numberOf, withImage } from '../image-place.js'
 
@@ -20,8 +20,9 @@ export const imageRollback: Command = {
   async run(args, context) {
     const { client } = await findServer(args, context)
     const { image } = await client.rollback({ image: await imageOf(args, context), to: numberOf(args, 'to') })
-    if (asJson(args)) print(context.stdout, JSON.stringify(image, undefined, 2))
-    else print(context.stdout, `New logins get generation ${image.current}. Running sessions stay on theirs.`)
+    tell(args, context, image, ({ current }) => [
+      `New logins get generation ${current}. Running sessions stay on theirs.`
+    ])
     return 0
   }
 }

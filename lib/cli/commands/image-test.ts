@@ -1,4 +1,5 @@
-import { asJson, print, withJson, type Command } from '../command.js'
+import type { ImageView } from '../../target/control.js'
+import { tell, withJson, type Command } from '../command.js'
 import { findServer } from '../find-server.js'
 import { imageOf, listOf, numberOf, withImage } from '../image-place.js'
 
@@ -27,10 +28,12 @@ export const imageTest: Command = {
       initiators: listOf(args, 'initiator'),
       generation: numberOf(args, 'generation')
     })
-    if (asJson(args)) print(context.stdout, JSON.stringify(image, undefined, 2))
-    else if (image.tests.length === 0) print(context.stdout, `All new logins get generation ${image.current}.`)
-    else
-      for (const { match, generation } of image.tests) print(context.stdout, `${match} gets generation ${generation}.`)
+    tell(args, context, image, describe)
     return 0
   }
+}
+
+function describe({ tests, current }: ImageView): string[] {
+  if (tests.length === 0) return [`All new logins get generation ${current}.`]
+  return tests.map(({ match, generation }) => `${match} gets generation ${generation}.`)
 }

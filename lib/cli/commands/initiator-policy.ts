@@ -1,6 +1,6 @@
 import type { PoliciesAnswer } from '../../admin/client.js'
 import { POLICIES, RESTORE_ON, type Policy, type RestoreOn } from '../../target/policy.js'
-import { asJson, print, withJson, type Command } from '../command.js'
+import { tell, withJson, type Command } from '../command.js'
 import { findServer, withPlace } from '../find-server.js'
 import { single } from '../options.js'
 import { table } from '../table.js'
@@ -54,8 +54,7 @@ export const initiatorPolicy: Command = {
             remove: args.remove === true,
             by: whoami(context.environment)
           })
-    if (asJson(args)) print(context.stdout, JSON.stringify(answer, undefined, 2))
-    else for (const line of describe(answer)) print(context.stdout, line)
+    tell(args, context, answer, describe)
     return 0
   }
 }

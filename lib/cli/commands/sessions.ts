@@ -1,5 +1,6 @@
+import type { SessionsAnswer } from '../../admin/client.js'
 import { formatDuration, formatSize } from '../../util/units.js'
-import { asJson, print, withJson, type Command } from '../command.js'
+import { tell, withJson, type Command } from '../command.js'
 import { findServer, withPlace } from '../find-server.js'
 import { table } from '../table.js'
 import { WHERE } from './status.js'
@@ -16,24 +17,20 @@ export const sessions: Command = {
 
   async run(args, context) {
     const { client } = await findServer(args, context)
-    const answer = await client.sessions()
-    if (asJson(args)) {
-      print(context.stdout, JSON.stringify(answer, undefined, 2))
-      return 0
-    }
-    const rows = answer.sessions.map((one) => [
-      one.initiatorName,
-      one.targetName ?? '(discovery)',
-      one.remoteAddress,
-      formatDuration(one.ageMs),
-      formatSize(one.dataInBytes),
-      formatSize(one.dataOutBytes)
-    ])
-    if (rows.length === 0) print(context.stdout, 'Nobody is logged in.')
-    else
-      table(['INITIATOR', 'TARGET', 'FROM', 'FOR', 'READ', 'WROTE'], rows).forEach((line) =>
-        print(context.stdout, line)
-      )
+    tell(args, context, await client.sessions(), describe)
     return 0
   }
+}
+
+function describe({ sessions }: SessionsAnswer): string[] {
+  if (sessions.length === 0) return ['Nobody is logged in.']
+  const rows = sessions.map((one) => [
+    one.initiatorName,
+    one.targetName ?? '(discovery)',
+    one.remoteAddress,
+    formatDuration(one.ageMs),
+    formatSize(one.dataInBytes),
+    formatSize(one.dataOutBytes)
+  ])
+  return table(['INITIATOR', 'TARGET', 'FROM', 'FOR', 'READ', 'WROTE'], rows)
 }

@@ -1,7 +1,7 @@
 import { formatDuration, formatSize, formatTime } from '../../util/units.js'
 import type { FoundServer } from '../find-server.js'
 import { findServer, withPlace } from '../find-server.js'
-import { asJson, print, withJson, type Command } from '../command.js'
+import { tell, withJson, type Command } from '../command.js'
 import { plain } from '../../util/plain.js'
 import { table } from '../table.js'
 
@@ -17,8 +17,7 @@ export const status: Command = {
 
   async run(args, context) {
     const found = await findServer(args, context)
-    if (asJson(args)) print(context.stdout, JSON.stringify(found.status, undefined, 2))
-    else for (const line of describe(found, Date.now())) print(context.stdout, line)
+    tell(args, context, found.status, (status) => describe(status, Date.now()))
     return 0
   }
 }
@@ -27,7 +26,7 @@ export const status: Command = {
 export const WHERE =
   'The image, state directory or configuration file of the server; without it, the one of this folder'
 
-function describe({ status }: FoundServer, now: number): string[] {
+function describe(status: FoundServer['status'], now: number): string[] {
   const places = status.portals.map(({ address, port }) =>
     address.includes(':') ? `[${address}]:${port}` : `${address}:${port}`
   )

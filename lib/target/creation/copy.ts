@@ -63,13 +63,16 @@ async function writeData(target: FileHandle, bytes: Buffer, offset: number): Pro
   await writeAll(target, bytes.subarray(start), offset + start)
 }
 
-/** @throws TargetError with the errno, such as ENOSPC */
-export async function writeAll(target: FileHandle, bytes: Buffer, offset: number): Promise<void> {
+/**
+ * @param name - of the file, for the error
+ * @throws TargetError with the errno, such as ENOSPC
+ */
+export async function writeAll(target: FileHandle, bytes: Buffer, offset: number, name = 'the image'): Promise<void> {
   for (let done = 0; done < bytes.length;) {
     const { bytesWritten } = await target
       .write(bytes, done, bytes.length - done, offset + done)
       .catch((error: unknown) => {
-        throw new TargetError(codeOf(error), `the image cannot be written: ${reasonOf(error)}`, { cause: error })
+        throw new TargetError(codeOf(error), `${name} cannot be written: ${reasonOf(error)}`, { cause: error })
       })
     done += bytesWritten
   }
