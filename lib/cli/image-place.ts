@@ -54,13 +54,6 @@ export function numberOf(args: ParsedArguments, name: string): number | undefine
   throw new IscsiError('ERR_ADMIN_OPTION', `--${name}: "${text}" must be the number of a generation`)
 }
 
-/** All values of an option that may be given several times. */
-export function listOf(args: ParsedArguments, name: string): string[] {
-  const value = args[name]
-  const list: unknown[] = Array.isArray(value) ? value : [value]
-  return list.filter((item) => item !== undefined).map(String)
-}
-
 function real(path: string): Promise<string> {
   return realpath(path).catch(() => path)
 }

@@ -69,7 +69,8 @@ function dashed(name: string): string {
   return name.length === 1 ? `-${name}` : `--${name}`
 }
 
-function textsOf(value: unknown): string[] {
+/** All values of an option that may be given several times. */
+export function textsOf(value: unknown): string[] {
   const list: unknown[] = Array.isArray(value) ? value : [value]
   return list.filter((item) => item !== undefined).map(String)
 }

@@ -1,3 +1,4 @@
+import { quoted } from '../util/quoted.js'
 import { formatTime } from '../util/units.js'
 
 /**
@@ -6,10 +7,4 @@ import { formatTime } from '../util/units.js'
  */
 export function undoHint(initiatorName: string, stateDirectory: string, until: number, now: number): string {
   return `undo until ${formatTime(until, now)}: cloudx delta undo ${initiatorName} --state-dir ${quoted(stateDirectory)}`
-}
-
-/** As a shell takes it for one word; cmd and PowerShell know the double quotes. */
-function quoted(path: string): string {
-  if (/^[\p{L}\p{N}_@%+:,./\\-]+$/u.test(path)) return path
-  return process.platform === 'win32' ? `"${path}"` : `'${path.replaceAll("'", "'\\''")}'`
 }

@@ -1,8 +1,8 @@
 import { formatSize } from '../../util/units.js'
 import { asJson, print, withJson, type Command } from '../command.js'
 import { findServer } from '../find-server.js'
-import { imageOf, listOf, numberOf, withImage } from '../image-place.js'
-import { single } from '../options.js'
+import { imageOf, numberOf, withImage } from '../image-place.js'
+import { single, textsOf } from '../options.js'
 
 /** Makes what an author wrote the generation that new logins get. */
 export const imagePublish: Command = {
@@ -36,7 +36,7 @@ export const imagePublish: Command = {
   async run(args, context) {
     const { client } = await findServer(args, context)
     const generation = numberOf(args, 'generation')
-    const test = listOf(args, 'test')
+    const test = textsOf(args.test)
     const { image } = await client.publish({
       image: await imageOf(args, context),
       author: single(args, 'author'),

@@ -1,7 +1,8 @@
 import type { ImageView } from '../../target/control.js'
 import { tell, withJson, type Command } from '../command.js'
 import { findServer } from '../find-server.js'
-import { imageOf, listOf, numberOf, withImage } from '../image-place.js'
+import { imageOf, numberOf, withImage } from '../image-place.js'
+import { textsOf } from '../options.js'
 
 /** Says who tries a generation before all others get it. */
 export const imageTest: Command = {
@@ -25,7 +26,7 @@ export const imageTest: Command = {
     const { client } = await findServer(args, context)
     const { image } = await client.test({
       image: await imageOf(args, context),
-      initiators: listOf(args, 'initiator'),
+      initiators: textsOf(args.initiator),
       generation: numberOf(args, 'generation')
     })
     tell(args, context, image, describe)

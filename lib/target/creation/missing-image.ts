@@ -2,6 +2,7 @@ import { lstat, readdir, stat } from 'node:fs/promises'
 import { statSync } from 'node:fs'
 import { basename, dirname, extname, join, relative } from 'node:path'
 import { closest, editDistance } from '../../util/closest.js'
+import { quoted } from '../../util/quoted.js'
 import { TargetError } from '../errors.js'
 import { realPlace } from '../real-place.js'
 import { hashOf } from '../state-directory.js'
@@ -112,11 +113,6 @@ function withoutDigits(name: string): string {
 async function looksLikeImage(path: string): Promise<boolean> {
   const found = await stat(path).catch(() => undefined)
   return found !== undefined && found.isFile() && found.size >= IMAGE_BYTES_MIN && found.size % SECTOR_LENGTH === 0
-}
-
-/** As a shell wants a path that has blanks in it. */
-function quoted(path: string): string {
-  return /[^\p{L}\p{N}\p{M}._/\\:@-]/u.test(path) ? `"${path}"` : path
 }
 
 function missing(message: string): TargetError {
