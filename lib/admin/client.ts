@@ -7,8 +7,10 @@ import type {
   FlattenOrder,
   GrowOrder,
   ImageExportOrder,
+  ImageOrder,
   PolicyOrder,
   PublishOrder,
+  PushOrder,
   RescueOrder,
   RollbackOrder,
   ShowOrder,
@@ -73,6 +75,14 @@ export class AdminClient {
 
   publish(order: PublishOrder): Promise<ImageAnswer> {
     return this.ask('POST', '/v1/images/publish', order)
+  }
+
+  push(order: PushOrder): Promise<ImageAnswer> {
+    return this.ask('POST', '/v1/images/push', order)
+  }
+
+  cancelPush(order: ImageOrder): Promise<ImageAnswer> {
+    return this.ask('POST', '/v1/images/push/cancel', order)
   }
 
   rollback(order: RollbackOrder): Promise<ImageAnswer> {

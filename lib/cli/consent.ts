@@ -3,6 +3,8 @@ import type { Control, InitiatorView } from '../target/control.js'
 import type { ServerOptions } from '../target/options.js'
 import { IscsiError } from '../util/errors.js'
 import { formatSize } from '../util/units.js'
+import type { CliContext } from './command.js'
+import type { ParsedArguments } from './options.js'
 
 /** Asks a person a question that is answered with yes or no. */
 export type Ask = (question: string) => Promise<boolean>
@@ -26,10 +28,28 @@ export async function agreeToDiscards(
   const question = questionAbout(
     all.filter(({ targetName, units }) => names.includes(targetName) && bytesOf(units) > 0)
   )
-  if (!ask) {
-    throw new IscsiError('ERR_ISCSI_CONSENT', `${question} There is nobody to ask here; add --yes if this is wanted.`)
-  }
+  if (!ask) throw nobodyToAsk(question)
   if (!(await ask(question))) throw new IscsiError('ERR_ISCSI_CONSENT', 'Nothing was dropped, and nothing is served.')
+}
+
+/**
+ * For an order that takes something away: a person agrees at the terminal, or beforehand with `--yes`.
+ * @param otherwise - a sentence, for the person who did not
+ * @throws IscsiError when nobody agreed
+ */
+export async function agree(
+  question: string,
+  otherwise: string,
+  args: ParsedArguments,
+  { ask }: Pick<CliContext, 'ask'>
+): Promise<void> {
+  if (args.yes === true) return
+  if (!ask) throw nobodyToAsk(question)
+  if (!(await ask(question))) throw new IscsiError('ERR_ISCSI_CONSENT', otherwise)
+}
+
+function nobodyToAsk(question: string): IscsiError {
+  return new IscsiError('ERR_ISCSI_CONSENT', `${question} There is nobody to ask here; add --yes if this is wanted.`)
 }
 
 /** Asks at the terminal; undefined when standard input is none. */

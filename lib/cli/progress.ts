@@ -21,7 +21,9 @@ export class Progress {
 
   constructor(
     private readonly stream: ProgressStream,
-    private readonly monotonic: () => number = () => performance.now()
+    private readonly monotonic: () => number = () => performance.now(),
+    /** How an amount is written. */
+    private readonly format: (amount: number) => string = formatSize
   ) {}
 
   update(done: number, total: number): void {
@@ -44,31 +46,35 @@ export class Progress {
     const width = Math.max(0, Math.min(BAR_WIDTH_MAX, columns - FACTS_WIDTH))
     const filled = Math.floor(width * shareOf(done, total))
     const bar = width > 0 ? `[${'#'.repeat(filled)}${'.'.repeat(width - filled)}] ` : ''
-    this.stream.write(`${CLEAR_LINE}${bar}${facts(done, total)}`)
+    this.stream.write(`${CLEAR_LINE}${bar}${this.facts(done, total)}`)
   }
 
   private write(done: number, total: number): void {
     const tenths = Math.floor(shareOf(done, total) / LINE_SHARE + Number.EPSILON)
     if (tenths <= this.lines) return
     this.lines = tenths
-    this.stream.write(`${facts(done, total)}\n`)
+    this.stream.write(`${this.facts(done, total)}\n`)
   }
-}
 
-function facts(done: number, total: number): string {
-  return `${Math.floor(shareOf(done, total) * 100)} %, ${formatSize(done)} of ${formatSize(total)}`
+  private facts(done: number, total: number): string {
+    return `${Math.floor(shareOf(done, total) * 100)} %, ${this.format(done)} of ${this.format(total)}`
+  }
 }
 
 function shareOf(done: number, total: number): number {
   return total === 0 ? 1 : Math.min(done / total, 1)
 }
 
-/** Does the work with a bar, which goes however it ends. */
+/**
+ * Does the work with a bar, which goes however it ends.
+ * @param format - how an amount is written; bytes when absent
+ */
 export async function withProgress<T>(
   stream: ProgressStream,
-  work: (update: (done: number, total: number) => void) => Promise<T>
+  work: (update: (done: number, total: number) => void) => Promise<T>,
+  format?: (amount: number) => string
 ): Promise<T> {
-  const progress = new Progress(stream)
+  const progress = new Progress(stream, undefined, format)
   try {
     return await work((done, total) => progress.update(done, total))
   } finally {

@@ -47,6 +47,8 @@ export class Initiator {
   private readonly inspection: DeltaInspection
   private readonly publisher: DeltaPublisher
   private draining = false
+  /** Images of which it is to get the newest generation. */
+  private readonly advancing = new Set<string>()
   private warned = false
   /** Ends of epochs that are on their way to the medium, and what follows them. */
   private settling = 0
@@ -238,6 +240,21 @@ export class Initiator {
       const generation = await this.publisher.publish(request)
       await this.settle()
       return generation
+    })
+  }
+
+  /**
+   * Its next login gets the newest generation of this image, unless it wrote something over the one that it sees.
+   * Its client may have that one mounted still, so it is shown a new disk identity then.
+   * @returns false while it has a session: it happens when that ends
+   */
+  advance(imageUuid: string): Promise<boolean> {
+    return this.state.steps.run(async () => {
+      this.advancing.add(imageUuid)
+      if (this.state.nexuses.size > 0) return false
+      await this.advanceUnits()
+      await this.settle()
+      return true
     })
   }
 
@@ -433,6 +450,7 @@ export class Initiator {
     if (this.state.nexuses.size > 0) return
     const dropped = this.state.unitsThat('drop', event)
     if (dropped.length > 0 || (event === 'logout' && !this.state.hasDelta)) await this.drop(event, dropped)
+    if (this.advancing.size > 0) await this.advanceUnits()
     if (this.state.hasDelta || event !== 'logout') await this.wait(event)
   }
 
@@ -519,13 +537,9 @@ export class Initiator {
    * may as well stay; else its disk is another one from here on, and it has to look at it anew.
    */
   private async unpin(): Promise<void> {
-    const outdated = this.record.units.filter(({ lun, generation }) => {
-      const source = this.context.sources.find((one) => one.lun === lun)
-      return generation !== undefined && source?.image.generations.generationFor(this.initiatorName) !== generation
-    })
+    const outdated = this.record.units.filter((unit) => this.isOutdated(unit))
     if (outdated.length === 0) return this.setGrace(this.context.listening.now() + this.context.graceMs)
-    await this.state.closeUnits()
-    for (const unit of outdated) Object.assign(unit, this.ends.renewed(unit), { generation: undefined })
+    await this.renewUnits(outdated)
     for (const unit of this.record.units) unit.generation = undefined
     this.record.graceEnds = undefined
     this.context.log.warn(
@@ -533,6 +547,35 @@ export class Initiator {
         'disk identity'
     )
     await this.settle()
+  }
+
+  /** Units of the images that are {@link advancing}, where nothing was written. */
+  private async advanceUnits(): Promise<void> {
+    const { advancing } = this
+    const outdated = this.record.units.filter((unit) => {
+      const source = this.context.sources.find(({ lun }) => lun === unit.lun)
+      return source && advancing.has(source.image.uuid) && !this.state.storedNow(unit) && this.isOutdated(unit)
+    })
+    advancing.clear()
+    if (outdated.length === 0) return
+    await this.renewUnits(outdated)
+    for (const { lun } of outdated) this.context.sources.find((one) => one.lun === lun)!.image.release(this.key)
+    await this.state.save()
+    this.context.log.info(
+      `${this.initiatorName} gets the newest generation at its next login to ${this.targetName}, and a new disk identity`
+    )
+  }
+
+  /** Its client sees another generation than it would get now. */
+  private isOutdated({ lun, generation }: UnitRecord): boolean {
+    const source = this.context.sources.find((one) => one.lun === lun)
+    return generation !== undefined && source?.image.generations.generationFor(this.initiatorName) !== generation
+  }
+
+  /** Nothing was written to them, but a client may have them mounted: they are other disks from here on. */
+  private async renewUnits(units: readonly UnitRecord[]): Promise<void> {
+    await this.state.closeUnits()
+    for (const unit of units) Object.assign(unit, this.ends.renewed(unit), { generation: undefined })
   }
 
   /** Restore of what the client has let go of: a new epoch under the same identity. */

@@ -23,6 +23,8 @@ import type {
   PolicyOrder,
   PolicyView,
   PublishOrder,
+  PushOrder,
+  ImageOrder,
   RescueOrder,
   RollbackOrder,
   ServerView,
@@ -36,23 +38,17 @@ import type {
 } from './control.js'
 import { namePattern } from './config/kinds.js'
 import { TargetError } from './errors.js'
-import { ImageControl } from './generations/image-control.js'
+import { ImageControl, type ImageControlParts } from './generations/image-control.js'
 import type { UnitSource } from './initiator-context.js'
-import type { Jobs } from './jobs.js'
 import { keyOf, type Owners } from './owner.js'
 import { isUndoable, type DeltaEvent } from './restore-policy.js'
 import type { StateRoot } from './state-root.js'
 import type { TargetNode } from './target.js'
 
 /** What the orders of an operator act on. */
-export interface ControlParts {
-  readonly targets: () => readonly TargetNode[]
-  readonly roots: () => readonly StateRoot[]
-  readonly jobs: Jobs
+export interface ControlParts extends ImageControlParts {
   readonly server: () => ServerView
   readonly sessions: () => readonly SessionView[]
-  /** Asks sessions to log out and cuts those that do not. Resolves when they are gone. */
-  readonly endSessions: (filter: (session: SessionView) => boolean) => Promise<void>
 }
 
 /** {@link Control} over the parts of a running server. */
@@ -69,6 +65,14 @@ export class OperatorControl implements Control {
 
   publish(order: PublishOrder): Promise<ImageView> {
     return this.imageControl.publish(order)
+  }
+
+  push(order: PushOrder): Promise<ImageView> {
+    return this.imageControl.push(order)
+  }
+
+  cancelPush(order: ImageOrder): Promise<ImageView> {
+    return this.imageControl.cancelPush(order)
   }
 
   rollback(order: RollbackOrder): Promise<ImageView> {

@@ -48,6 +48,11 @@ export interface Owners {
   undo(key: InitiatorKey, request: UndoRequest): Promise<Undone>
   /** Makes what an initiator wrote a generation of the image; throws TargetError when that may not be. */
   publish(key: InitiatorKey, request: PublishRequest): Promise<Generation>
+  /**
+   * An initiator gets the newest generation of this image at its next login, unless it wrote something over its own.
+   * False while it has a session: it happens when that ends.
+   */
+  advance(key: InitiatorKey, imageUuid: string): Promise<boolean>
   list(): Promise<InitiatorView[]>
   /** Resolves when everything that was begun has ended. */
   idle(): Promise<void>
@@ -165,6 +170,14 @@ export class LocalOwners implements Owners {
     } finally {
       this.restSoon(initiator)
     }
+  }
+
+  async advance(key: InitiatorKey, imageUuid: string): Promise<boolean> {
+    const initiator = this.initiators.get(keyOf(key))
+    if (!initiator) return true
+    const advanced = await initiator.advance(imageUuid)
+    this.restSoon(initiator)
+    return advanced
   }
 
   list(): Promise<InitiatorView[]> {

@@ -148,6 +148,8 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       targets: () => [...this.targets.values()].map(({ node }) => node),
       roots: () => [...this.roots.values()],
       jobs: this.jobs,
+      clock: this.clock,
+      log: this.log,
       endSessions: (filter) => this.portalGroup.requestLogout(filter, LOGOUT_TIME_MS)
     })
     this.control = this.operator
@@ -209,6 +211,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   /** Resolves when what runs in the background (restores, removals) has ended. */
   async idle(): Promise<void> {
     for (const { node } of this.targets.values()) await node.owners.idle()
+    await this.operator.imageControl.idle()
     await this.jobs.idle()
     await this.images.idle()
     for (const root of this.roots.values()) await root.bin.idle()
@@ -354,6 +357,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   private async closeAll(): Promise<void> {
     this.portalGroup.stopListening()
     await this.jobs.close()
+    await this.operator.imageControl.close()
     await this.portalGroup.requestLogout(() => true, LOGOUT_TIME_MS)
     await this.portalGroup.close()
     for (const { node } of this.targets.values()) {

@@ -14,7 +14,8 @@ export const FAKE_IMAGE: ImageView = {
   flattening: undefined,
   trouble: undefined,
   generations: [],
-  drafts: []
+  drafts: [],
+  push: undefined
 }
 
 export const FAKE_JOB: JobView = {
@@ -112,6 +113,8 @@ export function fakeControl(space: string, orders: UndoOrder[] = []): Control {
     space: () => Promise.resolve([{ path: space, usedBytes: 9 * MIB, limitBytes: undefined }]),
     images: () => Promise.resolve([FAKE_IMAGE]),
     publish: () => Promise.resolve(FAKE_IMAGE),
+    push: () => Promise.resolve(FAKE_IMAGE),
+    cancelPush: () => Promise.resolve(FAKE_IMAGE),
     rollback: () => Promise.resolve(FAKE_IMAGE),
     test: () => Promise.resolve(FAKE_IMAGE),
     flatten: () => Promise.resolve(FAKE_JOB),

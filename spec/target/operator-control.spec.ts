@@ -25,6 +25,8 @@ function make(failing = false) {
   }))
   const parts: ControlParts = {
     targets: () => targets as unknown as TargetNode[],
+    clock: new FakeClock(),
+    log: new LogRecorder(),
     jobs: new Jobs(new FakeClock(), new LogRecorder()),
     roots: () => [],
     server: () => ({ startedAt: 0, portals: [], lostMs: 0, shred: false, undoMs: 0 }),

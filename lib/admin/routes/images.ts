@@ -91,6 +91,27 @@ export const images: readonly Route[] = [
   },
   {
     method: 'POST',
+    path: '/v1/images/push',
+    async answer({ body }, { control }): Promise<ImageAnswer> {
+      refuseOthers(body, ['image', 'at', 'dropDeltas'])
+      const image = await control.push({
+        image: optionalText(body, 'image'),
+        at: optionalCount(body, 'at'),
+        dropDeltas: optionalSwitch(body, 'dropDeltas')
+      })
+      return { image }
+    }
+  },
+  {
+    method: 'POST',
+    path: '/v1/images/push/cancel',
+    async answer({ body }, { control }): Promise<ImageAnswer> {
+      refuseOthers(body, ['image'])
+      return { image: await control.cancelPush({ image: optionalText(body, 'image') }) }
+    }
+  },
+  {
+    method: 'POST',
     path: '/v1/images/rollback',
     async answer({ body }, { control }): Promise<ImageAnswer> {
       refuseOthers(body, ['image', 'to'])

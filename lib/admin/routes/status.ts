@@ -1,4 +1,4 @@
-import type { ServerView, SpaceView, TargetView } from '../../target/control.js'
+import type { ImageView, PushView, ServerView, SpaceView, TargetView } from '../../target/control.js'
 import type { Route } from '../route.js'
 
 /** `GET /v1/status`: the server at a glance. */
@@ -13,6 +13,8 @@ export interface StatusAnswer extends ServerView {
   /** Initiators that have a delta, with a session or without. */
   readonly deltaCount: number
   readonly bin: { readonly count: number; readonly bytes: number }
+  /** Images whose clients will be asked, or should have been, to log in again. */
+  readonly pushes: readonly (PushView & { readonly path: string })[]
 }
 
 export const status: readonly Route[] = [
@@ -20,13 +22,14 @@ export const status: readonly Route[] = [
     method: 'GET',
     path: '/v1/status',
     async answer(_request, { control, version }): Promise<StatusAnswer> {
-      const [server, targets, space, sessions, initiators, bin] = await Promise.all([
+      const [server, targets, space, sessions, initiators, bin, images] = await Promise.all([
         control.server(),
         control.targets(),
         control.space(),
         control.sessions(),
         control.initiators(),
-        control.bin()
+        control.bin(),
+        control.images()
       ])
       return {
         ...server,
@@ -36,8 +39,13 @@ export const status: readonly Route[] = [
         space,
         sessionCount: sessions.filter(({ type }) => type === 'Normal').length,
         deltaCount: initiators.filter(({ units }) => units.some(({ stored }) => stored)).length,
-        bin: { count: bin.length, bytes: bin.reduce((sum, { bytes }) => sum + bytes, 0) }
+        bin: { count: bin.length, bytes: bin.reduce((sum, { bytes }) => sum + bytes, 0) },
+        pushes: images.flatMap(plannedPush)
       }
     }
   }
 ]
+
+function plannedPush({ path, push }: ImageView): StatusAnswer['pushes'] {
+  return push?.state === 'planned' || push?.state === 'missed' ? [{ path, ...push }] : []
+}

@@ -1,5 +1,5 @@
-import { IscsiError } from '../../util/errors.js'
 import { withJson, type Command } from '../command.js'
+import { agree } from '../consent.js'
 import { findServer } from '../find-server.js'
 import { imageOf, numberOf, withImage } from '../image-place.js'
 import { tellJob } from '../job.js'
@@ -22,16 +22,9 @@ export const imageFlatten: Command = {
     const to = numberOf(args, 'to')
     const what = to === undefined ? 'the generations that are merged' : `generation ${to}`
     const question = `Nobody can roll back below ${what} any more.`
-    if (args.yes !== true && !(await agreed(question, context.ask))) {
-      throw new IscsiError('ERR_ISCSI_CONSENT', 'Nothing was merged.')
-    }
+    await agree(question, 'Nothing was merged.', args, context)
     const { job } = await client.flatten({ image: await imageOf(args, context), to })
     await tellJob(client, job, args, context)
     return 0
   }
-}
-
-function agreed(question: string, ask: ((question: string) => Promise<boolean>) | undefined): Promise<boolean> {
-  if (ask) return ask(question)
-  throw new IscsiError('ERR_ISCSI_CONSENT', `${question} There is nobody to ask here; add --yes if this is wanted.`)
 }

@@ -2,6 +2,7 @@ import type { ImageView } from '../../target/control.js'
 import { formatSize, formatTime } from '../../util/units.js'
 import { tell, withJson, type Command } from '../command.js'
 import { askedImage, withImage } from '../image-place.js'
+import { describePush } from '../push.js'
 import { table } from '../table.js'
 
 /** An image at a glance: its current generation, who is on which, and what waits to be published. */
@@ -33,6 +34,7 @@ function describe(image: ImageView, now: number): string[] {
     ...(flattening === undefined ? [] : [`Generation ${flattening} is being merged into the raw file.`]),
     ...(trouble === undefined ? [] : [`Nobody may log in: ${trouble}`]),
     ...describeDrafts(drafts),
+    ...describePush(image.push, now),
     ...describeUsers(image)
   ]
 }

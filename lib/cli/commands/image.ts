@@ -6,6 +6,7 @@ import { imageGrow } from './image-grow.js'
 import { imageHistory } from './image-history.js'
 import { imageInfo } from './image-info.js'
 import { imagePublish } from './image-publish.js'
+import { imagePush } from './image-push.js'
 import { imageRollback } from './image-rollback.js'
 import { imageTest } from './image-test.js'
 import { imageVerify } from './image-verify.js'
@@ -24,6 +25,7 @@ export const image: Command = {
     imageInfo,
     imageHistory,
     imagePublish,
+    imagePush,
     imageRollback,
     imageTest,
     imageFlatten,

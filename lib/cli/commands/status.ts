@@ -3,6 +3,7 @@ import type { FoundServer } from '../find-server.js'
 import { findServer, withPlace } from '../find-server.js'
 import { tell, withJson, type Command } from '../command.js'
 import { plain } from '../../util/plain.js'
+import { describePush } from '../push.js'
 import { table } from '../table.js'
 
 /** What a running server shares, to how many, and how much room is left. */
@@ -46,6 +47,7 @@ function describe(status: FoundServer['status'], now: number): string[] {
       `${count(status.bin.count, 'dropped delta')} in the bin (${formatSize(status.bin.bytes)})`,
     ...status.space.map(describeSpace),
     describeRetention(status),
+    ...status.pushes.flatMap((push) => describePush(push, now).map((line) => plain(`${push.path}: ${line}`))),
     '',
     ...table(['TARGET', 'LUN', 'SIZE', 'IMAGE', ''], rows)
   ]

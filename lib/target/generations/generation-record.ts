@@ -23,6 +23,15 @@ export interface GenerationRecord {
   readonly tests: readonly TestRule[]
   /** A flatten has begun: layers up to this generation are being copied into the raw file. */
   readonly flattening: number | undefined
+  /** Sessions that see another generation than they would get are to be asked to log in again. */
+  readonly push: PlannedPush | undefined
+}
+
+export interface PlannedPush {
+  /** Wall clock, ms since 1970. */
+  readonly at: number
+  /** Also of clients that wrote something, which is dropped. */
+  readonly dropDeltas: boolean
 }
 
 export interface Generation {
@@ -76,7 +85,8 @@ export const NOTE_CHARACTERS_MAX = 200
 export function firstRecord(size: number, time: number, rawIdentity: RawIdentity | undefined): GenerationRecord {
   const first = { number: 0, parent: undefined, time, author: '', note: '', size }
   const generation: Generation = { ...first, layerBytes: undefined, hash: undefined, source: undefined }
-  return { generations: [generation], current: 0, raw: 0, rawIdentity, tests: [], flattening: undefined }
+  const nothingElse = { tests: [], flattening: undefined, push: undefined }
+  return { generations: [generation], current: 0, raw: 0, rawIdentity, ...nothingElse }
 }
 
 export function generationOf({ generations }: GenerationRecord, number: number): Generation | undefined {
@@ -151,7 +161,8 @@ export function parseGenerationRecord(path: string, value: unknown): GenerationR
       inode: identity.decimal('inode')
     })),
     tests: fields.records('tests', (test) => ({ match: test.string('match'), generation: test.count('generation') })),
-    flattening: fields.optionalCount('flattening')
+    flattening: fields.optionalCount('flattening'),
+    push: fields.optionalRecord('push', (push) => ({ at: push.count('at'), dropDeltas: push.boolean('dropDeltas') }))
   }
   fields.expect(
     isAvailable(record, record.current) && generationOf(record, record.raw) !== undefined,

@@ -1,5 +1,4 @@
 import { normalizeIscsiName } from '../../iscsi/login/names.js'
-import type { SessionView } from '../../iscsi/portal-group.js'
 import { codeOf } from '../../util/errors.js'
 import { formatSize } from '../../util/units.js'
 import { readDeltaHeader } from '../../volume/delta/reissue.js'
@@ -11,7 +10,6 @@ import type { Jobs } from '../jobs.js'
 import { keyOf, type InitiatorKey } from '../owner.js'
 import { binnedFiles } from '../restore-undo.js'
 import type { StateRoot } from '../state-root.js'
-import type { TargetNode } from '../target.js'
 import {
   NOTE_CHARACTERS_MAX,
   generationOf,
@@ -32,25 +30,27 @@ import type {
   ImageView,
   JobView,
   PublishOrder,
+  PushOrder,
   RollbackOrder,
   TestOrder,
   VerifyOrder
 } from './image-orders.js'
+import { PushControl, type PushParts } from './push-control.js'
 
 /** What the orders act on. */
-export interface ImageControlParts {
-  readonly targets: () => readonly TargetNode[]
+export interface ImageControlParts extends PushParts {
   readonly roots: () => readonly StateRoot[]
   readonly jobs: Jobs
-  /** Asks sessions to log out and cuts those that do not. Resolves when they are gone. */
-  readonly endSessions: (filter: (session: SessionView) => boolean) => Promise<void>
 }
 
 /** {@link ImageOrders} over the parts of a running server. */
 export class ImageControl implements ImageOrders {
   private exports = 0
+  private readonly pushes: PushControl
 
-  constructor(private readonly parts: ImageControlParts) {}
+  constructor(private readonly parts: ImageControlParts) {
+    this.pushes = new PushControl(parts)
+  }
 
   async images(): Promise<readonly ImageView[]> {
     return Promise.all(this.all.map((image) => this.describe(image)))
@@ -95,6 +95,20 @@ export class ImageControl implements ImageOrders {
         if (codeOf(error) !== 'ERR_ISCSI_PUBLISH_SESSION' || attempt === ATTEMPTS_MAX) throw error
       }
     }
+  }
+
+  async push({ at, dropDeltas = false, ...order }: PushOrder): Promise<ImageView> {
+    const image = this.find(order)
+    image.generations.refuseTrouble()
+    if (at === undefined) this.pushes.start(image, dropDeltas)
+    else await this.pushes.plan(image, { at, dropDeltas })
+    return this.describe(image)
+  }
+
+  async cancelPush(order: ImageOrder): Promise<ImageView> {
+    const image = this.find(order)
+    await this.pushes.cancel(image)
+    return this.describe(image)
   }
 
   async rollback(order: RollbackOrder): Promise<ImageView> {
@@ -168,7 +182,18 @@ export class ImageControl implements ImageOrders {
     for (const image of this.all) {
       const { trouble, record } = image.generations
       if (record.flattening !== undefined && trouble === undefined) this.startFlatten(image, record.flattening)
+      this.pushes.resume(image)
     }
+  }
+
+  /** Resolves when nobody is asked to log in again any more. */
+  idle(): Promise<void> {
+    return this.pushes.idle()
+  }
+
+  /** Plans wait for the next start. */
+  close(): Promise<void> {
+    return this.pushes.close()
   }
 
   private startFlatten(image: Image, to: number): JobView {
@@ -249,7 +274,8 @@ export class ImageControl implements ImageOrders {
     })
     const { current, raw, tests, flattening } = record
     const drafts = await this.draftsOf(image)
-    return { path, uuid, current, raw, tests, flattening, trouble, generations: views, drafts }
+    const push = this.pushes.viewOf(image)
+    return { path, uuid, current, raw, tests, flattening, trouble, generations: views, drafts, push }
   }
 
   /** Everybody whose disk some generation is. */

@@ -20,6 +20,35 @@ export interface ImageView {
   readonly generations: readonly GenerationView[]
   /** What authors wrote and nobody has published. */
   readonly drafts: readonly DraftView[]
+  /** The push that is planned or under way, else the last one since the start of the server. */
+  readonly push: PushView | undefined
+}
+
+/** Sessions on older generations are asked to log in again. */
+export interface PushView {
+  /** missed: the server did not run at its time, and nobody was asked. */
+  readonly state: 'planned' | 'running' | 'done' | 'failed' | 'missed'
+  /** When it begins, or began; wall clock, ms since 1970. */
+  readonly at: number
+  /** Also clients that wrote something, which is dropped. */
+  readonly dropDeltas: boolean
+  /** Clients that were asked, of so many. */
+  readonly done: number
+  readonly total: number
+  /** Who stays on which generation. */
+  readonly stayed: readonly PushStay[]
+  /** A sentence: how it ended, or why not. */
+  readonly message: string
+}
+
+export interface PushStay {
+  readonly initiatorName: string
+  readonly targetName: string
+  readonly generation: number
+  /** Bytes that it wrote over it. */
+  readonly bytes: number
+  /** wrote: they would be lost. kept: its policy keeps them. there: it came back before it could be moved. */
+  readonly reason: 'wrote' | 'kept' | 'there'
 }
 
 export interface GenerationView extends Omit<Generation, 'source'> {
@@ -66,6 +95,13 @@ export interface PublishOrder extends ImageOrder {
   readonly force?: boolean | undefined
 }
 
+export interface PushOrder extends ImageOrder {
+  /** When; wall clock, ms since 1970. undefined = now. */
+  readonly at?: number | undefined
+  /** Drop what clients wrote over older generations, so that they can be moved as well. */
+  readonly dropDeltas?: boolean | undefined
+}
+
 export interface RollbackOrder extends ImageOrder {
   /** The generation that new logins get; undefined = the one that the current one lies over. */
   readonly to?: number | undefined
@@ -101,6 +137,10 @@ export interface ImageExportOrder extends ImageOrder {
 export interface ImageOrders {
   images(): Promise<readonly ImageView[]>
   publish(order: PublishOrder): Promise<ImageView>
+  /** Begins to ask clients on older generations to log in again, or plans it; {@link ImageView.push} tells how far it is. */
+  push(order: PushOrder): Promise<ImageView>
+  /** Takes back what was planned. */
+  cancelPush(order: ImageOrder): Promise<ImageView>
   rollback(order: RollbackOrder): Promise<ImageView>
   test(order: TestOrder): Promise<ImageView>
   /** Begins to merge generations into the raw file; the job tells how far it is. */

@@ -8,6 +8,7 @@ import { imageGrow } from '../../../lib/cli/commands/image-grow.js'
 import { imageHistory } from '../../../lib/cli/commands/image-history.js'
 import { imageInfo } from '../../../lib/cli/commands/image-info.js'
 import { imagePublish } from '../../../lib/cli/commands/image-publish.js'
+import { imagePush } from '../../../lib/cli/commands/image-push.js'
 import { imageRollback } from '../../../lib/cli/commands/image-rollback.js'
 import { imageTest } from '../../../lib/cli/commands/image-test.js'
 import { imageVerify } from '../../../lib/cli/commands/image-verify.js'
@@ -81,6 +82,35 @@ describe('cloudx image', () => {
     ])
   })
 
+  it('asks those who wrote nothing to log in again behind a publish, and says who stays', async () => {
+    await bench.login()
+    const writer = await bench.login({ initiatorName: BOB })
+    await bench.write(writer, 8192, 0x55)
+    await write(0x11)
+    const { said: lines, failed } = await run('publish', '--author', STUDIO, '--push')
+    expect(failed).toEqual(['100 %, 1 of 1'])
+    expect(lines.slice(0, 2)).toEqual([
+      'New logins get generation 1 (4 KiB).',
+      expect.stringMatching(/^Push of .*: 1 client moved to the newest generation, 1 client stayed\.$/)
+    ])
+    expect(lines.at(-1)).toMatch(/^0 +iqn.1991-05.com.microsoft:bob .* 4 KiB +it would lose what it wrote/)
+    expect((await run('push', '--drop-deltas')).failed[0]).toMatch(/is dropped: .*:bob \(4 KiB\).* add --yes/)
+    const { push } = JSON.parse((await said('push', '--drop-deltas', '--yes', '--json')).join('')) as ImageView
+    expect(push).toMatchObject({ state: 'done', done: 1, stayed: [] })
+  })
+
+  it('plans a push, shows it, and takes it back', async () => {
+    // The command goes by the clock of this computer.
+    bench.clock.jump(Date.now() - bench.clock.now())
+    await write(0x11)
+    const planned = await said('publish', '--push', '--at', '19:00')
+    expect(planned[1]).toMatch(/^At .*19:00 clients on older generations are asked to log in again/)
+    expect(await said('info')).toContain(planned[1])
+    expect((await asJson('info')).push).toMatchObject({ state: 'planned' })
+    expect(await said('push', '--cancel')).toEqual(['Nobody is asked to log in again.'])
+    expect((await asJson('info')).push).toBe(undefined)
+  })
+
   it('merges generations into the raw file when that is agreed to, and tells how far it is', async () => {
     await write(0x11)
     await said('publish')
@@ -140,6 +170,10 @@ describe('cloudx image', () => {
     [['publish'], /no author has written anything over .*--policy IQN=author/],
     [['publish', 'share.img', '--generation', 'x'], /--generation: "x" must be the number of a generation/],
     [['publish', '--generation', '5'], /there is no generation 5/],
+    [['publish', '--at', '19:00'], /add --push/],
+    [['publish', '--push', '--at', '25:00'], /"25:00" must be a time of day/],
+    [['push', '--cancel'], /no push is planned/],
+    [['push', '--cancel', '--at', '19:00'], /goes with no other option/],
     [['rollback'], /lies over no other one/],
     [['test', '--generation', '0'], /say which initiators/],
     [['history', '--image', 'other.img'], /Say which image is meant with --image: .*share\.img/],
@@ -154,6 +188,7 @@ describe('cloudx image', () => {
     imageInfo,
     imageHistory,
     imagePublish,
+    imagePush,
     imageRollback,
     imageTest,
     imageFlatten,
