@@ -33,11 +33,11 @@ function shortened(soak) {
   return kept.map((word, index) => (kept[index - 1] === '--pdus' ? String(Math.ceil(FUZZ_PDUS * share)) : word))
 }
 
-/** Spec files that ask for the length of a campaign. */
+/** Spec files that ask for the length of a campaign, themselves or through the contract of volumes. */
 function campaigns() {
   const files = readdirSync(join(ROOT, 'spec'), { recursive: true }).map((name) => `spec/${name.replaceAll('\\', '/')}`)
   const specs = files.filter((path) => path.endsWith('.spec.ts'))
-  return specs.filter((path) => /\bsteps\(/.test(readFileSync(join(ROOT, path), 'utf8')))
+  return specs.filter((path) => /\b(steps|volumeContract)\(/.test(readFileSync(join(ROOT, path), 'utf8')))
 }
 
 function parted(list, test) {
@@ -50,10 +50,10 @@ try {
   const environment = { SPEC_STEPS_FACTOR: FACTOR }
   const args = ['--testTimeout', String(60 * 60 * 1000)]
   const runs = []
-  const add = (title, { campaigns = [], ...counts }) => {
+  const add = (title, { campaigns: seeded = [], ...counts }) => {
     tally.add(counts)
-    runs.push({ title, ...counts, campaigns })
-    for (const { title: name, seed, status } of campaigns) process.stdout.write(`  ${status}  seed ${seed}  ${name}\n`)
+    runs.push({ title, ...counts, campaigns: seeded })
+    for (const { title: name, seed, status } of seeded) process.stdout.write(`  ${status}  seed ${seed}  ${name}\n`)
   }
   const [endToEnd, unit] = parted(campaigns(), (path) => path.startsWith('spec/e2e/'))
   add(
