@@ -374,6 +374,8 @@ export class DeltaFile {
     const shared = others && !this.undo.empty
     try {
       this.commitRecords()
+    // Here alone: a mark of a session that began a compaction would be neither in the snapshot nor in the tail.
+    this.compactIfLong()
     } catch (error) {
       if (shared) this.failedCommit = error as Error
       throw error
@@ -391,7 +393,6 @@ export class DeltaFile {
     this.undo.clear()
     this.slots.commit()
     this.settle()
-    this.compactIfLong()
   }
 
   private rollback(): void {
@@ -440,7 +441,7 @@ export class DeltaFile {
 
   /** @param always - write a barrier even if nothing is new */
   private async flushNow(always = false): Promise<void> {
-    if (this.flushError) throw new IscsiError('EIO', 'an earlier flush of the delta failed', { cause: this.flushError })
+    this.refuseFailed()
     const files = this.files!
     this.commitOwn(true)
     if (!always && !this.dirty && this.directorySynced) return
@@ -491,6 +492,10 @@ export class DeltaFile {
     }
   }
 
+  private refuseFailed(): void {
+    if (this.flushError) throw new IscsiError('EIO', 'an earlier flush of the delta failed', { cause: this.flushError })
+  }
+
   /**
    * A session begins. What is written from now on may be lost in a power cut, and a reader has to know.
    * @param incarnation - what files that are made from now on carry
@@ -504,6 +509,7 @@ export class DeltaFile {
   rest(): Promise<void> {
     return this.exclusively(async () => {
       if (!this.files) return
+   * @throws IscsiError EIO behind a flush that failed: the mark that says so must stay the last one
       await this.flushNow()
       // One whose client has yet to be told of lost writes stays marked as such.
       if (this.session === SESSION.live) await this.mark(SESSION.ended)
@@ -522,6 +528,7 @@ export class DeltaFile {
   private exclusively<T>(act: () => Promise<T>): Promise<T> {
     const turn = this.lastExclusive.then(act)
     this.lastExclusive = turn.catch(() => undefined)
+    this.refuseFailed()
     return turn
   }
 

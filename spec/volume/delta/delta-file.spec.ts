@@ -425,6 +425,40 @@ describe('DeltaFile', () => {
     await expect(again.flush()).resolves.toBeUndefined()
   })
 
+  it('is not suspect after a power cut when its sessions had ended, and none of that is lost by a compaction', async () => {
+    const made = await opened({ compactionBytesMin: 60 })
+    await made.create()
+    put(made, 1, 1)
+    made.commit()
+    await made.idle()
+    expect(made.compactions).toBe(1)
+    // Behind the snapshot there is a barrier of 24 bytes; the flush adds another one, and the mark comes to 72.
+    await made.rest()
+    await made.idle()
+    const copy = join(directory, 'copy')
+    fs.mkdirSync(copy)
+    for (const name of ['d-1.map', 'd-1.slots']) fs.copyFileSync(join(directory, name), join(copy, name))
+    const again = await opened({ directory: copy, bootId: OTHER_BOOT })
+    expect(again.report.replay).toMatchObject({ otherBoot: true, suspect: false })
+  })
+
+  it('takes no session after a flush that failed, so that no mark of one hides the failure from who opens it next', async () => {
+    const made = await opened()
+    await made.create()
+    put(made, 1, 1)
+    made.commit()
+    await made.rest()
+    put(made, 9, 1)
+    made.commit()
+    made.slotFile.handle.datasync = () => Promise.reject(Object.assign(new Error('injected'), { code: 'EIO' }))
+    await expect(made.flush()).rejects.toThrow('injected')
+    await expect(made.wake(1)).rejects.toMatchObject({ code: 'EIO' })
+    await made.release()
+    const again = await opened()
+    expect(again.report.replay).toMatchObject({ suspect: true, untrusted: true, recordsDropped: 1 })
+    expect([1, 9].map((chunk) => again.map.get(chunk))).toEqual([1, BASE])
+  })
+
   it('covers with a flush what was committed before it was asked for, though another was under way', async () => {
     const made = await opened()
     await made.create()
