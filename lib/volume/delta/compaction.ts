@@ -3,15 +3,19 @@ import type { FileHandle } from 'node:fs/promises'
 import { setImmediate as nextTurn } from 'node:timers/promises'
 import { writeFully } from '../drivers/transfer.js'
 import { IscsiError } from '../../util/errors.js'
-import { BASE, COPIED, ZERO, isSlot, type DeltaMap } from './delta-map.js'
+import { BASE, LEAF_ENTRIES, ZERO, isSlot, type DeltaMap } from './delta-map.js'
 import {
-  BOOT_RECORD_LENGTH,
   HEADER_LENGTH,
   RECORD,
   RECORD_LENGTH,
+  RECORD_LENGTH_MAX,
+  RUNS_MAX,
+  RUN_CHUNKS_MAX,
   encodeHeader,
   putBootRecord,
   putRecord,
+  putRun,
+  putRunsHead,
   sealRecord,
   type JournalHeader
 } from './journal-format.js'
@@ -50,7 +54,11 @@ export class Compaction {
   ) {
     this.header = { ...source.header, snapshotRecords, firstSequence: start.nextSequence }
     this.copied = start.end
+    this.snapshotEnd = end
   }
+
+  /** Where in the new file its snapshot ends. */
+  readonly snapshotEnd: number
 
   /** Bytes of the old journal that the new one has. */
   private copied: number
@@ -93,46 +101,135 @@ export async function writeCompacted(source: CompactionSource): Promise<Compacti
   const { handle, header, map, journal } = source
   source.commit()
   const start = { end: journal.end, nextSequence: journal.nextSequence, recordCount: journal.recordCount }
-  const buffer = Buffer.alloc(BOOT_RECORD_LENGTH + SLICE_RECORDS * RECORD_LENGTH)
-  putBootRecord(buffer, 0, Date.now(), 0, source.bootId)
-  let filled = sealRecord(buffer, 0, header.salt)
-  let records = 1
+  const snapshot = new Snapshot(map, header.salt)
+  snapshot.addBoot(source.bootId)
   let end = HEADER_LENGTH
-  for (let chunk = 0; chunk < map.chunkCount;) {
+  for (let leaf = 0; leaf < map.leafIndexEnd;) {
     if (source.stopped()) throw new IscsiError('ECANCELED', 'the delta was closed')
     source.commit()
-    const sliceEnd = Math.min(map.chunkCount, chunk + SLICE_CHUNKS)
-    for (let n = 0; n < SLICE_RECORDS && chunk < sliceEnd; n++) {
-      let count = map.run(chunk, sliceEnd - chunk)
-      const { entry } = map
-      if (isSlot(entry)) count = map.shared.run(entry - 1, count)
-      if (entry !== BASE) {
-        putRecord(buffer, filled, typeOf(map, entry), chunk, records++, count, placeOf(entry))
-        filled = sealRecord(buffer, filled, header.salt)
-      }
-      chunk += count
-    }
-    if (filled > 0) await writeAll(handle, buffer, filled, end)
+    leaf = snapshot.addLeaves(leaf)
+    if (snapshot.filled > 0) await writeAll(handle, snapshot.bytes, snapshot.filled, end)
     else await nextTurn()
-    end += filled
-    filled = 0
+    end += snapshot.filled
+    snapshot.filled = 0
   }
-  const compaction = new Compaction(source, end + filled, records, start)
-  if (filled > 0) await writeAll(handle, buffer, filled, end)
+  if (snapshot.filled > 0) await writeAll(handle, snapshot.bytes, snapshot.filled, end)
+  const compaction = new Compaction(source, end + snapshot.filled, snapshot.records, start)
   await writeAll(handle, encodeHeader(compaction.header), HEADER_LENGTH, 0)
   return compaction
 }
 
-function typeOf(map: DeltaMap, entry: number): number {
-  if (entry === ZERO) return RECORD.zero
-  if (!isSlot(entry)) return RECORD.copied
-  return map.shared.has(entry - 1) ? RECORD.shared : RECORD.slots
+/** Records of a snapshot, until they are written. */
+class Snapshot {
+  filled = 0
+  records = 0
+  readonly bytes = Buffer.allocUnsafe(SLICE_BYTES + LEAF_RECORD_BYTES_MAX)
+  /** Of the record of runs that is being made at `filled`: how many there are, where it begins, where it ends. */
+  private runs = 0
+  private chunk = 0
+  private chunkEnd = 0
+  /** Its last run. */
+  private lastCount = 0
+  private lastEntry = BASE
+
+  constructor(
+    private readonly map: DeltaMap,
+    private readonly salt: number
+  ) {}
+
+  addBoot(bootId: Buffer): void {
+    putBootRecord(this.bytes, 0, Date.now(), this.records++, bootId)
+    this.seal()
+  }
+
+  /** Some leaves of the map, from this one on. Returns the index of the next. */
+  addLeaves(from: number): number {
+    const end = Math.min(this.map.leafIndexEnd, from + SLICE_LEAVES)
+    let leaf = from
+    while (leaf < end && this.filled <= SLICE_BYTES) this.addLeaf(leaf++)
+    this.endRuns()
+    return leaf
+  }
+
+  private addLeaf(index: number): void {
+    const first = index * LEAF_ENTRIES
+    const entries = this.map.leafEntries(index)
+    if (!entries) {
+      const length = Math.min(LEAF_ENTRIES, this.map.chunkCount - first)
+      if (this.map.get(first) === ZERO) this.add(first, length, ZERO)
+      return
+    }
+    for (let at = 0; at < entries.length;) {
+      const count = runOf(entries, at)
+      const entry = entries[at]!
+      if (isSlot(entry) && this.map.shared.any) this.addSlots(first + at, count, entry)
+      else if (entry !== BASE) this.add(first + at, count, entry)
+      at += count
+    }
+  }
+
+  /** Of slots that are shared there is a record that says so. */
+  private addSlots(chunk: number, count: number, entry: number): void {
+    const { shared } = this.map
+    for (let done = 0; done < count;) {
+      const slot = entry - 1 + done
+      const length = shared.run(slot, count - done)
+      if (shared.has(slot)) this.addShared(chunk + done, length, slot)
+      else this.add(chunk + done, length, slot + 1)
+      done += length
+    }
+  }
+
+  private addShared(chunk: number, count: number, slot: number): void {
+    this.endRuns()
+    putRecord(this.bytes, this.filled, RECORD.shared, chunk, this.records++, count, slot)
+    this.seal()
+  }
+
+  private add(chunk: number, count: number, entry: number): void {
+    if (this.runs > 0 && chunk === this.chunkEnd && this.goesOn(count, entry)) {
+      this.lastCount += count
+      putRun(this.bytes, this.filled, this.runs - 1, this.lastCount, this.lastEntry)
+    } else {
+      const gap = chunk - this.chunkEnd
+      if (gap > RUN_CHUNKS_MAX || this.runs + 2 > RUNS_MAX) this.endRuns()
+      if (this.runs === 0) this.chunk = chunk
+      else if (gap > 0) putRun(this.bytes, this.filled, this.runs++, gap, GAP)
+      putRun(this.bytes, this.filled, this.runs++, count, entry)
+      this.lastCount = count
+      this.lastEntry = entry
+    }
+    this.chunkEnd = chunk + count
+  }
+
+  private goesOn(count: number, entry: number): boolean {
+    return entry === this.lastEntry + stepOf(entry) * this.lastCount && this.lastCount + count <= RUN_CHUNKS_MAX
+  }
+
+  private endRuns(): void {
+    if (this.runs === 0) return
+    putRunsHead(this.bytes, this.filled, this.chunk, this.records++, this.runs)
+    this.runs = 0
+    this.seal()
+  }
+
+  private seal(): void {
+    this.filled = sealRecord(this.bytes, this.filled, this.salt)
+  }
 }
 
-/** The slot, or the chunk of the base, that an entry names. */
-function placeOf(entry: number): number {
-  if (entry === ZERO) return 0
-  return isSlot(entry) ? entry - 1 : entry - COPIED
+/** How many entries go on as the one at `from` begins. */
+function runOf(entries: Uint32Array, from: number): number {
+  const first = entries[from]!
+  const step = stepOf(first)
+  let end = from + 1
+  for (let wanted = first + step; end < entries.length && entries[end] === wanted; wanted += step) end++
+  return end - from
+}
+
+/** From an entry to that of the next chunk of its run. */
+function stepOf(entry: number): number {
+  return entry === BASE || entry === ZERO ? 0 : 1
 }
 
 async function writeAll(handle: FileHandle, buffer: Buffer, length: number, position: number): Promise<void> {
@@ -143,7 +240,11 @@ async function writeAll(handle: FileHandle, buffer: Buffer, length: number, posi
   }
 }
 
-/** Records and chunks that are looked at in one go: about a millisecond. */
-const SLICE_RECORDS = 4096
-const SLICE_CHUNKS = 1 << 18
+/** What is looked at in one go, about a millisecond: leaves, and bytes of what comes of them. */
+const SLICE_LEAVES = 256
+const SLICE_BYTES = 1 << 18
+/** Each of its chunks may need a record of its own. */
+const LEAF_RECORD_BYTES_MAX = (LEAF_ENTRIES + 2) * RECORD_LENGTH + RECORD_LENGTH_MAX
 const COPY_BYTES = 1 << 20
+/** In the place of an entry. */
+const GAP = 0

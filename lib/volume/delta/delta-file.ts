@@ -12,7 +12,15 @@ import type { DeltaOptions, DeltaReport, RetiredDelta } from './delta-options.js
 import { FILE_MODE, findPair, makePair, type FilePair } from './file-pair.js'
 import { deltaPaths, listDelta, moveIntoBin, undefinedIfMissing, type DeltaPaths } from './files.js'
 import { HolePuncher, systemPunchHole } from './hole-puncher.js'
-import { RECORD, SESSION, chunkCountOf, isChunkSize, type JournalHeader, type SessionMark } from './journal-format.js'
+import {
+  HEADER_LENGTH,
+  RECORD,
+  SESSION,
+  chunkCountOf,
+  isChunkSize,
+  type JournalHeader,
+  type SessionMark
+} from './journal-format.js'
 import type { SlotFile } from './slot-file.js'
 import { Slots } from './slots.js'
 import { UndoList } from './undo-list.js'
@@ -50,7 +58,8 @@ export class DeltaFile {
   private nextFlush: Promise<void> | undefined
   private lastExclusive: Promise<unknown> = Promise.resolve()
   private compacting: Promise<void> | undefined
-  private recordsAtCompaction = 0
+  /** Where in the map file the snapshot of the last compaction ends; what is behind it makes the next one worth while. */
+  private snapshotEnd = HEADER_LENGTH
   compactionError: Error | undefined
   compactions = 0
 
@@ -104,6 +113,7 @@ export class DeltaFile {
     const report = { replay, incarnation: header.incarnation, leftovers }
     const delta = new DeltaFile(options, budget, header, paths, report, map, allocated)
     delta.attach(files)
+    delta.snapshotEnd = replay.snapshotEnd
     // A crash came before holes were made for what was free.
     const onDisk = (await files.slots.handle.stat()).blocks * STAT_BLOCK_BYTES
     if (onDisk > delta.slots.usedCount * delta.chunkSize + HOLES_IGNORED_BYTES) delta.slots.vacateHoles()
@@ -364,6 +374,8 @@ export class DeltaFile {
     }
     if (this.undo.empty) return
     this.commitRecords()
+    // Here alone: a mark of a session that began a compaction would be neither in the snapshot nor in the tail.
+    this.compactIfLong()
   }
 
   /**
@@ -374,8 +386,6 @@ export class DeltaFile {
     const shared = others && !this.undo.empty
     try {
       this.commitRecords()
-    // Here alone: a mark of a session that began a compaction would be neither in the snapshot nor in the tail.
-    this.compactIfLong()
     } catch (error) {
       if (shared) this.failedCommit = error as Error
       throw error
@@ -482,6 +492,10 @@ export class DeltaFile {
     }
   }
 
+  private refuseFailed(): void {
+    if (this.flushError) throw new IscsiError('EIO', 'an earlier flush of the delta failed', { cause: this.flushError })
+  }
+
   /** Whoever opens the delta next must not trust what no barrier covers. */
   private noteFailure(): void {
     try {
@@ -492,13 +506,10 @@ export class DeltaFile {
     }
   }
 
-  private refuseFailed(): void {
-    if (this.flushError) throw new IscsiError('EIO', 'an earlier flush of the delta failed', { cause: this.flushError })
-  }
-
   /**
    * A session begins. What is written from now on may be lost in a power cut, and a reader has to know.
    * @param incarnation - what files that are made from now on carry
+   * @throws IscsiError EIO behind a flush that failed: the mark that says so must stay the last one
    */
   wake(incarnation: number): Promise<void> {
     this.incarnation = incarnation
@@ -509,7 +520,6 @@ export class DeltaFile {
   rest(): Promise<void> {
     return this.exclusively(async () => {
       if (!this.files) return
-   * @throws IscsiError EIO behind a flush that failed: the mark that says so must stay the last one
       await this.flushNow()
       // One whose client has yet to be told of lost writes stays marked as such.
       if (this.session === SESSION.live) await this.mark(SESSION.ended)
@@ -518,6 +528,7 @@ export class DeltaFile {
 
   private async mark(session: SessionMark): Promise<void> {
     if (!this.files || this.session === session) return
+    this.refuseFailed()
     this.files.journal.appendSession(session)
     this.commitOwn(true)
     await this.syncMap(this.files)
@@ -528,23 +539,23 @@ export class DeltaFile {
   private exclusively<T>(act: () => Promise<T>): Promise<T> {
     const turn = this.lastExclusive.then(act)
     this.lastExclusive = turn.catch(() => undefined)
-    this.refuseFailed()
     return turn
   }
 
   /**
-   * A journal that holds twice the records that its map may need is written anew beside the work. A map needs at most
-   * a record for each chunk that has a slot; how many its zeroes need, the last compaction has shown.
+   * A journal whose records behind its snapshot are many, and take a quarter of the room that the snapshot takes, is
+   * written anew beside the work: then it is read in a part of the time. That costs a part of what the records did.
    */
   private compactIfLong(): void {
     const { journal } = this.files!
     if (this.compacting || this.closed) return
-    if (journal.end <= (this.options.compactionBytesMin ?? COMPACTION_BYTES_MIN)) return
-    if (journal.recordCount < 2 * Math.max(this.map.chunksMapped, this.recordsAtCompaction)) return
+    const tailBytes = journal.end - this.snapshotEnd
+    if (tailBytes <= (this.options.compactionBytesMin ?? COMPACTION_BYTES_MIN)) return
+    if (tailBytes * TAIL_SHARE < this.snapshotEnd - HEADER_LENGTH) return
     this.compacting = this.compact()
       .catch((error: unknown) => {
         if (!this.closed) this.compactionError = error as Error
-        this.recordsAtCompaction = journal.recordCount
+        this.snapshotEnd = journal.end
       })
       .finally(() => (this.compacting = undefined))
   }
@@ -575,7 +586,7 @@ export class DeltaFile {
         const old = files.map
         files.map = handle
         this.header = draft.header
-        this.recordsAtCompaction = draft.header.snapshotRecords
+        this.snapshotEnd = draft.snapshotEnd
         this.directorySynced = false
         this.compactions++
         await old.close()
@@ -644,7 +655,8 @@ export class DeltaFile {
 export const CHUNK_SIZE_DEFAULT = 4096
 /** A slot's chunks are counted in 32 bits; with no more chunks than this no count runs over. */
 const SHARING_CHUNKS_MAX = 0xfffffff0
-const COMPACTION_BYTES_MIN = 1 << 20
+const COMPACTION_BYTES_MIN = 4 << 20
+const TAIL_SHARE = 4
 /** What `blocks` of stat(2) counts in. */
 const STAT_BLOCK_BYTES = 512
 /** A file system takes a little more than the data of a file. */

@@ -30,7 +30,8 @@ export const COPIED_CHUNK_MAX = ZERO - COPIED - 1
 /** 1 PiB of 4 KiB chunks; its directory takes 1 GiB where it is touched. */
 export const CHUNK_COUNT_MAX = 2 ** 38
 
-const LEAF_ENTRIES = 1024
+/** Chunks that a leaf stands for. */
+export const LEAF_ENTRIES = 1024
 export const LEAF_BYTES = LEAF_ENTRIES * 4
 /** 256 KiB, so that one is rarely made. */
 const LEAVES_IN_SLAB = 64
@@ -129,6 +130,19 @@ export class DeltaMap {
     return length
   }
 
+  /** The index of each leaf is below this. */
+  get leafIndexEnd(): number {
+    return this.directory.length
+  }
+
+  /** The map's own entries of a leaf, for whoever looks at all of them; undefined where they are all base or all zero. */
+  leafEntries(index: number): Uint32Array | undefined {
+    const leaf = this.directory[index]!
+    if (leaf === NO_LEAF || leaf === ZERO_LEAF) return undefined
+    const start = startOf(leaf)
+    return this.slabs[slabOf(leaf)]!.subarray(start, start + this.entriesOf(index))
+  }
+
   /** Sets `count` chunks to {@link BASE}, to {@link ZERO}, or to `entry`, `entry` + 1, … */
   assign(chunk: number, count: number, entry: number): void {
     // Not assert(): its message would be put together for every write.
@@ -142,6 +156,48 @@ export class DeltaMap {
       this.assignInLeaf((at / LEAF_ENTRIES) | 0, from, length, entry + step * done, step)
       done += length
     }
+  }
+
+  /**
+   * Puts chunks that follow each other into slots, wherever each of these is: for whoever makes a large map, at a part
+   * of what {@link assign} costs for each.
+   * @param entries - `count` of them that name slots; {@link BASE} leaves its chunk as it is
+   */
+  assignEntries(chunk: number, entries: Uint32Array, count: number): void {
+    if (chunk < 0 || chunk + count > this.chunkCount) throw outside(chunk, count, this.chunkCount)
+    if (this.directory.length === 0) this.directory = new Uint32Array(this.leafIndexMax)
+    for (let done = 0; done < count;) {
+      const from = (chunk + done) & (LEAF_ENTRIES - 1)
+      const length = Math.min(count - done, LEAF_ENTRIES - from)
+      this.assignEntriesInLeaf(((chunk + done) / LEAF_ENTRIES) | 0, from, entries, done, done + length)
+      done += length
+    }
+  }
+
+  private assignEntriesInLeaf(index: number, from: number, entries: Uint32Array, first: number, end: number): void {
+    let next = first
+    while (next < end && entries[next] === BASE) next++
+    if (next === end) return
+    const marker = this.directory[index]!
+    const leaf = marker === NO_LEAF || marker === ZERO_LEAF ? this.addLeaf(index, marker) : marker - 1
+    const slab = this.slabs[(leaf / LEAVES_IN_SLAB) | 0]!
+    const offset = (leaf % LEAVES_IN_SLAB) * LEAF_ENTRIES + from - first
+    let slots = 0
+    let zeroes = 0
+    for (; next < end; next++) {
+      const entry = entries[next]!
+      if (entry === BASE) continue
+      const old = slab[offset + next]!
+      if (old === BASE) slots++
+      else if (old === ZERO) {
+        slots++
+        zeroes--
+      }
+      slab[offset + next] = entry
+    }
+    this.slotsIn[leaf]! += slots
+    this.zeroesIn[leaf]! += zeroes
+    this.chunksMapped += slots
   }
 
   /** The most frequent case by far, at half the cost: a slot for a chunk of the base whose leaf is there. */

@@ -116,9 +116,7 @@ async function readPair(
   const files = { slots: await slotFileOver(slots, paths, options, await cipherOf(header, paths)), map, journal }
   const allocated = new Slots()
   const slotFileSize = (await slots.stat()).size
-  await claimSlots(table, header.chunkSize, header.base.size, slotFileSize, (slot, count) =>
-    allocated.claim(slot, count)
-  )
+  await claimSlots(table, header.chunkSize, header.base.size, slotFileSize, allocated)
   // What this map has let go, the map of the last barrier may still have.
   if (!replay.untrusted) allocated.keepHoles(Math.ceil(slotFileSize / header.chunkSize))
   await mend(map, journal, replay, id)
@@ -215,7 +213,7 @@ export async function openReadSlots(
   try {
     const taken = new Slots()
     const { size } = await handle.stat()
-    await claimSlots(map, header.chunkSize, header.base.size, size, (slot, count) => taken.claim(slot, count))
+    await claimSlots(map, header.chunkSize, header.base.size, size, taken)
     const file = await slotFileOver(handle, paths, {}, await cipherOf(header, paths))
     return { file, usedCount: taken.usedCount }
   } catch (error) {

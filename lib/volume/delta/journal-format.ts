@@ -172,6 +172,12 @@ export const RECORD = {
   shared: 7,
   /** Chunks from the argument on read as other chunks of the base: count (4), the first of those (4). */
   copied: 8,
+  /**
+   * Runs of chunks that follow each other, the first from the argument on: how many (2), then of each its length in
+   * chunks (2) and what the map has for its first one (4), as delta-map.ts says; 0 is a gap, of which it says nothing.
+   * Only a compaction writes it.
+   */
+  runs: 9,
   /** Kept for checksums of slots. */
   checksum: 0x81
 } as const
@@ -187,7 +193,7 @@ export const SESSION = {
   suspect: 3
 } as const
 export type SessionMark = (typeof SESSION)[keyof typeof SESSION]
-export const LAST_TYPE = RECORD.copied
+export const LAST_TYPE = RECORD.runs
 /** A reader steps over a type that it does not know from here on, and refuses the journal for one below. */
 export const FIRST_ADVISORY_TYPE = 0x80
 
@@ -202,8 +208,16 @@ const AT_SEQUENCE = 8
 const AT_COUNT = 12
 const AT_SLOT = 16
 const AT_BOOT_ID = 12
+const AT_RUN_COUNT = 12
+const AT_RUNS = 14
+const RUN_BYTES = 6
+const CHECKSUM_BYTES = 4
+/** Of one record. */
+export const RUNS_MAX = Math.floor((RECORD_LENGTH_MAX - AT_RUNS - CHECKSUM_BYTES) / RUN_BYTES)
+/** Chunks of one run. */
+export const RUN_CHUNKS_MAX = 0xffff
 
-/** Writes a record without its checksum; {@link sealRecord} completes it. All but boot records have this shape. */
+/** Writes a record without its checksum; {@link sealRecord} completes it. All but those of boots and runs have this shape. */
 export function putRecord(
   bytes: Buffer,
   at: number,
@@ -221,6 +235,21 @@ export function putRecord(
 export function putBootRecord(bytes: Buffer, at: number, timeMs: number, sequence: number, bootId: Buffer): void {
   putHead(bytes, at, RECORD.boot, BOOT_RECORD_LENGTH, timeMs, sequence)
   bootId.copy(bytes, at + AT_BOOT_ID, 0, BOOT_ID_LENGTH)
+}
+
+/** Puts a run into a record that is being made at `at`; {@link putRunsHead} completes it. */
+export function putRun(bytes: Buffer, at: number, index: number, count: number, entry: number): void {
+  const place = at + AT_RUNS + index * RUN_BYTES
+  putU16(bytes, place, count)
+  putU32(bytes, place + 2, entry)
+}
+
+/** What stands before and behind the runs, without the checksum. */
+export function putRunsHead(bytes: Buffer, at: number, chunk: number, sequence: number, runCount: number): void {
+  const length = runsLength(runCount)
+  putHead(bytes, at, RECORD.runs, length, chunk, sequence)
+  putU16(bytes, at + AT_RUN_COUNT, runCount)
+  bytes.fill(0, at + AT_RUNS + runCount * RUN_BYTES, at + length)
 }
 
 /** Puts the checksum. Returns the end of the record. */
@@ -250,7 +279,7 @@ export class RecordView {
     const length = bytes[at + 1]! * WORD
     if (length < RECORD_LENGTH_MIN || length > end - at) return false
     const type = bytes[at]!
-    if (type === 0 || (type <= LAST_TYPE && length !== lengthOf(type))) return false
+    if (type === 0 || (type <= LAST_TYPE && length !== lengthThere(bytes, at, type))) return false
     if (crc32c(bytes, at, at + length - 4, salt) !== getU32(bytes, at + length - 4)) return false
     this.bytes = bytes
     this.at = at
@@ -262,6 +291,21 @@ export class RecordView {
     this.count = length >= RECORD_LENGTH ? getU32(bytes, at + AT_COUNT) : 0
     this.slot = length >= RECORD_LENGTH ? getU32(bytes, at + AT_SLOT) : 0
     return true
+  }
+
+  /** Runs of a record of them. */
+  get runCount(): number {
+    return getU16(this.bytes, this.at + AT_RUN_COUNT)
+  }
+
+  /** Chunks of a run. */
+  runChunks(index: number): number {
+    return getU16(this.bytes, this.at + AT_RUNS + index * RUN_BYTES)
+  }
+
+  /** What the map has for the first chunk of a run. */
+  runEntry(index: number): number {
+    return getU32(this.bytes, this.at + AT_RUNS + index * RUN_BYTES + 2)
   }
 
   /** A copy of the boot id. */
@@ -279,9 +323,19 @@ export function unreadable(why: string, cause?: unknown): DeltaError {
   return new DeltaError('ERR_ISCSI_DELTA_UNREADABLE', `the delta cannot be read: ${why}`, { cause })
 }
 
-/** Bytes of a record of a type that this version writes. */
+/** Bytes of a record of a type that has a length of its own: each that is written while the delta is in use. */
 export function lengthOf(type: number): number {
   return type === RECORD.boot ? BOOT_RECORD_LENGTH : RECORD_LENGTH
+}
+
+/** What a record must have that begins so. */
+function lengthThere(bytes: Buffer, at: number, type: number): number {
+  return type === RECORD.runs ? runsLength(getU16(bytes, at + AT_RUN_COUNT)) : lengthOf(type)
+}
+
+/** Bytes of a record of so many runs. */
+function runsLength(runCount: number): number {
+  return Math.ceil((AT_RUNS + runCount * RUN_BYTES + CHECKSUM_BYTES) / WORD) * WORD
 }
 
 function putHead(bytes: Buffer, at: number, type: number, length: number, argument: number, sequence: number): void {
@@ -294,11 +348,20 @@ function putHead(bytes: Buffer, at: number, type: number, length: number, argume
   putU32(bytes, at + AT_SEQUENCE, sequence)
 }
 
+function putU16(bytes: Buffer, at: number, value: number): void {
+  bytes[at] = value >>> 8
+  bytes[at + 1] = value
+}
+
 function putU32(bytes: Buffer, at: number, value: number): void {
   bytes[at] = value >>> 24
   bytes[at + 1] = value >>> 16
   bytes[at + 2] = value >>> 8
   bytes[at + 3] = value
+}
+
+function getU16(bytes: Buffer, at: number): number {
+  return (bytes[at]! << 8) | bytes[at + 1]!
 }
 
 function getU32(bytes: Buffer, at: number): number {

@@ -1,7 +1,17 @@
 import type { FileHandle } from 'node:fs/promises'
 import { Slices } from '../../util/slices.js'
 import { sameBoot } from './boot-id.js'
-import { BASE, COPIED, COPIED_CHUNK_MAX, SLOT_COUNT_MAX, ZERO, isSlot, type DeltaMap } from './delta-map.js'
+import {
+  BASE,
+  COPIED,
+  COPIED_CHUNK_MAX,
+  LEAF_ENTRIES,
+  SLOT_COUNT_MAX,
+  ZERO,
+  isCopied,
+  isSlot,
+  type DeltaMap
+} from './delta-map.js'
 import { DeltaError } from './errors.js'
 import {
   BOOT_RECORD_LENGTH,
@@ -17,6 +27,8 @@ import {
   unreadable,
   type JournalHeader
 } from './journal-format.js'
+import { ReadAhead, readAt } from './read-ahead.js'
+import type { Slots } from './slots.js'
 
 /**
  * Reads a journal back.
@@ -33,6 +45,8 @@ import {
 export interface Replay {
   /** Bytes of the file that count; the rest is to be cut off. */
   readonly end: number
+  /** Where in the file the snapshot of a compaction ends; the end of the header when there is none. */
+  readonly snapshotEnd: number
   readonly nextSequence: number
   readonly recordCount: number
   /** The machine was booted since this journal was written last. */
@@ -74,6 +88,7 @@ export async function replayJournal(
 
 interface Scan {
   end: number
+  snapshotEnd: number
   count: number
   /** Those of the records that change the map. */
   changes: number
@@ -87,6 +102,7 @@ interface Scan {
 function result(scan: Scan, header: JournalHeader, dropped: number, tornBytes: number) {
   return {
     end: scan.end,
+    snapshotEnd: scan.snapshotEnd,
     nextSequence: sequenceOf(header, scan.count),
     recordCount: scan.count,
     recordsDropped: dropped,
@@ -106,26 +122,31 @@ async function scan(
   const view = new RecordView()
   const seen: Scan = {
     end: HEADER_LENGTH,
+    snapshotEnd: HEADER_LENGTH,
     count: 0,
     changes: 0,
     coveredCount: 0,
     bootId: undefined,
     session: SESSION.live
   }
-  const block = Buffer.allocUnsafe(Math.min(BLOCK_BYTES, Math.max(size - HEADER_LENGTH, WORD)))
-  while (seen.end < size && seen.count < limit) {
-    const filled = await readAt(file, block, Math.min(block.length, size - seen.end), seen.end)
-    // A record that the block cuts is taken from the next block, which begins with it.
-    const from = seen.end
-    while (seen.count < limit && view.read(block, seen.end - from, filled, header.salt)) {
-      if (view.sequence !== sequenceOf(header, seen.count)) return seen
-      if (isLong(view)) await assignLong(view, map, seen, slices)
-      else apply(view, map, header, seen)
-      if (seen.count % RECORDS_IN_A_ROW === 0 && slices.over) await slices.rest()
-      seen.count++
-      seen.end += view.length
+  const blocks = new ReadAhead(file, HEADER_LENGTH, size, RECORD_LENGTH_MAX)
+  try {
+    while (seen.count < limit && (await blocks.next())) {
+      while (seen.count < limit && view.read(blocks.bytes, blocks.at, blocks.end, header.salt)) {
+        if (view.sequence !== sequenceOf(header, seen.count)) return seen
+        if (isLong(view)) await assignLong(view, map, seen, slices)
+        else apply(view, map, header, seen)
+        if (seen.count % RECORDS_IN_A_ROW === 0 && slices.over) await slices.rest()
+        seen.count++
+        seen.end += view.length
+        blocks.at += view.length
+        if (seen.count === header.snapshotRecords) seen.snapshotEnd = seen.end
+      }
+      // No record is that long, so it is damaged and not cut by the block.
+      if (blocks.end - blocks.at >= RECORD_LENGTH_MAX) break
     }
-    if (filled - (seen.end - from) >= RECORD_LENGTH_MAX || filled < block.length || seen.end === from) break
+  } finally {
+    await blocks.stop()
   }
   return seen
 }
@@ -138,6 +159,10 @@ function apply(view: RecordView, map: DeltaMap, header: JournalHeader, seen: Sca
     case RECORD.shared:
     case RECORD.copied:
       assignPart(view, map, entryOf(view, map, seen), 0, view.count)
+      seen.changes++
+      return
+    case RECORD.runs:
+      assignRuns(view, map, seen)
       seen.changes++
       return
     case RECORD.boot:
@@ -178,6 +203,34 @@ function assignPart(view: RecordView, map: DeltaMap, entry: number, done: number
   if (type === RECORD.slots) map.shared.forget(slot + done, length)
   map.assign(view.argument + done, length, steps ? entry + done : entry)
   if (type === RECORD.shared) map.shared.mark(slot + done, length)
+}
+
+/** Each run is checked and then applied, as if it had a record of its own; short ones together. */
+function assignRuns(view: RecordView, map: DeltaMap, seen: Scan): void {
+  const chunksOfBase = Math.min(map.chunkCount, COPIED_CHUNK_MAX)
+  let chunk = view.argument
+  /** Chunks before `chunk` whose entries are gathered. */
+  let gathered = 0
+  for (let index = 0; index < view.runCount; index++) {
+    const count = view.runChunks(index)
+    const entry = view.runEntry(index)
+    const slots = isSlot(entry)
+    const end = slots ? SLOT_COUNT_MAX + 1 : isCopied(entry) ? COPIED + chunksOfBase : Infinity
+    if (count === 0 || chunk + count > map.chunkCount || entry + count > end) {
+      throw unreadable(`record ${seen.count} has an impossible run of ${count} chunks from ${chunk} on`)
+    }
+    if (slots) map.shared.forget(entry - 1, count)
+    // Of a gap the record says nothing.
+    const gathers = count <= SHORT_RUN_CHUNKS && (slots || entry === BASE)
+    if (gathered > (gathers ? GATHERED.length - count : 0)) {
+      map.assignEntries(chunk - gathered, GATHERED, gathered)
+      gathered = 0
+    }
+    if (gathers) for (let i = 0; i < count; i++) GATHERED[gathered++] = slots ? entry + i : BASE
+    else if (entry !== BASE) map.assign(chunk, count, entry)
+    chunk += count
+  }
+  if (gathered > 0) map.assignEntries(chunk - gathered, GATHERED, gathered)
 }
 
 function isLong({ type, count }: RecordView): boolean {
@@ -231,8 +284,10 @@ async function isCutShort(file: FileHandle, size: number, from: number): Promise
   const length = size - from
   if (length >= BOOT_RECORD_LENGTH) return false
   const bytes = Buffer.alloc(BOOT_RECORD_LENGTH)
-  await readAt(file, bytes, length, from)
+  await readAt(file, bytes, 0, length, from)
   const type = bytes[0]!
+  // Of a snapshot all was on the medium before the file had its name.
+  if (type === RECORD.runs) return false
   const wanted = type < FIRST_ADVISORY_TYPE ? lengthOf(type) : bytes[1]! * WORD
   if (type === 0 || (type > LAST_TYPE && type < FIRST_ADVISORY_TYPE)) return false
   return length === 1 || (bytes[1]! * WORD === wanted && length < wanted)
@@ -267,7 +322,7 @@ async function anyBehind(
   const view = new RecordView()
   const block = Buffer.allocUnsafe(BLOCK_BYTES)
   for (let at = from; at < size; at += BLOCK_BYTES - RECORD_LENGTH_MAX) {
-    const filled = await readAt(file, block, Math.min(BLOCK_BYTES, size - at), at)
+    const filled = await readAt(file, block, 0, Math.min(BLOCK_BYTES, size - at), at)
     for (let i = 0; i < filled; i += WORD) {
       if (view.read(block, i, filled, header.salt) && wanted(view)) return true
     }
@@ -279,43 +334,49 @@ async function anyBehind(
  * Marks the slots of a finished map as taken and checks that it can be true: no slot twice unless the journal calls it
  * shared, all of them in the file.
  * During the replay neither can be asked, because a compacted map holds moments that never were at one time.
- * @param claim - see `Slots.claim`
  */
 export async function claimSlots(
   map: DeltaMap,
   chunkSize: number,
   baseSize: number,
   slotFileSize: number,
-  claim: (slot: number, count: number) => boolean
+  slots: Slots
 ): Promise<void> {
   const slices = new Slices()
-  let runs = 0
-  for (let chunk = 0; chunk < map.chunkCount;) {
-    if (++runs % RECORDS_IN_A_ROW === 0 && slices.over) await slices.rest()
-    let count = map.run(chunk, Math.min(map.chunkCount - chunk, CHUNKS_IN_A_ROW))
-    if (isSlot(map.entry)) {
-      const slot = map.entry - 1
-      count = map.shared.run(slot, count)
-      const lengthBytes = Math.min(count * chunkSize, baseSize - chunk * chunkSize)
-      if (slot * chunkSize + lengthBytes > slotFileSize) {
-        throw unreadable(`chunk ${chunk} is in slot ${slot}, behind the end of the slot file`)
-      }
-      if (map.shared.has(slot)) claimShared(map, slot, count, claim)
-      else if (!claim(slot, count)) throw unreadable(`a slot from ${slot} to ${slot + count - 1} belongs to two chunks`)
-    }
-    chunk += count
+  const slotEnd = slotEndFor(map, chunkSize, baseSize, slotFileSize)
+  for (let index = 0; index < map.leafIndexEnd; index++) {
+    if (slices.over) await slices.rest()
+    const entries = map.leafEntries(index)
+    if (!entries) continue
+    const at = map.shared.any ? claimEach(map, entries, slotEnd, slots) : slots.claimEntries(entries, slotEnd)
+    if (at < 0) continue
+    const [chunk, slot] = [index * LEAF_ENTRIES + at, entries[at]! - 1]
+    throw unreadable(
+      slot >= slotEnd
+        ? `chunk ${chunk} is in slot ${slot}, behind the end of the slot file`
+        : `slot ${slot} belongs to two chunks`
+    )
   }
 }
 
-function claimShared(
-  map: DeltaMap,
-  slot: number,
-  count: number,
-  claim: (slot: number, count: number) => boolean
-): void {
-  for (let i = slot; i < slot + count; i++) {
-    if (map.shared.claim(i) && !claim(i, 1)) throw unreadable(`slot ${i} is shared and is not`)
-  }
+/** Slots that the file has. The one of a short chunk at the end of the disk may be short itself, but no other. */
+function slotEndFor(map: DeltaMap, chunkSize: number, baseSize: number, slotFileSize: number): number {
+  const whole = Math.floor(slotFileSize / chunkSize)
+  const shortBytes = baseSize % chunkSize
+  if (shortBytes === 0 || slotFileSize - whole * chunkSize < shortBytes) return whole
+  return map.get(map.chunkCount - 1) - 1 === whole ? whole + 1 : whole
+}
+
+/** As {@link Slots.claimEntries}, where some of the slots may be shared. */
+function claimEach(map: DeltaMap, entries: Uint32Array, slotEnd: number, slots: Slots): number {
+  return entries.findIndex((entry) => {
+    if (!isSlot(entry)) return false
+    const slot = entry - 1
+    if (slot >= slotEnd) return true
+    // A shared slot is taken once, by the first of its chunks.
+    if (map.shared.has(slot) && !map.shared.claim(slot)) return false
+    return !slots.claim(slot, 1)
+  })
 }
 
 function unknownType(type: number): DeltaError {
@@ -325,23 +386,15 @@ function unknownType(type: number): DeltaError {
   )
 }
 
-/** Fills the buffer as far as the file goes. */
-async function readAt(file: FileHandle, buffer: Buffer, length: number, position: number): Promise<number> {
-  let filled = 0
-  while (filled < length) {
-    const { bytesRead } = await file.read(buffer, filled, length - filled, position + filled)
-    if (bytesRead === 0) break
-    filled += bytesRead
-  }
-  return filled
-}
-
 /** Types of records that change the map. */
 const CHANGES: ReadonlySet<number> = new Set([RECORD.slots, RECORD.zero, RECORD.base, RECORD.shared, RECORD.copied])
-/** What is read in one go; a search for records looks at as much without a rest. */
+/** A search for records looks at as much without a rest. */
 const BLOCK_BYTES = 1 << 17
 /** Between two looks at the clock: records of the map, and chunks of one record; some 20 and some 100 µs. */
 const RECORDS_IN_A_ROW = 64
 const CHUNKS_IN_A_ROW = 1 << 16
+/** Entries of runs that are put into the map together, and of how many chunks such a run is at most. */
+const GATHERED = new Uint32Array(1024)
+const SHORT_RUN_CHUNKS = 32
 /** Sequence numbers are compared modulo 2^32. */
 const HALF = 0x80000000

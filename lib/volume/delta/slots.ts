@@ -1,5 +1,5 @@
 import { assert } from '../../util/assert.js'
-import { SLOT_COUNT_MAX } from './delta-map.js'
+import { BASE, COPIED, SLOT_COUNT_MAX } from './delta-map.js'
 
 /**
  * Which slots of the slot file are taken. A fresh slot comes from the end (so that what is written in sequence lies in
@@ -92,6 +92,42 @@ export class Slots {
     }
     this.usedCount += count
     return true
+  }
+
+  /**
+   * The same for each slot that these entries of a map name, with no object and no call for any of them.
+   * @param slotEnd - slots that the file has
+   * @returns where the first entry is whose slot was marked already or is none of the file's; -1 without one
+   */
+  claimEntries(entries: Uint32Array, slotEnd: number): number {
+    let { used, highWater } = this
+    let bad = NONE
+    let claimed = 0
+    for (let i = 0; i < entries.length; i++) {
+      const entry = entries[i]!
+      if (entry === BASE || entry >= COPIED) continue
+      const slot = entry - 1
+      if (slot >= slotEnd) {
+        bad = i
+        break
+      }
+      if (slot >= highWater) {
+        highWater = slot + 1
+        this.makeRoom(highWater)
+        used = this.used
+      }
+      const word = used[slot >>> 5]!
+      const bit = 1 << (slot & 31)
+      if (word & bit) {
+        bad = i
+        break
+      }
+      used[slot >>> 5] = word | bit
+      claimed++
+    }
+    this.highWater = highWater
+    this.usedCount += claimed
+    return bad
   }
 
   /** These slots are no longer mapped; they come free after {@link commit}. */
@@ -383,6 +419,7 @@ class RunList {
   }
 }
 
+const NONE = -1
 const FULL_WORD = 0xffffffff
 const FIRST_WORDS = 64
 const FIRST_RUNS = 32

@@ -8,9 +8,11 @@ import { steps } from '../../support/random.js'
 import {
   BOOT_ID,
   HEADER,
+  alteredHeader,
   barrierRecord,
   bootRecord,
   goldenHeader,
+  runsRecord,
   sessionRecord,
   slotsRecord,
   zeroRecord
@@ -37,6 +39,16 @@ const LIVE = [
 ]
 /** It has ended, and everything was flushed. */
 const ENDED = [...LIVE, barrierRecord(6, 5, 4), sessionRecord(7, 0, 6)]
+
+/** The same, compacted before its last write. */
+const COMPACTED = [
+  bootRecord(0),
+  runsRecord(1, 10, [1, 1], [1, 0xffffffff], [1, 3]),
+  barrierRecord(4, 3, 1),
+  slotsRecord(5, 20, 1, 3)
+]
+/** Two records of the snapshot, the next one is number 4. */
+const COMPACTED_HEADER = alteredHeader(92, '00000002' + '00000004')
 
 let directory: string
 beforeEach(() => {
@@ -65,12 +77,14 @@ async function verdict(file: Buffer, bootId: Buffer): Promise<string> {
 
 describe('a flipped bit', () => {
   it.each([
-    ['in the boot that wrote it, while a session is live', LIVE, BOOT_ID, false],
-    ['in the boot that wrote it, after its sessions have ended', ENDED, BOOT_ID, false],
-    ['in another boot, after a power cut', LIVE, OTHER_BOOT, true],
-    ['in another boot, after its sessions have ended', ENDED, OTHER_BOOT, true]
-  ])('of a map that is opened %s never goes unnoticed', async (_title, records, bootId, maySuspect) => {
-    const file = Buffer.concat([goldenHeader(), ...records])
+    ['in the boot that wrote it, while a session is live', goldenHeader(), LIVE, BOOT_ID, false],
+    ['in the boot that wrote it, after its sessions have ended', goldenHeader(), ENDED, BOOT_ID, false],
+    ['in another boot, after a power cut', goldenHeader(), LIVE, OTHER_BOOT, true],
+    ['in another boot, after its sessions have ended', goldenHeader(), ENDED, OTHER_BOOT, true],
+    ['in the boot that compacted it', COMPACTED_HEADER, COMPACTED, BOOT_ID, false],
+    ['in another boot than that which compacted it', COMPACTED_HEADER, COMPACTED, OTHER_BOOT, true]
+  ])('of a map that is opened %s never goes unnoticed', async (_title, header, records, bootId, maySuspect) => {
+    const file = Buffer.concat([header, ...records])
     const silent: string[] = []
     let flips = 0
     for (let bit = 0; bit < file.length * 8; bit += bit < 4096 * 8 ? STRIDE : Math.ceil(STRIDE / 4)) {
@@ -91,5 +105,7 @@ describe('a flipped bit', () => {
     expect(whole).toBe('1 4294967295 3 4 0')
     expect(await verdict(Buffer.concat([goldenHeader(), ...LIVE]), BOOT_ID)).toBe(whole)
     expect(await verdict(Buffer.concat([goldenHeader(), ...LIVE]), OTHER_BOOT)).toBe('suspect')
+    expect(await verdict(Buffer.concat([COMPACTED_HEADER, ...COMPACTED]), BOOT_ID)).toBe(whole)
+    expect(await verdict(Buffer.concat([COMPACTED_HEADER, ...COMPACTED]), OTHER_BOOT)).toBe('suspect')
   })
 })

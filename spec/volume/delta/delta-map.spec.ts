@@ -108,6 +108,35 @@ describe('DeltaMap', () => {
     expect(map.memoryBytes).toBe(bytes)
   })
 
+  it('puts entries that lie anywhere where they belong, over leaves and markers, and leaves gaps alone', () => {
+    const map = new DeltaMap(3 * LEAF)
+    map.assign(LEAF, LEAF, ZERO)
+    map.assignEntries(LEAF - 2, Uint32Array.of(50, BASE, BASE, 70, 9), 4)
+    expect([LEAF - 2, LEAF - 1, LEAF, LEAF + 1, LEAF + 2].map((chunk) => map.get(chunk))).toEqual([
+      50,
+      BASE,
+      ZERO,
+      70,
+      ZERO
+    ])
+    map.assignEntries(2 * LEAF, new Uint32Array(5), 5)
+    expect([map.leafCount, map.chunksMapped]).toEqual([2, 2])
+    // The last chunk of zeroes makes a marker of the leaf again.
+    map.assign(LEAF + 1, 1, ZERO)
+    expect([map.leafCount, map.chunksMapped]).toEqual([1, 1])
+    expect(() => map.assignEntries(3 * LEAF - 1, Uint32Array.of(1, 2), 2)).toThrow(/chunks/)
+  })
+
+  it('shows the entries of a leaf, where it has one', () => {
+    const map = new DeltaMap(2 * LEAF + 3)
+    expect(map.leafIndexEnd).toBe(0)
+    map.assign(LEAF, LEAF, ZERO)
+    map.assign(2 * LEAF + 1, 1, 8)
+    expect(map.leafIndexEnd).toBe(3)
+    expect([0, 1].map((index) => map.leafEntries(index))).toEqual([undefined, undefined])
+    expect([...map.leafEntries(2)!]).toEqual([BASE, 8, BASE])
+  })
+
   it.each([
     ['before the disk', -1, 1],
     ['behind the disk', 100, 1],
@@ -131,6 +160,12 @@ describe('DeltaMap', () => {
         const chunk = random.int(size)
         const longest = random.pick([1, 3, 40, LEAF, 3 * LEAF])
         const count = Math.min(size - chunk, 1 + random.int(longest))
+        if (random.chance(0.2)) {
+          const length = Math.min(count, 40)
+          const entries = Uint32Array.from({ length }, () => (random.chance(0.5) ? BASE : slot++))
+          map.assignEntries(chunk, entries, length)
+          entries.forEach((one, i) => (model[chunk + i] = one === BASE ? model[chunk + i]! : one))
+        }
         const kind = random.int(4)
         const entry = kind === 0 ? ZERO : kind === 1 ? BASE : slot
         const leaves = map.leafCount

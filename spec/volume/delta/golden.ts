@@ -93,6 +93,14 @@ export function copiedRecord(sequence: number, chunk: number, count: number, sou
   return record(`0803 ${hex(chunk, 6)} ${hex(sequence, 4)} ${hex(count, 4)} ${hex(source, 4)}`)
 }
 
+/** @param runs - chunks, and what the map has for the first of them: 0 for a gap, a slot's number and 1, … */
+export function runsRecord(sequence: number, chunk: number, ...runs: [number, number][]): Buffer {
+  const body = runs.map(([count, entry]) => `${hex(count, 2)} ${hex(entry, 4)}`).join(' ')
+  const words = Math.ceil((14 + 6 * runs.length + 4) / 8)
+  const padding = '00'.repeat(words * 8 - 18 - 6 * runs.length)
+  return record(`09${hex(words, 1)} ${hex(chunk, 6)} ${hex(sequence, 4)} ${hex(runs.length, 2)} ${body} ${padding}`)
+}
+
 export function bootRecord(sequence: number, bootId = BOOT_ID): Buffer {
   return record(`0404 019000000001 ${hex(sequence, 4)} ${bootId.toString('hex')}`)
 }

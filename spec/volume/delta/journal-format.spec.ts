@@ -4,8 +4,11 @@ import {
   decodeHeader,
   encodeHeader,
   isChunkSize,
+  RUNS_MAX,
   putBootRecord,
   putRecord,
+  putRun,
+  putRunsHead,
   sealRecord
 } from '../../../lib/volume/delta/journal-format.js'
 import { codeOf } from '../../../lib/util/errors.js'
@@ -17,6 +20,11 @@ const RECORDS: [string, string, [number, number, number, number, number]][] = [
   ['slots', '01 03 000100000002 00000007 00000003 00000009 e5c951ac', [1, 0x100000002, 7, 3, 9]],
   ['zeroes', '02 03 000000000005 00000008 00000010 00000000 b1670a69', [2, 5, 8, 16, 0]],
   ['a barrier', '05 03 000000000000 00000009 00000008 00000000 784da9a1', [5, 0, 9, 8, 0]]
+]
+/** Two slots from 8 on, a gap of 256 chunks, zeroes; and a chunk that is another of the base. */
+const RUNS = [
+  '09 05 000000000400 00000007 0003 0002 00000009 0100 00000000 ffff ffffffff 00000000 18641d9d',
+  '09 03 000100000002 00000008 0001 0001 80000005 22eb5347'
 ]
 const BOOT = '04 04 019000000001 00000000 b0b1b2b3b4b5b6b7b8b9babbbcbdbebf 27b08a9f'
 
@@ -93,9 +101,60 @@ describe('a record', () => {
     expect(view.bootId()).toEqual(BOOT_ID)
   })
 
+  it('of runs is written as the format says, over whatever was there before', () => {
+    const [three, one] = RUNS.map((hex) => Buffer.from(hex.replaceAll(' ', ''), 'hex'))
+    const bytes = Buffer.alloc(64, 0xee)
+    const runs = [
+      [2, 9],
+      [256, 0],
+      [65535, 0xffffffff]
+    ]
+    for (const [index, [count, entry]] of runs.entries()) putRun(bytes, 0, index, count!, entry!)
+    putRunsHead(bytes, 0, 0x400, 7, 3)
+    putRun(bytes, 40, 0, 1, 0x80000005)
+    putRunsHead(bytes, 40, 0x100000002, 8, 1)
+    expect([sealRecord(bytes, 0, SALT), sealRecord(bytes, 40, SALT)]).toEqual([40, 64])
+    expect(bytes.toString('hex')).toBe(Buffer.concat([three!, one!]).toString('hex'))
+  })
+
+  it('of runs is read as the format says', () => {
+    const view = new RecordView()
+    const read = RUNS.map((hex) => {
+      const bytes = Buffer.from(hex.replaceAll(' ', ''), 'hex')
+      expect(view.read(bytes, 0, bytes.length, SALT)).toBe(true)
+      const runs = Array.from({ length: view.runCount }, (_, index) => [view.runChunks(index), view.runEntry(index)])
+      return [view.type, view.length, view.argument, view.sequence, runs]
+    })
+    expect(read).toEqual([
+      [
+        9,
+        40,
+        0x400,
+        7,
+        [
+          [2, 9],
+          [256, 0],
+          [65535, 0xffffffff]
+        ]
+      ],
+      [9, 24, 0x100000002, 8, [[1, 0x80000005]]]
+    ])
+  })
+
+  it('of as many runs as there can be fills the longest record', () => {
+    expect(RUNS_MAX).toBe(337)
+    const bytes = Buffer.alloc(4096)
+    for (let index = 0; index < 337; index++) putRun(bytes, 0, index, 1, 2 * index + 1)
+    putRunsHead(bytes, 0, 0, 1, 337)
+    expect([sealRecord(bytes, 0, SALT), bytes[1]]).toEqual([2040, 255])
+    const view = new RecordView()
+    expect(view.read(bytes, 0, 2040, SALT)).toBe(true)
+    expect([view.runCount, view.runEntry(336)]).toEqual([337, 673])
+  })
+
   it('is none when any one bit is wrong, when it is cut, or of another delta', () => {
     const view = new RecordView()
-    for (const hex of [...RECORDS.map(([, bytes]) => bytes), BOOT]) {
+    for (const hex of [...RECORDS.map(([, bytes]) => bytes), ...RUNS, BOOT]) {
       const bytes = Buffer.from(hex.replaceAll(' ', ''), 'hex')
       for (let bit = 0; bit < bytes.length * 8; bit++) {
         const wrong = Buffer.concat([bytes, Buffer.alloc(2048)])
@@ -111,6 +170,8 @@ describe('a record', () => {
     ['of type 0', '00 03 000000000000 00000000 00000000 00000000'],
     ['of no length', '01 00 000000000000 00000000 00000000 00000000'],
     ['of slots that is too short', '01 02 000000000000 00000000'],
+    ['of more runs than its length has', '09 03 000000000000 00000000 0002 0001 00000001'],
+    ['of fewer runs than its length has', '09 04 000000000000 00000000 0001 0001 00000001 0001 00000001 0000'],
     ['of slots that is too long', '01 04 000000000000 00000000 00000000 00000000 0000000000000000']
   ])('%s is none, though its checksum be right', (_title, hex) => {
     const bytes = record(hex)

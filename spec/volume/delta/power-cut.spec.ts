@@ -32,7 +32,7 @@ const NEXT_BOOT = Buffer.alloc(16, 2)
 const BASE_STAMP = 0xba5e0000
 const ZERO_STAMP = 0
 /** Few, so that a history has compactions. */
-const COMPACTION_BYTES = 6000
+const COMPACTION_BYTES = 400
 
 let base: Volume
 beforeAll(async () => {
@@ -166,6 +166,7 @@ class History {
   readonly ledger = new Ledger()
   readonly disk: SimulatedDisk
   holes = 0
+  compactions = 0
   private overlay!: Overlay
   private process = new Holes()
   private stamp = 0
@@ -200,7 +201,13 @@ class History {
       if (this.random.chance(0.5)) await flushing
     }
     await flushing
+    await this.die()
+  }
+
+  /** The process dies. */
+  private async die(): Promise<void> {
     this.holes += await this.process.end()
+    this.compactions += this.overlay.stats.compactions
     await this.disk.closeAll()
   }
 
@@ -309,8 +316,7 @@ class History {
   /** The process dies and is started again. A login that the disk refuses is tried again. */
   private async reopen(): Promise<void> {
     const login = async () => {
-      this.holes += await this.process.end()
-      await this.disk.closeAll()
+      await this.die()
       this.process = new Holes()
       this.overlay = await open(this.directory, THIS_BOOT, this.process.punch)
       await this.overlay.wake(1)
@@ -374,12 +380,14 @@ describe('a power cut at any moment', () => {
     async () => {
       let cuts = 0
       let holes = 0
+      let compactions = 0
       for (let n = 0; n < steps(HISTORIES); n++) {
         await inDirectory(async (directory) => {
           // Each history has a seed of its own, so that SPEC_SEED brings back the one that failed as the first.
           const history = new History(new Random(seed + n), directory)
           await history.run(LENGTH)
           holes += history.holes
+          compactions += history.compactions
           // Laying out and reading back is not to be recorded.
           new SimulatedDisk(join(ROOT, 'nowhere')).use()
           const medium = new Medium(history.disk.events)
@@ -393,6 +401,7 @@ describe('a power cut at any moment', () => {
         })
       }
       expect(holes).toBeGreaterThan(0)
+      expect(compactions).toBeGreaterThan(0)
       expect(cuts).toBeGreaterThan((steps(HISTORIES) * LENGTH) / STRIDE)
     },
     CAMPAIGN_LIMIT_MS

@@ -15,6 +15,7 @@ import {
   copiedRecord,
   goldenHeader,
   record,
+  runsRecord,
   sessionRecord,
   sharedRecord,
   slotsRecord,
@@ -34,6 +35,16 @@ afterEach(() => fs.rmSync(join(path, '..'), { recursive: true }))
 interface Found {
   entries: number[]
   replay: Replay
+}
+
+async function mapAfter(records: Buffer[]): Promise<DeltaMap> {
+  fs.writeFileSync(path, Buffer.concat([goldenHeader(), ...records]))
+  const file = await open(path, 'r')
+  try {
+    return (await replayJournal(file, HEADER, BOOT_ID, () => new DeltaMap(CHUNKS))).map
+  } finally {
+    await file.close()
+  }
 }
 
 async function replay(records: Buffer[], boot: Buffer = BOOT_ID, header: Partial<typeof HEADER> = {}): Promise<Found> {
@@ -68,6 +79,7 @@ describe('the replay of a journal', () => {
     expect(entries).toEqual(mapOf({ 10: 1, 11: ZERO, 20: 4 }))
     expect(found).toEqual({
       end: 4096 + 32 + 5 * 24,
+      snapshotEnd: 4096,
       nextSequence: 6,
       recordCount: 6,
       otherBoot: false,
@@ -193,10 +205,23 @@ describe('the replay of a journal', () => {
     ['zeroes behind the disk', [bootRecord(0), zeroRecord(1, 256, 1)], 'ERR_ISCSI_DELTA_UNREADABLE'],
     ['chunks of the base behind its end', [bootRecord(0), copiedRecord(1, 0, 2, 255)], 'ERR_ISCSI_DELTA_UNREADABLE'],
     ['shared slots for chunks behind it', [bootRecord(0), sharedRecord(1, 255, 2, 0)], 'ERR_ISCSI_DELTA_UNREADABLE'],
+    ['a run of no chunks', [bootRecord(0), runsRecord(1, 0, [1, 1], [0, 9])], 'ERR_ISCSI_DELTA_UNREADABLE'],
+    ['a run behind the disk', [bootRecord(0), runsRecord(1, 250, [3, 1], [4, 9])], 'ERR_ISCSI_DELTA_UNREADABLE'],
+    ['a gap behind the disk', [bootRecord(0), runsRecord(1, 250, [3, 1], [4, 0])], 'ERR_ISCSI_DELTA_UNREADABLE'],
+    [
+      'a run of slots that go on as a copy',
+      [bootRecord(0), runsRecord(1, 0, [2, 0x7ffffffe])],
+      'ERR_ISCSI_DELTA_UNREADABLE'
+    ],
+    [
+      'a run of the base behind its end',
+      [bootRecord(0), runsRecord(1, 0, [2, 0x80000000 + 255])],
+      'ERR_ISCSI_DELTA_UNREADABLE'
+    ],
     ['a slot that no file can have', [bootRecord(0), slotsRecord(1, 0, 1, 0xfffffffe)], 'ERR_ISCSI_DELTA_UNREADABLE'],
     [
       'a record of a type that it must know',
-      [bootRecord(0), record('09 02 000000000000 00000001')],
+      [bootRecord(0), record('0a 02 000000000000 00000001')],
       'ERR_ISCSI_DELTA_VERSION'
     ]
   ])('refuses %s', async (_title, records, code) => {
@@ -214,6 +239,21 @@ describe('the replay of a journal', () => {
     expect(entries).toEqual(mapOf({ 10: 1, 11: 2, 12: 3, 20: 2, 21: 3, ...copied }))
   })
 
+  it('reads runs: slots, zeroes, copies of the base, and gaps of which nothing is said', async () => {
+    const { entries } = await replay([
+      bootRecord(0),
+      slotsRecord(1, 10, 8, 50),
+      runsRecord(2, 8, [3, 1], [2, 0], [2, 0xffffffff], [2, 0x80000000 + 254])
+    ])
+    const slots = { 8: 1, 9: 2, 10: 3, 11: 52, 12: 53, 17: 58 }
+    expect(entries).toEqual(mapOf({ ...slots, 13: ZERO, 14: ZERO, 15: COPIED + 254, 16: COPIED + 255 }))
+  })
+
+  it('takes a shared slot that a run names for one of its own again', async () => {
+    const map = await mapAfter([bootRecord(0), sharedRecord(1, 10, 2, 5), runsRecord(2, 10, [1, 6])])
+    expect([map.shared.has(5), map.shared.has(6)]).toEqual([false, true])
+  })
+
   it('steps over a record that is only advice', async () => {
     const advice = record('81 03 000000000000 00000001 00000001 00000002')
     const { entries } = await replay([bootRecord(0), advice, slotsRecord(2, 1, 1, 0)])
@@ -224,7 +264,7 @@ describe('the replay of a journal', () => {
     const header = { snapshotRecords: 2, firstSequence: 0xfffffffe }
     const compacted = [
       bootRecord(0),
-      slotsRecord(1, 10, 2, 0),
+      runsRecord(1, 10, [2, 1]),
       zeroRecord(0xfffffffe, 11, 1),
       barrierRecord(0xffffffff, 0xfffffffe),
       slotsRecord(0, 20, 1, 1)
@@ -233,7 +273,15 @@ describe('the replay of a journal', () => {
     it('goes on with the numbers of the tail, over their end', async () => {
       const { entries, replay: found } = await replay(compacted, BOOT_ID, header)
       expect(entries).toEqual(mapOf({ 10: 1, 11: ZERO, 20: 2 }))
-      expect(found).toMatchObject({ nextSequence: 1, recordCount: 5 })
+      expect(found).toMatchObject({ nextSequence: 1, recordCount: 5, snapshotEnd: 4096 + 32 + 24 })
+    })
+
+    it('is not taken for one that was cut short, where only a snapshot can end', async () => {
+      for (let length = 1; length < 24; length++) {
+        const cut = [bootRecord(0), runsRecord(1, 10, [2, 1]).subarray(0, length)]
+        await expect(codeOfReplay(cut, BOOT_ID, header)).resolves.toBe('ERR_ISCSI_DELTA_UNREADABLE')
+        await expect(codeOfReplay(cut)).resolves.toBe('ERR_ISCSI_DELTA_UNREADABLE')
+      }
     })
 
     it('counts up to the barrier in another boot', async () => {
@@ -301,7 +349,7 @@ describe('a record of very many chunks', () => {
     const map = new DeltaMap(chunks)
     map.assign(5, many, 1)
     const slots = new Slots()
-    const claim = () => claimSlots(map, 4096, chunks * 4096, many * 4096, (slot, count) => slots.claim(slot, count))
+    const claim = () => claimSlots(map, 4096, chunks * 4096, many * 4096, slots)
     await claim()
     expect([slots.usedCount, slots.highWater]).toEqual([many, many])
     await expect(claim()).rejects.toThrow(/two chunks/)
@@ -311,7 +359,7 @@ describe('a record of very many chunks', () => {
 describe('the slots of a replayed map', () => {
   const claim = (map: DeltaMap, slotFileSize: number, baseSize = CHUNKS * 4096): Promise<void> => {
     const slots = new Slots()
-    return claimSlots(map, 4096, baseSize, slotFileSize, (slot, count) => slots.claim(slot, count))
+    return claimSlots(map, 4096, baseSize, slotFileSize, slots)
   }
 
   it('may not belong to two chunks', async () => {
@@ -328,7 +376,7 @@ describe('the slots of a replayed map', () => {
     map.assign(20, 1, 3)
     map.shared.mark(1, 2)
     const slots = new Slots()
-    await claimSlots(map, 4096, CHUNKS * 4096, 1 << 20, (slot, count) => slots.claim(slot, count))
+    await claimSlots(map, 4096, CHUNKS * 4096, 1 << 20, slots)
     expect([slots.usedCount, slots.highWater]).toEqual([3, 3])
     map.assign(30, 1, 1)
     await expect(claim(map, 1 << 20)).rejects.toThrow(/two chunks/)

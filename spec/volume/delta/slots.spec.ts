@@ -134,6 +134,18 @@ describe('Slots', () => {
     expect(slots.highWater).toBe(17)
   })
 
+  it('claims the slots that entries of a map name, and says at which of them it cannot', () => {
+    const slots = new Slots()
+    // Slots 4 and 70, the base, zeroes, a copy of the base.
+    expect(slots.claimEntries(Uint32Array.of(5, 0, 71, 0xffffffff, 0x80000007), 71)).toBe(-1)
+    expect([slots.usedCount, slots.highWater]).toEqual([2, 71])
+    expect(slots.claimEntries(Uint32Array.of(0, 6, 71), 71)).toBe(2)
+    expect(slots.claimEntries(Uint32Array.of(1, 2, 3, 4, 72), 71)).toBe(4)
+    expect(slots.usedCount).toBe(7)
+    const whole = Array.from({ length: 71 }, (_, slot) => slot)
+    expect(whole.filter((slot) => !slots.claim(slot, 1))).toEqual([0, 1, 2, 3, 4, 5, 70])
+  })
+
   it('takes it for a mistake when a slot comes back twice or a read ends twice', () => {
     const slots = new Slots()
     slots.take(1)
