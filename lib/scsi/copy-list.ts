@@ -9,7 +9,7 @@ import {
   type SenseCondition
 } from './sense.js'
 
-/** What RECEIVE COPY OPERATING PARAMETERS promises (SPC-4 §6.37). */
+/** What RECEIVE COPY OPERATING PARAMETERS promises (SPC-4 §6.22). */
 export const MAX_CSCD_DESCRIPTORS = 16
 export const MAX_SEGMENT_DESCRIPTORS = 64
 /** Both kinds together, in bytes. */
@@ -17,9 +17,8 @@ export const MAX_DESCRIPTORS_BYTES = 4096
 /** One segment, in bytes; 65,535 blocks of 4096 bytes, which is what the older form can say. */
 export const MAX_SEGMENT_BYTES = 256 * 1024 * 1024
 
-/** SPC-4 table 118, the parameter list of EXTENDED COPY (LID1). */
-export const COPY_HEADER_LENGTH = 16
-const header = defineLayout(COPY_HEADER_LENGTH, {
+/** The parameter list of EXTENDED COPY(LID1), SPC-4 §6.5. */
+const header1 = defineLayout(16, {
   listId: u8,
   flags: u8,
   cscdListLength: u16,
@@ -27,8 +26,66 @@ const header = defineLayout(COPY_HEADER_LENGTH, {
   segmentListLength: u32,
   inlineDataLength: u32
 })
+/** That of EXTENDED COPY(LID4), SPC-4 table 126: for LID1 it would begin with a CSCD descriptor of no known type. */
+const header4 = defineLayout(48, {
+  format: u8,
+  flags: u8,
+  headerCscdLength: u16,
+  reserved: bytes(11),
+  moreFlags: u8,
+  headerCscdType: u8,
+  moreReserved: bytes(3),
+  listId: u32,
+  lastReserved: bytes(18),
+  cscdListLength: u16,
+  segmentListLength: u16,
+  inlineDataLength: u16
+})
+/** What must stand in some bytes of the longer header. G_SENSE, sense data with GOOD status, is not to be had. */
+const HEADER_4_FIXED = [
+  { byte: 0, mask: 0xff, value: 0x01 },
+  { byte: 2, mask: 0xff, value: 0x00 },
+  { byte: 3, mask: 0xff, value: 0x20 },
+  { byte: 15, mask: 0x02, value: 0x00 },
+  { byte: 16, mask: 0xff, value: 0xff }
+]
 /** LIST ID USAGE 11b: there is no list identifier, and nothing to ask for afterwards. */
 const LIST_ID_USAGE_MASK = 0x18
+
+/** The two forms in which a list comes. */
+export interface CopyListForm {
+  readonly headerLength: number
+  readonly listIdByte: number
+  readonly cscdLengthByte: number
+  readonly inlineLengthByte: number
+  readonly fixed: readonly { readonly byte: number; readonly mask: number; readonly value: number }[]
+  fieldsOf(list: Buffer): CopyListFields
+}
+
+interface CopyListFields {
+  readonly listId: number
+  readonly flags: number
+  readonly cscdListLength: number
+  readonly segmentListLength: number
+  readonly inlineDataLength: number
+}
+
+export const LID1: CopyListForm = {
+  headerLength: header1.length,
+  listIdByte: header1.offsets.listId,
+  cscdLengthByte: header1.offsets.cscdListLength,
+  inlineLengthByte: header1.offsets.inlineDataLength,
+  fixed: [],
+  fieldsOf: (list) => header1.view().at(list)
+}
+export const LID4: CopyListForm = {
+  headerLength: header4.length,
+  listIdByte: header4.offsets.listId,
+  cscdLengthByte: header4.offsets.cscdListLength,
+  inlineLengthByte: header4.offsets.inlineDataLength,
+  fixed: HEADER_4_FIXED,
+  fieldsOf: (list) => header4.view().at(list)
+}
 
 export const IDENTIFICATION_CSCD = 0xe4
 /** SPC-4 §6.4.5.6: one designator of VPD page 83h, and the block size for a disk. */
@@ -122,20 +179,25 @@ export interface CopyListFault {
 }
 
 /** Takes a parameter list apart. What it names is not looked up here. */
-export function parseCopyList(list: Buffer): CopyList | CopyListFault {
-  if (list.length < COPY_HEADER_LENGTH) return { condition: PARAMETER_LIST_LENGTH_ERROR }
-  const { listId, flags, cscdListLength, segmentListLength, inlineDataLength } = header.view().at(list)
-  const end = COPY_HEADER_LENGTH + cscdListLength + segmentListLength
+export function parseCopyList(list: Buffer, form: CopyListForm): CopyList | CopyListFault {
+  const { headerLength } = form
+  if (list.length < headerLength) return { condition: PARAMETER_LIST_LENGTH_ERROR }
+  const wrong = form.fixed.find(({ byte, mask, value }) => (list[byte]! & mask) !== value)
+  if (wrong) return { condition: INVALID_FIELD_IN_PARAMETER_LIST, byte: wrong.byte }
+  const { listId, flags, cscdListLength, segmentListLength, inlineDataLength } = form.fieldsOf(list)
+  const end = headerLength + cscdListLength + segmentListLength
   if (end + inlineDataLength > list.length || cscdListLength + segmentListLength > MAX_DESCRIPTORS_BYTES) {
     return { condition: PARAMETER_LIST_LENGTH_ERROR }
   }
-  if (inlineDataLength > 0) return { condition: INVALID_FIELD_IN_PARAMETER_LIST, byte: 12 }
-  if (cscdListLength % cscdDescriptor.length !== 0) return { condition: INVALID_FIELD_IN_PARAMETER_LIST, byte: 2 }
+  if (inlineDataLength > 0) return { condition: INVALID_FIELD_IN_PARAMETER_LIST, byte: form.inlineLengthByte }
+  if (cscdListLength % cscdDescriptor.length !== 0) {
+    return { condition: INVALID_FIELD_IN_PARAMETER_LIST, byte: form.cscdLengthByte }
+  }
   const wantsId = (flags & LIST_ID_USAGE_MASK) !== LIST_ID_USAGE_MASK
-  if (!wantsId && listId !== 0) return { condition: INVALID_FIELD_IN_PARAMETER_LIST, byte: 0 }
-  const cscds = parseCscds(list, COPY_HEADER_LENGTH, COPY_HEADER_LENGTH + cscdListLength)
+  if (!wantsId && listId !== 0) return { condition: INVALID_FIELD_IN_PARAMETER_LIST, byte: form.listIdByte }
+  const cscds = parseCscds(list, headerLength, headerLength + cscdListLength)
   if ('condition' in cscds) return cscds
-  const segments = parseSegments(list, COPY_HEADER_LENGTH + cscdListLength, end)
+  const segments = parseSegments(list, headerLength + cscdListLength, end)
   if ('condition' in segments) return segments
   return { listId: wantsId ? listId : undefined, cscds, segments }
 }

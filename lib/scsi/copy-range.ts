@@ -15,22 +15,26 @@ export interface CopyRange {
  * Copies a range in pieces, so that others get their turn. What is not stored in the source is made so in the
  * destination, what the volume can copy without moving data is copied so, the rest is read and written. Ranges of one
  * volume that overlap come out as if all had been read first.
- * @param goesOn - asked before every piece; false ends the copy there
+ * @param goesOn - asked before every piece and told what is done; false ends the copy there
  * @returns the bytes that were copied
  */
-export async function copyRange(range: CopyRange, goesOn: () => boolean): Promise<number> {
-  const { source, sourceOffset, destination, destinationOffset, length } = range
-  const same = source === destination
-  const backwards = same && destinationOffset > sourceOffset && destinationOffset < sourceOffset + length
+export async function copyRange(range: CopyRange, goesOn: (doneBytes: number) => boolean): Promise<number> {
+  const { length } = range
+  const backwards = isBackwards(range)
   const buffer = Buffer.allocUnsafe(Math.min(PIECE_BYTES, length))
   let done = 0
-  while (done < length && goesOn()) {
+  while (done < length && goesOn(done)) {
     const left = length - done
     const piece = backwards ? await copyLast(range, left, buffer) : await copyFirst(range, done, left, buffer)
     done += piece
     if (done < length) await turn()
   }
   return done
+}
+
+/** The destination begins inside the source, so the copy begins at their ends: what is done first is what comes last. */
+export function isBackwards({ source, sourceOffset, destination, destinationOffset, length }: CopyRange): boolean {
+  return source === destination && destinationOffset > sourceOffset && destinationOffset < sourceOffset + length
 }
 
 /** Copies what begins `done` bytes in. Returns how much. */

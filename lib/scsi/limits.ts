@@ -19,6 +19,11 @@ export const MAX_UNMAP_DESCRIPTORS = 256
  * miscounted.
  */
 export const MAX_COMPARE_AND_WRITE_BLOCKS = 1
+/** POPULATE TOKEN and WRITE USING TOKEN: what one token may stand for, and in how many ranges. Windows asks for 64. */
+export const MAX_TOKEN_BYTES = 1024 * 1024 * 1024
+export const MAX_TOKEN_RANGES = 64
+/** What Windows moves at a time where nothing is said; done in well under the 4 seconds that it waits. */
+export const OPTIMAL_TOKEN_BYTES = 64 * 1024 * 1024
 /** WRITE ATOMIC: its data are gathered. */
 const MAX_ATOMIC_BYTES = MAX_GATHERED_BYTES
 

@@ -1,9 +1,11 @@
+import { systemClock, type Clock } from '../util/clock.js'
 import type { Volume } from '../volume/volume.js'
 import { BackgroundFlush } from './background-flush.js'
 import type { Nexus, NexusUnit } from './nexus.js'
 import type { ReservationStore } from './reservation-store.js'
 import { Reservations } from './reservations.js'
 import { RemovableMedium } from './removable-medium.js'
+import { RodTokens } from './rod-tokens.js'
 import {
   OVERWRITE_BYTES_PER_SECOND,
   Sanitize,
@@ -85,6 +87,8 @@ export interface LogicalUnitOptions {
   readonly reservationStore?: ReservationStore
   /** Bytes in which a thin unit stores and frees space, at least a block; default 4096. Said in VPD page B0h. */
   readonly allocationBytes?: number
+  /** Of tokens that expire. */
+  readonly clock?: Clock
   /** Called at most once a second with errors of the volume, for the log. */
   readonly onVolumeError?: (error: unknown, task?: Task) => void
   readonly provisioning?: () => Provisioning
@@ -120,6 +124,8 @@ export class LogicalUnit implements Modes {
   /** Why the last of them failed. */
   commitFailure: Error | undefined
   readonly reservations: Reservations
+  /** The tokens that stand for data of this unit. */
+  readonly tokens: RodTokens
   /** Flushes that SYNCHRONIZE CACHE with IMMED has answered already. */
   readonly backgroundFlush: BackgroundFlush
   /** Mode page 08h, WCE: false makes every write durable before its status (the commands see to it). */
@@ -158,6 +164,8 @@ export class LogicalUnit implements Modes {
       (nexusId, attention) => this.establishFor(nexusId, attention),
       options.reservationStore
     )
+    this.tokens = new RodTokens(this, options.clock ?? systemClock)
+    this.volume.onChange = (offset, length) => this.tokens.changed(offset, length)
     this.provisioning = options.provisioning
     this.onVolumeError = options.onVolumeError
     this.onStartStop = options.onStartStop
@@ -173,6 +181,7 @@ export class LogicalUnit implements Modes {
   detach(entry: NexusUnit): void {
     if (!this.attached.delete(entry)) return
     this.reservations.nexusLost(entry.nexus)
+    this.tokens.nexusEnded(entry.nexus)
     this.medium?.allow(entry.nexus)
   }
 
@@ -186,9 +195,13 @@ export class LogicalUnit implements Modes {
     for (const entry of this.attached) if (entry.nexus.id === nexusId) entry.establish(attention)
   }
 
-  /** Logical unit reset (SAM-5 §6.3.3), apart from its tasks: SPC-2 reservations fall, mode pages as at the start. */
+  /**
+   * Logical unit reset (SAM-5 §6.3.3), apart from its tasks: SPC-2 reservations and tokens fall, mode pages as at the
+   * start.
+   */
   reset(): void {
     this.reservations.reset()
+    this.tokens.cancelAll()
     this.medium?.reset()
     Object.assign(this, this.defaultModes)
   }
@@ -253,6 +266,7 @@ export class LogicalUnit implements Modes {
   commitFailed(error: Error): void {
     this.failedCommits++
     this.commitFailure = error
+    this.tokens.cancelAll()
   }
 
   startStop(start: boolean, task: Task): void {

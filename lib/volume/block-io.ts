@@ -13,6 +13,8 @@ export class BlockIo {
   offset = 0
   /** For `zero`: give the space back as well (UNMAP), rather than only make it read as zeroes. */
   unmap = false
+  /** Of a request that changes its range while somebody watches it: told once more when the change is over. */
+  onChange: ((offset: number, length: number) => void) | undefined
 
   /** @param done - called with the request and, if it failed, an Error that has an errno-like `code` */
   constructor(readonly done: (io: BlockIo, error: Error | undefined) => void) {}
@@ -26,6 +28,11 @@ export class BlockIo {
   }
 
   complete(error?: Error | null): void {
+    const { onChange } = this
+    if (onChange !== undefined) {
+      this.onChange = undefined
+      onChange(this.offset, this.length)
+    }
     this.done(this, error ?? undefined)
   }
 }

@@ -20,6 +20,11 @@ export abstract class Volume {
   abstract readonly readOnly: boolean
   /** True when the medium is far away (network, object store), so that a read cache in front of it pays. */
   readonly slow: boolean = false
+  /**
+   * Told of every range that is about to change, and once more when a change that takes its time is over: between the two
+   * a reader may find either content. Set by the one who keeps what hangs on the content.
+   */
+  onChange: ((offset: number, length: number) => void) | undefined
 
   /** Bytes: where {@link copy} may begin, and what its lengths are multiples of. 0 when the volume cannot do it. */
   get copyGranularity(): number {
@@ -39,6 +44,7 @@ export abstract class Volume {
   tryWrite(buffer: Buffer, start: number, length: number, offset: number): boolean {
     this.check(length, offset)
     if (this.readOnly) throw readOnlyError()
+    this.onChange?.(offset, length)
     return this._tryWrite(buffer, start, length, offset)
   }
 
@@ -46,6 +52,7 @@ export abstract class Volume {
   tryZero(offset: number, length: number, unmap: boolean): boolean {
     this.check(length, offset)
     if (this.readOnly) throw readOnlyError()
+    this.onChange?.(offset, length)
     return this._tryZero(offset, length, unmap)
   }
 
@@ -57,6 +64,7 @@ export abstract class Volume {
   write(io: BlockIo): void {
     this.check(io.length, io.offset)
     if (this.readOnly) return fail(io, readOnlyError())
+    this.watch(io)
     this._write(io)
   }
 
@@ -67,12 +75,14 @@ export abstract class Volume {
   writeAtomic(io: BlockIo): void {
     this.check(io.length, io.offset)
     if (this.readOnly) return fail(io, readOnlyError())
+    this.watch(io)
     this._writeAtomic(io)
   }
 
   zero(io: BlockIo): void {
     this.check(io.length, io.offset)
     if (this.readOnly) return fail(io, readOnlyError())
+    this.watch(io)
     this._zero(io)
   }
 
@@ -85,7 +95,12 @@ export abstract class Volume {
     this.check(length, source)
     this.check(length, destination)
     if (this.readOnly) throw readOnlyError()
-    return this._copy(source, destination, length)
+    this.onChange?.(destination, length)
+    try {
+      return await this._copy(source, destination, length)
+    } finally {
+      this.onChange?.(destination, length)
+    }
   }
 
   /** Makes every write that completed before this call survive a power cut. */
@@ -131,6 +146,12 @@ export abstract class Volume {
   /** Offsets are plain numbers throughout, so a volume must end below 2^53. Drivers call this at the end of open(). */
   protected opened(): void {
     assert(Number.isSafeInteger(this.size) && this.size >= 0, `a volume of ${this.size} bytes`)
+  }
+
+  private watch(io: BlockIo): void {
+    if (this.onChange === undefined) return
+    this.onChange(io.offset, io.length)
+    io.onChange = this.onChange
   }
 
   /** Callers have checked against the capacity already; a range outside is a mistake of ours. */

@@ -1,12 +1,12 @@
 import { describe, expect, it } from '@jest/globals'
-import { parseCopyList, type CopyList, type CopyListFault } from '../../lib/scsi/copy-list.js'
+import { LID1, LID4, parseCopyList, type CopyList, type CopyListFault } from '../../lib/scsi/copy-list.js'
 import { copyList, cscd, segmentOfBlocks, segmentOfBytes } from '../support/copy-list.js'
 import { hex } from '../support/scsi.js'
 
 const NAA = Buffer.from('60243780000000000000000000000001', 'hex')
 
 function fault(list: Buffer): string | undefined {
-  const parsed: CopyList | CopyListFault = parseCopyList(list)
+  const parsed: CopyList | CopyListFault = parseCopyList(list, LID1)
   if (!('condition' in parsed)) return undefined
   return parsed.byte === undefined ? parsed.condition.name : `${parsed.condition.name} at ${parsed.byte}`
 }
@@ -19,7 +19,7 @@ describe('parseCopyList', () => {
            02 02 0018 0000 ffff 0000 0800 0000000000000010 0000000000000020`),
       'hex'
     )
-    expect(parseCopyList(list)).toEqual({
+    expect(parseCopyList(list, LID1)).toEqual({
       listId: 7,
       cscds: [{ designatorType: 3, codeSet: 1, designator: NAA, blockSize: 512 }],
       segments: [
@@ -43,7 +43,7 @@ describe('parseCopyList', () => {
            0a 00 001c ffff ffff 00010000 0000000000000010 0000000000000020 0200 0400`),
       'hex'
     )
-    const parsed = parseCopyList(list) as CopyList
+    const parsed = parseCopyList(list, LID1) as CopyList
     expect(parsed.listId).toBeUndefined()
     expect(parsed.segments[0]).toMatchObject({
       count: 65536,
@@ -106,5 +106,52 @@ describe('parseCopyList', () => {
   it('takes as much as it promises', () => {
     const list = copyList(Array(16).fill(one) as Buffer[], Array(64).fill(segmentOfBytes(0, 0, 512, 0, 8)) as Buffer[])
     expect(fault(list)).toBeUndefined()
+  })
+})
+
+/** The header of SPC-4 table 126 before descriptors, made by hand. */
+function list4(
+  fixed: Readonly<Record<number, number>> = {},
+  cscdLength = 0x20,
+  segmentLength = 0x1c,
+  inline = 0
+): Buffer {
+  const header = Buffer.from(
+    hex(`01 00 0020 0000000000000000000000 00 ff 000000 8000000a 000000000000000000000000000000000000`) +
+      [cscdLength, segmentLength, inline].map((length) => length.toString(16).padStart(4, '0')).join(''),
+    'hex'
+  )
+  for (const [at, value] of Object.entries(fixed)) header[Number(at)] = value
+  return Buffer.concat([header, cscd(NAA), segmentOfBlocks(0, 0, 8, 0, 8)])
+}
+
+describe('the list of EXTENDED COPY(LID4)', () => {
+  it('has a longer header with an identifier of 32 bits, and the same descriptors', () => {
+    const parsed = parseCopyList(list4(), LID4) as CopyList
+    expect([parsed.listId, parsed.cscds.length, parsed.segments.length]).toEqual([0x8000000a, 1, 1])
+    expect((parseCopyList(list4({ 1: 0x18, 20: 0, 23: 0 }), LID4) as CopyList).listId).toBeUndefined()
+  })
+
+  it('takes IMMED for 0', () => {
+    expect(parseCopyList(list4({ 15: 0x01 }), LID4)).not.toHaveProperty('condition')
+  })
+
+  it.each([
+    ['another format', list4({ 0: 0x02 }), 0],
+    ['a header of another length', list4({ 3: 0x21 }), 3],
+    ['sense data with GOOD (G_SENSE)', list4({ 15: 0x02 }), 15],
+    ['a header of another type', list4({ 16: 0xe4 }), 16],
+    ['an identifier although there is none', list4({ 1: 0x18 }), 20],
+    ['CSCDs that do not come out even', Buffer.concat([list4({}, 0x21, 0x1c), Buffer.alloc(1)]), 42],
+    ['inline data', Buffer.concat([list4({}, 0x20, 0x1c, 1), Buffer.alloc(1)]), 46]
+  ])('with %s is refused at its byte', (_what, list, byte) => {
+    const parsed = parseCopyList(list, LID4) as CopyListFault
+    expect([parsed.condition.name, parsed.byte]).toEqual(['INVALID FIELD IN PARAMETER LIST', byte])
+  })
+
+  it.each([47, 48, 79, 107])('of %d bytes is too short', (length) => {
+    expect(parseCopyList(list4().subarray(0, length), LID4)).toEqual({
+      condition: expect.objectContaining({ name: 'PARAMETER LIST LENGTH ERROR' })
+    })
   })
 })

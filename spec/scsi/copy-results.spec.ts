@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { CopyResults, MAX_COPY_RESULTS } from '../../lib/scsi/copy-results.js'
+import { CopyResults, MAX_CONCURRENT_COPIES, MAX_COPY_RESULTS } from '../../lib/scsi/copy-results.js'
 
 describe('CopyResults', () => {
   it('knows a copy by its identifier, the newest of them', () => {
@@ -22,7 +22,7 @@ describe('CopyResults', () => {
 
   it('lets no more run at once than it promises, with or without an identifier', () => {
     const copies = new CopyResults()
-    const begun = Array.from({ length: MAX_COPY_RESULTS }, () => copies.begin(undefined)!)
+    const begun = Array.from({ length: MAX_CONCURRENT_COPIES }, () => copies.begin(undefined)!)
     expect(copies.begin(undefined)).toBeUndefined()
     copies.end(begun[0]!, 'good')
     expect(copies.begin(9)).toBeDefined()

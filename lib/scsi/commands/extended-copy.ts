@@ -2,12 +2,14 @@ import { bytes, defineLayout, u32, u8 } from '../../layout/layout.js'
 import { flushVolume } from '../../volume/promises.js'
 import { defineCommand, type Command } from '../command.js'
 import {
-  COPY_HEADER_LENGTH,
+  LID1,
+  LID4,
   MAX_DESCRIPTORS_BYTES,
   MAX_SEGMENT_BYTES,
   THIS_UNIT,
   parseCopyList,
   type CopyList,
+  type CopyListForm,
   type CopySegment,
   type Cscd
 } from '../copy-list.js'
@@ -17,7 +19,10 @@ import { invalidParameter } from '../invalid-field.js'
 import type { LogicalUnit } from '../logical-unit.js'
 import type { Nexus, NexusUnit } from '../nexus.js'
 import {
+  COPY_CLEARED,
   COPY_TARGET_NOT_REACHABLE,
+  INSUFFICIENT_RESOURCES,
+  OPERATION_IN_PROGRESS,
   PARAMETER_LIST_LENGTH_ERROR,
   THIRD_PARTY_DEVICE_FAILURE,
   UNEXPECTED_INEXACT_SEGMENT,
@@ -39,44 +44,50 @@ const cdb = defineLayout(16, {
 const view = cdb.view()
 
 /**
- * EXTENDED COPY (LID1), SPC-4 §6.4: segments between disks, which are named as VPD page 83h names them. A list can only
+ * EXTENDED COPY, SPC-4 §6.4 and §6.5: segments between disks, which are named as VPD page 83h names them. A list can only
  * name units that the nexus of the command sees: whoever can ask for a copy could read the source and write the
- * destination anyway, and nothing else is found, whatever its designator.
+ * destination anyway, and nothing else is found, whatever its designator. IMMED is taken as 0 (SPC-4 §5.17.4.3).
  */
-export const extendedCopy = defineCommand(
-  {
-    opcode: 0x83,
-    serviceAction: 0x00,
-    name: 'EXTENDED COPY(LID1)',
-    usage: [0x83, 0x1f, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00],
-    access: 'none',
-    medium: true,
-    allowedUnderReservation: 'never',
-    timeoutSeconds: 600,
-    execute(task) {
-      const { parameterListLength } = view.at(task.cdb)
-      if (parameterListLength === 0) return task.good()
-      if (parameterListLength < COPY_HEADER_LENGTH || parameterListLength > LIST_BYTES_MAX) {
-        return task.check(PARAMETER_LIST_LENGTH_ERROR)
-      }
-      task.gather(parameterListLength)
-    },
-    finish(task, unit) {
-      if (task.received < task.parameters!.length) return task.check(PARAMETER_LIST_LENGTH_ERROR)
-      const list = parseCopyList(task.parameters!)
-      if ('condition' in list) return refuseList(task, list.condition, list.byte)
-      const wrong = wrongBlockSize(task.nexus, list.cscds)
-      if (wrong >= 0) return invalidParameter(task, COPY_HEADER_LENGTH + wrong * CSCD_LENGTH + BLOCK_SIZE_OFFSET)
-      const result = task.nexus.copies.begin(list.listId)
-      if (!result) return invalidParameter(task, 0)
-      task.run(() => copyAll(task, unit, list, result))
-    }
-  },
-  cdb
-)
+export const extendedCopy1 = define(0x00, 'EXTENDED COPY(LID1)', LID1)
+export const extendedCopy4 = define(0x01, 'EXTENDED COPY(LID4)', LID4)
 
-/** The longest list that is looked at: the rest of it would be inline data, and there is none. */
-const LIST_BYTES_MAX = COPY_HEADER_LENGTH + 2 * MAX_DESCRIPTORS_BYTES
+function define(serviceAction: number, name: string, form: CopyListForm): Command {
+  // The rest of a longer list would be inline data, and there is none.
+  const listBytesMax = form.headerLength + 2 * MAX_DESCRIPTORS_BYTES
+  return defineCommand(
+    {
+      opcode: 0x83,
+      serviceAction,
+      name,
+      usage: [0x83, 0x1f, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0x00, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00],
+      access: 'none',
+      medium: true,
+      allowedUnderReservation: 'never',
+      timeoutSeconds: 600,
+      execute(task) {
+        const { parameterListLength } = view.at(task.cdb)
+        if (parameterListLength === 0) return task.good()
+        if (parameterListLength < form.headerLength || parameterListLength > listBytesMax) {
+          return task.check(PARAMETER_LIST_LENGTH_ERROR)
+        }
+        task.gather(parameterListLength)
+      },
+      finish(task, unit) {
+        if (task.received < task.parameters!.length) return task.check(PARAMETER_LIST_LENGTH_ERROR)
+        const list = parseCopyList(task.parameters!, form)
+        if ('condition' in list) return refuseList(task, list.condition, list.byte)
+        const wrong = wrongBlockSize(task.nexus, list.cscds)
+        if (wrong >= 0) return invalidParameter(task, form.headerLength + wrong * CSCD_LENGTH + BLOCK_SIZE_OFFSET)
+        const { copies } = task.nexus
+        const result = copies.begin(list.listId, { serviceAction })
+        if (!result) return task.check(copies.full ? INSUFFICIENT_RESOURCES : OPERATION_IN_PROGRESS)
+        task.run(() => copyAll(task, unit, list, result))
+      }
+    },
+    cdb
+  )
+}
+
 const CSCD_LENGTH = 32
 const BLOCK_SIZE_OFFSET = 29
 
@@ -99,6 +110,7 @@ async function copyAll(task: Task, unit: LogicalUnit, list: CopyList, result: Co
     const written = new Set<LogicalUnit>()
     for (const segment of list.segments) {
       fault = await copySegment(task, unit, list, segment, result, written)
+      if (result.cancelled) fault = COPY_CLEARED
       if (fault || task.aborted) break
       result.segmentsDone++
     }
@@ -108,7 +120,7 @@ async function copyAll(task: Task, unit: LogicalUnit, list: CopyList, result: Co
     fault = THIRD_PARTY_DEVICE_FAILURE
   }
   if (fault) task.check(fault)
-  copies.end(result, fault ? 'failed' : 'good')
+  copies.end(result, task.aborted || result.cancelled ? 'aborted' : fault ? 'failed' : 'good')
   if (!fault) return
   result.status = Status.CheckCondition
   result.sense = task.sense
@@ -147,7 +159,7 @@ async function copySegment(
     destinationOffset: to,
     length
   }
-  result.bytesDone += await copyRange(range, () => !task.aborted)
+  result.bytesDone += await copyRange(range, () => !task.aborted && !result.cancelled)
   return undefined
 }
 

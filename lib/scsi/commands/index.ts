@@ -1,6 +1,7 @@
 import type { Command } from '../command.js'
 import { compareAndWrite } from './compare-and-write.js'
-import { extendedCopy } from './extended-copy.js'
+import { copyOperationAbort } from './copy-operation-abort.js'
+import { extendedCopy1, extendedCopy4 } from './extended-copy.js'
 import { getLbaStatus } from './get-lba-status.js'
 import { inquiry } from './inquiry.js'
 import { logSense } from './log-sense.js'
@@ -17,12 +18,14 @@ import {
   release,
   reserve
 } from './persistent-reserve-out.js'
+import { populateToken } from './populate-token.js'
 import { preFetch10, preFetch16 } from './pre-fetch.js'
 import { preventAllow } from './prevent-allow.js'
 import { readCapacity10, readCapacity16 } from './read-capacity.js'
 import { readDefectData10, readDefectData12 } from './read-defect-data.js'
 import { read10, read12, read16, read6 } from './read.js'
 import { receiveCopyFailureDetails, receiveCopyOperatingParameters, receiveCopyStatus } from './receive-copy-results.js'
+import { receiveCopyStatus4, receiveRodTokenInformation } from './receive-copy-status.js'
 import { reportLuns } from './report-luns.js'
 import { reportSupportedOperationCodes } from './report-supported-operation-codes.js'
 import { reportSupportedTaskManagement } from './report-supported-task-management.js'
@@ -43,6 +46,7 @@ import { verify10, verify12, verify16 } from './verify.js'
 import { writeAtomic16 } from './write-atomic.js'
 import { writeAndVerify10, writeAndVerify12, writeAndVerify16 } from './write-and-verify.js'
 import { writeSame10, writeSame16 } from './write-same.js'
+import { writeUsingToken } from './write-using-token.js'
 import { write10, write12, write16, write6 } from './write.js'
 
 /** Every command, in the order of the operation codes and service actions. */
@@ -89,10 +93,16 @@ export const commands: readonly Command[] = [
   preempt,
   preemptAndAbort,
   registerAndIgnore,
-  extendedCopy,
+  extendedCopy1,
+  extendedCopy4,
+  populateToken,
+  writeUsingToken,
+  copyOperationAbort,
   receiveCopyStatus,
   receiveCopyOperatingParameters,
   receiveCopyFailureDetails,
+  receiveCopyStatus4,
+  receiveRodTokenInformation,
   read16,
   compareAndWrite,
   write16,

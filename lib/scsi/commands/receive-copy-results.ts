@@ -9,7 +9,7 @@ import {
   SEGMENT_BLOCKS,
   SEGMENT_BYTES
 } from '../copy-list.js'
-import { MAX_COPY_RESULTS, type CopyResult, type CopyState } from '../copy-results.js'
+import { MAX_CONCURRENT_COPIES, TOTAL_CONCURRENT_COPIES, type CopyResult, type CopyState } from '../copy-results.js'
 import { invalidCdbField } from '../invalid-field.js'
 
 const cdb = defineLayout(16, {
@@ -25,13 +25,13 @@ const view = cdb.view()
 
 const LIST_ID_BYTE = 2
 
-/** SPC-4 §6.36: how far a copy of this nexus is, or how it ended. */
+/** SPC-4 §6.25: how far a copy of this nexus is, or how it ended. */
 export const receiveCopyStatus = define(0x00, 'RECEIVE COPY STATUS(LID1)', copyStatus)
 
-/** SPC-4 §6.38: why a copy failed. Nothing when it did not. */
+/** SPC-4 §6.23: why a copy failed. Nothing when it did not. */
 export const receiveCopyFailureDetails = define(0x04, 'RECEIVE COPY FAILURE DETAILS(LID1)', failureDetails)
 
-/** SPC-4 §6.37: what EXTENDED COPY takes. */
+/** SPC-4 §6.22: what EXTENDED COPY takes. */
 export const receiveCopyOperatingParameters = defineCommand(
   {
     opcode: 0x84,
@@ -71,7 +71,7 @@ function usageWith(listId: number): number[] {
   return [0x84, 0x1f, listId, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0x00, 0x00]
 }
 
-/** SPC-4 table 316. */
+/** SPC-4 table 253. */
 const statusLayout = defineLayout(12, {
   availableData: u32,
   status: u8,
@@ -79,8 +79,8 @@ const statusLayout = defineLayout(12, {
   countUnits: u8,
   transferCount: u32
 })
-/** COPY MANAGER STATUS, SPC-4 table 317. HDD stays 0: no data is held. */
-const COPY_STATUS: Readonly<Record<CopyState, number>> = { running: 0, good: 1, failed: 2 }
+/** COPY MANAGER STATUS, SPC-4 table 254. HDD stays 0: no data is held. */
+const COPY_STATUS: Readonly<Record<CopyState, number>> = { running: 0, good: 1, partial: 1, failed: 2, aborted: 2 }
 /** TRANSFER COUNT UNITS: KiB, so that four bytes are enough for what one list can say. */
 const COUNT_IN_KIB = 1
 
@@ -94,7 +94,7 @@ function copyStatus({ state, segmentsDone, bytesDone }: CopyResult): Buffer {
   })
 }
 
-/** SPC-4 table 322: up to the sense data, which follows. */
+/** SPC-4 table 246: up to the sense data, which follows. */
 const FAILURE_HEADER_LENGTH = 60
 
 function failureDetails({ sense, status }: CopyResult): Buffer {
@@ -107,7 +107,7 @@ function failureDetails({ sense, status }: CopyResult): Buffer {
   return details
 }
 
-/** SPC-4 table 320. Neither inline nor held data; segments of any number of blocks. */
+/** SPC-4 table 244. Neither inline nor held data; segments of any number of blocks. */
 const parameters = defineLayout(47, {
   availableData: u32,
   flags: u8,
@@ -131,8 +131,6 @@ const parameters = defineLayout(47, {
 })
 /** SNLID: LIST ID USAGE may say that there is no list identifier. */
 const FLAG_SNLID = 0x01
-/** Of the whole device; each nexus has its own bound. */
-const TOTAL_CONCURRENT_COPIES = 1024
 
 const OPERATING_PARAMETERS = parameters.make({
   availableData: parameters.length - 4,
@@ -142,7 +140,7 @@ const OPERATING_PARAMETERS = parameters.make({
   maxDescriptorsLength: MAX_DESCRIPTORS_BYTES,
   maxSegmentLength: MAX_SEGMENT_BYTES,
   totalConcurrentCopies: TOTAL_CONCURRENT_COPIES,
-  maxConcurrentCopies: MAX_COPY_RESULTS,
+  maxConcurrentCopies: MAX_CONCURRENT_COPIES,
   typesLength: 3,
   types: Buffer.from([SEGMENT_BLOCKS, SEGMENT_BYTES, IDENTIFICATION_CSCD])
 })

@@ -1,5 +1,6 @@
 import { ascii } from '../ascii.js'
 import type { LogicalUnit } from '../logical-unit.js'
+import type { Nexus } from '../nexus.js'
 import type { VpdPage } from './page.js'
 
 /** SPC-4 §7.8.6: what the unit, the port that was asked, and the whole target device are called. */
@@ -13,8 +14,13 @@ export const deviceIdentification: VpdPage = {
       designator(TARGET_PORT | TYPE_SCSI_NAME, CODE_SET_UTF8, scsiName(nexus.targetPort)),
       designator(TARGET_PORT | TYPE_RELATIVE_PORT, CODE_SET_BINARY, lastTwoBytes(RELATIVE_TARGET_PORT)),
       designator(TARGET_PORT | TYPE_PORT_GROUP, CODE_SET_BINARY, lastTwoBytes(nexus.targetPortalGroupTag)),
-      designator(TARGET_DEVICE | TYPE_SCSI_NAME, CODE_SET_UTF8, scsiName(nexus.targetName))
+      targetDeviceDesignator(nexus)
     ])
+}
+
+/** The designation descriptor of the whole target device. */
+export function targetDeviceDesignator(nexus: Nexus): Buffer {
+  return designator(TARGET_DEVICE | TYPE_SCSI_NAME, CODE_SET_UTF8, scsiName(nexus.targetName))
 }
 
 /** A target has one port, which is its portal group. */

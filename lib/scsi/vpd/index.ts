@@ -6,6 +6,7 @@ import { logicalBlockProvisioning } from './logical-block-provisioning.js'
 import { modePagePolicy } from './mode-page-policy.js'
 import type { VpdPage } from './page.js'
 import { supportedPages } from './supported-pages.js'
+import { thirdPartyCopy } from './third-party-copy.js'
 import { unitSerialNumber } from './unit-serial-number.js'
 
 /** Every VPD page, strictly ascending: Windows takes B0h and up for absent otherwise. */
@@ -15,6 +16,7 @@ export const vpdPages: readonly VpdPage[] = [
   deviceIdentification,
   extendedInquiry,
   modePagePolicy,
+  thirdPartyCopy,
   blockLimits,
   blockDeviceCharacteristics,
   logicalBlockProvisioning

@@ -225,6 +225,7 @@ export class Overlay extends Volume {
       const old = this.ready()
       const retired = await old.retire(binDirectory)
       this.delta = old.following()
+      this.onChange?.(0, this.size)
       const released = old.release()
       this.releasing = Promise.all([this.releasing, released.catch(() => undefined)]).then(() => undefined)
       this.wasNearlyFull = false

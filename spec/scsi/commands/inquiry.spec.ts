@@ -29,7 +29,7 @@ describe('INQUIRY', () => {
 
   it('lists the vital product data pages in ascending order', async () => {
     const result = await host.execute(makeNexus([makeUnit()]), '12 01 00 00ff 00')
-    expect(result.hex).toBe(hex('00 00 0008 00 80 83 86 87 b0 b1 b2'))
+    expect(result.hex).toBe(hex('00 00 0009 00 80 83 86 87 8f b0 b1 b2'))
   })
 
   it('gives a page its header: peripheral, code, length', async () => {
@@ -39,7 +39,7 @@ describe('INQUIRY', () => {
 
   it.each([
     ['a page code without EVPD', '12 00 80 00ff 00', 'cdb byte 2'],
-    ['a page that is not there', '12 01 8f 00ff 00', 'cdb byte 2'],
+    ['a page that is not there', '12 01 88 00ff 00', 'cdb byte 2'],
     ['CMDDT, which is obsolete', '12 02 00 00ff 00', 'cdb byte 1 bit 1'],
     ['NACA', '12 00 00 00ff 04', 'cdb byte 5 bit 2']
   ])('refuses %s', async (_what, cdb, pointer) => {
