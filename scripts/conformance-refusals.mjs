@@ -38,9 +38,24 @@ export const REFUSALS = [
     'it wipes what a client sees; --allow-sanitize'
   ],
   [
-    'tokens, held data, EXTENDED COPY (LID4), VPD page 8Fh',
-    'INVALID FIELD IN CDB',
-    'ODX does not work, so nothing may announce it'
+    'RECEIVE COPY DATA, REPORT ALL ROD TOKENS; sense data with GOOD (G_SENSE)',
+    'INVALID FIELD IN CDB; INVALID FIELD IN PARAMETER LIST',
+    'nothing is held; nobody has to know the tokens of others'
+  ],
+  [
+    'IMMED of copies and tokens',
+    'taken as 0',
+    'SPC-4 §5.17.4.3 allows it; Windows does not set it, and work behind a status would outlive a logout'
+  ],
+  [
+    'tokens that outlive changes of their data',
+    'INVALID FIELD IN PARAMETER LIST; 23h/08h at their use',
+    'a token is good as long as nothing of its data was written (decision 23)'
+  ],
+  [
+    'tokens of another initiator, or for a unit that the nexus does not see',
+    'TOKEN UNKNOWN, 23h/04h',
+    'private views: what one client has is no business of another'
   ],
   ['copies to or from units that the nexus does not see', 'COPY ABORTED, 08h/04h', 'CVE-2020-28374'],
   [

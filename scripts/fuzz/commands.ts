@@ -10,8 +10,16 @@ import {
   type Pdu
 } from '../../spec/support/scripted-initiator.js'
 import { NOTHING, TARGET_NAME, TestTarget } from '../../spec/support/test-target.js'
+import {
+  copyStatus,
+  populateCdb,
+  populateList,
+  receiveCdb,
+  writeCdb,
+  writeList
+} from '../../spec/support/token-list.js'
 import { demand, demandEqual, type Fuzzer, type FuzzerRun } from './fuzzer.js'
-import { randomCdb, randomParameterList } from './grammar.js'
+import { randomCdb, randomParameterList, randomTokenCommand } from './grammar.js'
 
 /** Commands under way at a time; each has a range of the disk to itself. */
 const LANES = 6
@@ -19,6 +27,12 @@ const LANE_BLOCKS = 96
 /** What the target takes in one PDU. */
 const DATA_OUT_MAX = 8192
 const COMMANDS_EACH_LANE = 24
+/** List identifiers of the lanes, which no other command hits by chance. */
+const LANE_LIST_IDS = 0x5a5a5a5a
+const TOKEN_ANSWER_BYTES = 4096
+/** An answer with one token and no sense data. */
+const TOKEN_ANSWER_LENGTH = 550
+const TOKENS_KEPT = 16
 /** Disks are kept for so many names, so that memory stays what it is. */
 const NAMES = 4
 const DISK_BYTES = 1 << 20
@@ -113,7 +127,8 @@ class Lane {
       const blocks = this.random.int(LANE_BLOCKS - first + 1)
       if (this.random.chance(0.5)) await this.read(first, blocks)
       else if (this.random.chance(0.7)) await this.write(first, blocks)
-      else if (this.random.chance(0.6)) await this.breakOff(first, blocks)
+      else if (this.random.chance(0.5)) await this.breakOff(first, blocks)
+      else if (this.random.chance(0.5)) await this.copy(first, blocks)
       else await this.zero(first, blocks)
     }
     await this.read(0, LANE_BLOCKS)
@@ -142,6 +157,29 @@ class Lane {
     cdb[1] = this.random.pick([0, 0x08])
     demandEqual('the status', (await this.initiator.command(cdb, { write: Buffer.alloc(BLOCK) })).status, 0)
     this.model.fill(0, first * BLOCK, (first + blocks) * BLOCK)
+  }
+
+  /**
+   * By a token, to a place in the lane that may overlap its source. A write to the source between the two makes the token
+   * worthless; one beside it does not.
+   */
+  private async copy(first: number, blocks: number): Promise<void> {
+    const { initiator, random } = this
+    if (blocks === 0) return
+    const id = LANE_LIST_IDS + this.lane * COMMANDS_EACH_LANE
+    const list = populateList([[this.lba(first), blocks]])
+    const made = await initiator.command(populateCdb(id, list.length), { write: list })
+    demandEqual(`the status of a token, ${made.senseText},`, made.status, 0)
+    const { token } = copyStatus((await initiator.command(receiveCdb(id), { read: 4096 })).data)
+    const written = random.int(LANE_BLOCKS)
+    const between = random.chance(0.3)
+    if (between) await this.write(written, 1)
+    const spoiled = between && written >= first && written < first + blocks
+    const to = random.int(LANE_BLOCKS - blocks + 1)
+    const order = writeList(token!, [[this.lba(to), blocks]])
+    const { status, senseText } = await initiator.command(writeCdb(id + 1, order.length), { write: order })
+    demandEqual('the end of a write with a token', `${status} ${senseText}`.trim(), spoiled ? '2 05/23/08' : '0')
+    if (!spoiled) this.model.copy(this.model, to * BLOCK, first * BLOCK, (first + blocks) * BLOCK)
   }
 
   /**
@@ -202,6 +240,7 @@ class Lane {
 }
 
 async function anyCommands(initiator: ScriptedInitiator, random: Random): Promise<void> {
+  const tokens: Buffer[] = []
   for (let count = 0; count < COMMANDS_EACH_LANE; count++) {
     const cdb = randomCdb(random)
     const write = random.chance(0.5) ? randomParameterList(random) : undefined
@@ -210,7 +249,17 @@ async function anyCommands(initiator: ScriptedInitiator, random: Random): Promis
     const options = { lun, read, ...(write && write.length > 0 && { write }) }
     const length = options.write?.length ?? read
     judge(cdb, length, read > 0, await initiator.command(cdb, options))
+    if (random.chance(0.3)) await anyTokenCommand(initiator, random, tokens)
   }
+}
+
+async function anyTokenCommand(initiator: ScriptedInitiator, random: Random, tokens: Buffer[]): Promise<void> {
+  const { cdb, list } = randomTokenCommand(random, tokens)
+  const read = list.length === 0 ? TOKEN_ANSWER_BYTES : 0
+  const outcome = await initiator.command(cdb, { lun: 1, read, ...(list.length > 0 && { write: list }) })
+  judge(cdb, list.length || read, read > 0, outcome)
+  const token = outcome.data.length === TOKEN_ANSWER_LENGTH ? copyStatus(outcome.data).token : undefined
+  if (token && tokens.length < TOKENS_KEPT) tokens.push(token)
 }
 
 function judge(cdb: Buffer, expectedLength: number, reads: boolean, outcome: CommandOutcome): void {

@@ -1,4 +1,14 @@
 import type { Random } from '../../spec/support/random.js'
+import {
+  ZERO_TOKEN,
+  abortCdb,
+  populateCdb,
+  populateList,
+  receiveCdb,
+  writeCdb,
+  writeList,
+  type Range
+} from '../../spec/support/token-list.js'
 
 /** Operation codes of block commands and of what every device has, and some that nobody has. */
 const OPERATION_CODES = [
@@ -36,6 +46,48 @@ export function randomParameterList(random: Random): Buffer {
     }
   }
   return list
+}
+
+/** Few of them, so that commands meet the copies of others. */
+const TOKEN_LIST_IDS = 8
+
+/**
+ * A command that makes, uses or asks for tokens, sound for the most part: what is wrong with it lies behind the first
+ * checks.
+ * @param tokens - what was handed out before; some of it is sent again, some of that with a bit turned over
+ */
+export function randomTokenCommand(random: Random, tokens: readonly Buffer[]): { cdb: Buffer; list: Buffer } {
+  const listId = random.int(TOKEN_LIST_IDS)
+  const nothing = Buffer.alloc(0)
+  if (random.chance(0.3)) {
+    const cdb = random.chance(0.2) ? abortCdb(listId) : receiveCdb(listId, random.pick([0, 4, 549, 550, 4096]), 5)
+    if (random.chance(0.8)) cdb[1] = random.pick([0x05, 0x07, 0x07, cdb[1]!])
+    return { cdb, list: nothing }
+  }
+  const ranges = Array.from({ length: random.pick([0, 1, 1, 2, 3, 64, 65]) }, (): Range => {
+    const lba = random.pick([random.int(2048), random.int(16), 2 ** 32, 2 ** 53])
+    return [lba, random.pick([0, 1, random.int(64), 0xffffffff])]
+  })
+  const makes = random.chance(0.5)
+  const list = makes ? populateList(ranges, populateOptions(random)) : writeList(tokenOf(random, tokens), ranges)
+  if (random.chance(0.3)) list[random.int(list.length)] = random.int(256)
+  const length = random.chance(0.9) ? list.length : random.int(list.length + 32)
+  return { cdb: makes ? populateCdb(listId, length) : writeCdb(listId, length), list }
+}
+
+function populateOptions(random: Random) {
+  return {
+    flags: random.int(4),
+    timeout: random.pick([0, 1, 600, 601]),
+    rodType: random.pick([0x00800000, 0x00800001, 0x0080ffff, 0x00010000])
+  }
+}
+
+function tokenOf(random: Random, tokens: readonly Buffer[]): Buffer {
+  if (tokens.length === 0 || random.chance(0.1)) return ZERO_TOKEN
+  const token = Buffer.from(random.pick(tokens))
+  if (random.chance(0.2)) token[random.int(token.length)]! ^= 1 << random.int(8)
+  return token
 }
 
 export function randomLun(random: Random): Buffer {

@@ -261,6 +261,26 @@ export function volumeContract(
       }
 
       function writableRows(): void {
+        it('tells of every change before it, and of one that takes its time when it is over as well', async () => {
+          const { offset } = range()
+          const told: string[] = []
+          volume.onChange = (at, length) => void told.push(`${at - offset}+${length}`)
+          const buffer = Buffer.alloc(1024, 0xc3)
+          volume.tryWrite(buffer, 0, 1024, offset + 512)
+          volume.tryZero(offset, 512, true)
+          volume.tryRead(Buffer.alloc(512), 0, 512, offset)
+          expect(told).toEqual(['512+1024', '0+512'])
+          const later = new Promise<readonly string[]>((resolve, reject) => {
+            const io = new BlockIo((_io, error) => (error ? reject(error) : resolve([...told])))
+            volume.write(io.set(buffer, 0, 1024, offset + 2048))
+          })
+          expect(told.slice(2)).toEqual(['2048+1024'])
+          expect((await later).slice(2)).toEqual(['2048+1024', '2048+1024'])
+          await settle((io) => volume.zero(io.set(Buffer.alloc(0), 0, 512, offset + 2048)))
+          await flushVolume(volume)
+          expect(told.slice(4)).toEqual(['2048+512', '2048+512'])
+        })
+
         async function write(bytes: Buffer, offset: number): Promise<void> {
           model.write(bytes, offset)
           await writeVolume(volume, bytes, offset)

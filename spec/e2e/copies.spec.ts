@@ -6,6 +6,7 @@ import { copyList, cscd, segmentOfBytes } from '../support/copy-list.js'
 import { OPEN_ISCSI } from '../support/login-presets.js'
 import { ScriptedInitiator } from '../support/scripted-initiator.js'
 import { ServerProcess, workDirectory } from '../support/server-process.js'
+import { copyStatus, populateCdb, populateList, receiveCdb, writeCdb, writeList } from '../support/token-list.js'
 
 jest.setTimeout(180_000)
 
@@ -15,7 +16,7 @@ const GIB = 2 ** 30
 const SEGMENT = 256 * MIB
 const PLACES = [0, 100 * MIB, GIB - MIB]
 
-/** EXTENDED COPY over TCP inside one client's view: 1 GiB with data at its ends and in its middle. */
+/** EXTENDED COPY and tokens over TCP inside one client's view: 1 GiB with data at its ends and in its middle. */
 describe('a copy of 1 GiB inside a private disk', () => {
   let work: ReturnType<typeof workDirectory>
   let server: ServerProcess
@@ -80,6 +81,18 @@ describe('a copy of 1 GiB inside a private disk', () => {
     }
   }
 
+  /** Copies the first GiB to the third with one token. */
+  async function copyByToken(initiator: ScriptedInitiator): Promise<void> {
+    const populate = populateList([[0, GIB / 512]])
+    const made = await initiator.command(populateCdb(1, populate.length), { write: populate })
+    const { token } = copyStatus((await initiator.command(receiveCdb(1, 4096), { read: 4096 })).data)
+    const write = writeList(token!, [[(2 * GIB) / 512, GIB / 512]])
+    const written = await initiator.command(writeCdb(2, write.length), { write })
+    expect([made.status, written.status]).toEqual([0, 0])
+    const { status, transferCount } = copyStatus((await initiator.command(receiveCdb(2, 4096), { read: 4096 })).data)
+    expect([status, transferCount]).toEqual([1, GIB / 512])
+  }
+
   function bytesOfSlots(): number {
     const state = join(work.path, 'state')
     const files = readdirSync(state, { recursive: true, encoding: 'utf8' }).filter((name) => name.endsWith('.slots'))
@@ -101,12 +114,24 @@ describe('a copy of 1 GiB inside a private disk', () => {
     await initiator.close()
   })
 
+  it('is made by a token as well, which stores nothing either', async () => {
+    const initiator = await login()
+    const before = bytesOfSlots()
+    await copyByToken(initiator)
+    expect(bytesOfSlots()).toBe(before)
+    // What the client has written by now, and what the image has.
+    const wanted = [content, Buffer.alloc(MIB, 8), content]
+    for (const [i, at] of PLACES.entries()) expect((await read(initiator, 2 * GIB + at)).equals(wanted[i]!)).toBe(true)
+    await initiator.close()
+  })
+
   it('is there after the server was killed, and gone after a logout', async () => {
     await server.kill()
     server = await start(server.port)
     const initiator = await login()
     expect((await read(initiator, 2 * GIB - MIB)).equals(content)).toBe(true)
     expect((await read(initiator, GIB + 100 * MIB)).equals(Buffer.alloc(MIB, 7))).toBe(true)
+    expect((await read(initiator, 2 * GIB + 100 * MIB)).equals(Buffer.alloc(MIB, 8))).toBe(true)
     await initiator.logout()
     await initiator.close()
     const next = await login()

@@ -24,9 +24,7 @@ const SKIPS = [
   /LUN too small/,
   /not write-protected/,
   // WSNZ=1 on a thin disk. A thick one takes them.
-  /WRITESAME1[06] does not support 0-blocks/,
-  // It would announce tokens (ODX); EXTENDED COPY itself is tested.
-  /Third-party Copy VPD page is not implemented/
+  /WRITESAME1[06] does not support 0-blocks/
 ]
 
 describeWith(['iscsi-test-cu'], "libiscsi's test suite, each test by itself", () => {

@@ -7,12 +7,14 @@ import { Random } from '../support/random.js'
 import { begin, r2tFields, read10, sendRaw, write10 } from '../support/raw-commands.js'
 import { framePdu, loginHeader, pairsOf, ScriptedInitiator, textOf, type Pdu } from '../support/scripted-initiator.js'
 import { ServerProcess, sha256, workDirectory } from '../support/server-process.js'
+import { ZERO_TOKEN, type Range } from '../support/token-list.js'
 import {
   DISCOVERY_TEXT_LENGTH,
   WINDOWS_LOGIN,
   WINDOWS_TARGET,
   WindowsPc,
-  type DiskFacts
+  type DiskFacts,
+  type TokenLimits
 } from '../support/windows-pc.js'
 
 jest.setTimeout(120_000)
@@ -296,8 +298,8 @@ describe('the port driver of Windows', () => {
       ['ATA PASS-THROUGH(16)', [0x85, ...Array<number>(15).fill(0)], 512, '05/20/00'],
       ['ATA PASS-THROUGH(12)', [0xa1, ...Array<number>(11).fill(0)], 512, '05/20/00'],
       ['a vendor command', [0xc7, 0, 0, 0, 0, 0], 512, '05/20/00'],
-      ['WRITE USING TOKEN', [0x83, 0x11, ...Array<number>(14).fill(0)], 0, '05/2'],
-      ['a VPD page that is not listed', [0x12, 1, 0x8f, 0, 255, 0], 255, '05/24/00'],
+      ['REPORT ALL ROD TOKENS', [0x84, 0x08, ...Array<number>(14).fill(0)], 0, '05/24/00'],
+      ['a VPD page that is not listed', [0x12, 1, 0x88, 0, 255, 0], 255, '05/24/00'],
       ['a mode page that there is not', [0x1a, 0, 0x2a, 0, 192, 0], 192, '05/24/00'],
       ['a log page that there is not', [0x4d, 0, 0x6f, 0, 0, 0, 0, 0, 252, 0], 252, '05/24/00'],
       ['a block behind the end', read10(DISK_LENGTH / BLOCK, 1), 512, '05/21/00']
@@ -374,8 +376,7 @@ describe('a disk as the class driver of Windows finds it', () => {
     const list = [...disk.pages.get(0x00)!.subarray(4)]
     expect(list[0]).toBe(0)
     expect(list).toEqual([...new Set(list)].sort((a, b) => a - b))
-    for (const code of [0x80, 0x83, 0xb0, 0xb1, 0xb2]) expect(list).toContain(code)
-    expect(list).not.toContain(0x8f)
+    for (const code of [0x80, 0x83, 0x8f, 0xb0, 0xb1, 0xb2]) expect(list).toContain(code)
   })
 
   it('has a printable serial number, another one on each LUN and for each PC, and the same in each session', async () => {
@@ -620,3 +621,80 @@ function modePagesOf(data: Buffer): { code: number; bytes: Buffer }[] {
   }
   return found
 }
+
+/** The documents of Microsoft on offloaded data transfers, and the samples of its class driver. */
+describe('a file that Windows copies without moving it (ODX)', () => {
+  let pc: WindowsPc
+  let limits: TokenLimits
+  beforeEach(async () => {
+    pc = await login()
+    limits = (await pc.tokenLimits())!
+  })
+  afterEach(() => pc.leave())
+
+  const read = (extents: readonly Range[], lun = DISK) =>
+    Promise.all(extents.map(([lba, blocks]) => pc.read(read10(Number(lba), blocks), blocks * BLOCK, lun))).then(
+      (parts) => Buffer.concat(parts)
+    )
+  /** A file in three pieces, one of them in the middle of everything. */
+  const file: readonly Range[] = [
+    [2048, 1024],
+    [9001, 77],
+    [4096, 512]
+  ]
+  const blocks = 1024 + 77 + 512
+
+  it('is told by page 8Fh that it can, and how much at a time', () => {
+    expect(limits).toEqual({ ranges: 64, maxBlocks: BigInt(2 ** 30 / BLOCK), optimalBlocks: BigInt(2 ** 26 / BLOCK) })
+  })
+
+  it('is the same behind it, in other pieces of the same disk', async () => {
+    const copy: readonly Range[] = [
+      [16384, 800],
+      [12000, blocks - 800]
+    ]
+    const wanted = await read(file)
+    const token = await pc.offloadRead(file)
+    expect(token).toHaveLength(512)
+    expect(await pc.offloadWrite(token as Buffer, copy, limits)).toEqual({ blocks, stopped: '' })
+    expect((await read(copy)).equals(wanted)).toBe(true)
+    expect((await read(file)).equals(wanted)).toBe(true)
+  })
+
+  it('goes to another disk as well, in as many commands as the optimal length asks for', async () => {
+    const token = await pc.offloadRead(file)
+    const small = { ...limits, optimalBlocks: 300n }
+    // The other disk is large, so that it is read with 16-byte commands.
+    expect(await pc.offloadWrite(token as Buffer, [[4096, blocks]], small, LARGE)).toEqual({ blocks, stopped: '' })
+    const cdb = [0x88, 0, 0, 0, 0, 0, 0, 0, 16, 0, 0, 0, blocks >> 8, blocks & 0xff, 0, 0]
+    expect((await pc.read(cdb, blocks * BLOCK, LARGE)).equals(await read(file))).toBe(true)
+  })
+
+  it('is filled with zeroes by the well-known token', async () => {
+    expect(await pc.offloadWrite(ZERO_TOKEN, file, limits)).toEqual({ blocks, stopped: '' })
+    expect((await read(file)).equals(Buffer.alloc(blocks * BLOCK))).toBe(true)
+  })
+
+  it('is copied in the old way where it was written meanwhile, and on a disk that cannot be written', async () => {
+    const token = (await pc.offloadRead(file)) as Buffer
+    expect(await pc.offloadWrite(token, [[4096, blocks]], limits, READ_ONLY)).toEqual({
+      blocks: 0,
+      stopped: '07/27/00'
+    })
+    expect((await pc.command(write10(9001, 1), { write: Buffer.alloc(BLOCK, 7) })).status).toBe(0)
+    expect(await pc.offloadWrite(token, [[12000, blocks]], limits)).toEqual({ blocks: 0, stopped: '05/23/08' })
+    const data = await read(file)
+    const { outcome } = await pc.writeTransfer(12288, data.subarray(0, TRANSFER))
+    expect([outcome.status, data[1024 * BLOCK]]).toEqual([0, 7])
+  })
+
+  it('cannot be had by another PC with the token, nor after a logout', async () => {
+    const token = (await pc.offloadRead(file)) as Buffer
+    const other = await login({ initiatorName: OTHER_PC })
+    expect(await other.offloadWrite(token, [[12000, blocks]], limits)).toEqual({ blocks: 0, stopped: '05/23/04' })
+    await other.leave()
+    await pc.leave()
+    pc = await login()
+    expect(await pc.offloadWrite(token, [[12000, blocks]], limits)).toEqual({ blocks: 0, stopped: '05/23/04' })
+  })
+})

@@ -92,7 +92,7 @@ interface Order {
 function readOrder(task: Task, unit: LogicalUnit, list: Buffer): Order | undefined {
   const { dataLength, flags, rangesLength } = view.at(list)
   if (dataLength < DATA_LENGTH_MIN) return void invalidParameter(task, 0)
-  if (dataLength + 2 !== HEADER_LENGTH + rangesLength) return void invalidParameter(task, RANGES_LENGTH_BYTE)
+  if (dataLength + 2 < HEADER_LENGTH + rangesLength) return void invalidParameter(task, RANGES_LENGTH_BYTE)
   const ranges = readBlockRanges(list, HEADER_LENGTH, unit)
   if ('condition' in ranges) return void refuseRanges(task, ranges)
   const { token: rod, offsetIntoRod } = view.at(list)

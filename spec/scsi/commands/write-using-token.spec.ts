@@ -18,9 +18,11 @@ const UNKNOWN = '05/23/04'
 const CANCELLED = '05/23/08'
 const CLEARED = '0a/2f/02'
 
+const CONTENT = new Random(1).bytes(Buffer.alloc(1024 * 4096))
+
 function disk(lun: number, blockSize = 512, readOnly = false) {
   const volume = new FakeVolume(1024 * blockSize, readOnly)
-  new Random(lun + 1).bytes(volume.bytes)
+  CONTENT.copy(volume.bytes, 0, blockSize === 512 ? lun * volume.size : 0)
   volume.mapped.fill(true)
   const naa = Buffer.from(IDENTITY.naa)
   naa[15] = lun
@@ -294,7 +296,15 @@ describe('WRITE USING TOKEN', () => {
     ],
     [
       'lengths that do not fit',
-      (token) => writeList(token, [[0, 1]], { dataLength: 551 }),
+      (token) =>
+        writeList(
+          token,
+          [
+            [0, 1],
+            [1, 1]
+          ],
+          { dataLength: 565 }
+        ),
       undefined,
       Sense.InvalidParameter,
       'list byte 534'

@@ -389,6 +389,18 @@ describe('an overlay', () => {
       expectBytes(await readBack(30 * CHUNK, CHUNK), wanted)
     })
 
+    it('tells of the place that it copies to, before and behind it', async () => {
+      const told: unknown[] = []
+      overlay.onChange = (offset, length) => void told.push([offset / CHUNK, length / CHUNK])
+      const copying = overlay.copy(2 * CHUNK, 20 * CHUNK, 8 * CHUNK)
+      expect(told).toEqual([[20, 8]])
+      await copying
+      expect(told).toEqual([
+        [20, 8],
+        [20, 8]
+      ])
+    })
+
     it('needs room only when a copy is written over', async () => {
       const budget = new SpaceBudget(6 * CHUNK)
       await overlay.close()
@@ -505,6 +517,18 @@ describe('an overlay', () => {
       expect(fs.readdirSync(directory)).toEqual(['bin'])
       expect(fs.readdirSync(bin)).toHaveLength(2)
       expectBytes(fs.readFileSync(restored.retired.slots), Buffer.alloc(3 * CHUNK, 1))
+    })
+
+    it('tells that all of it has changed, and not before', async () => {
+      await writeVolume(overlay, Buffer.alloc(3 * CHUNK, 1), 0)
+      const seen: unknown[] = []
+      overlay.onChange = (offset, length) => {
+        seen.push([offset, length])
+      }
+      await expect(overlay.restore(join(directory, 'nowhere'))).rejects.toMatchObject({ code: 'ENOENT' })
+      expect(seen).toEqual([])
+      await overlay.restore(bin)
+      expect(seen).toEqual([[0, overlay.size]])
     })
 
     it('goes on under a new epoch in new files', async () => {
