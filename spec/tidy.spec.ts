@@ -37,7 +37,13 @@ const HOMES: Readonly<Record<string, string>> = {
 const WITHOUT_SPEC: ReadonlySet<string> = new Set(['lib/cli/main.cts', 'lib/cli/console-pump.ts'])
 
 /** What is used from outside: the programs, the public API, and a layer that only specs and drills put in. */
-const ROOTS = ['lib/cli/main.cts', 'lib/cli/console-pump.ts', 'lib/index.ts', 'lib/volume/layers/fault.ts']
+const ROOTS = [
+  'lib/cli/main.cts',
+  'lib/cli/console-pump.ts',
+  'lib/index.ts',
+  'lib/target/workers/main.ts',
+  'lib/volume/layers/fault.ts'
+]
 
 const LIB = filesOf('lib').filter((path) => /\.c?ts$/.test(path) && !path.endsWith('.d.ts'))
 const SPECS = filesOf('spec').filter((path) => path.endsWith('.ts'))

@@ -30,12 +30,12 @@ import {
   TURN_OUTPUT_MAX,
   TURN_PDUS_MAX
 } from './limits.js'
-import type { LoginPhase } from './login-phase.js'
+import type { AdmittedLogin, LoginPhase } from './login-phase.js'
 import type { OfferedParameters } from './parameters.js'
 import { respond } from './response.js'
 import { serialAdd } from './serial.js'
 import type { Session } from './session.js'
-import { IscsiSocket, type ByteConsumer } from './socket.js'
+import { IscsiSocket, type ByteConsumer, type DetachedSocket } from './socket.js'
 
 /** What all connections of a process share. */
 export interface ConnectionHost {
@@ -76,6 +76,8 @@ export class Connection implements ByteConsumer, PduSink {
   logoutRequested = false
   /** A Logout Request is being obeyed, or the connection is to be closed: what still arrives is ignored. */
   leaving = false
+  /** Another process has it. */
+  handedOver = false
   since = performance.now()
   pdusReceived = 0
   dataInBytes = 0
@@ -120,7 +122,8 @@ export class Connection implements ByteConsumer, PduSink {
 
   constructor(
     accepted: Socket,
-    readonly host: ConnectionHost
+    readonly host: ConnectionHost,
+    received?: Buffer
   ) {
     const maxDataSegmentLength = LOGIN_DATA_MAX
     this.reader = new PduReader({ maxDataSegmentLength, headerDigest: false, dataDigest: false })
@@ -132,7 +135,8 @@ export class Connection implements ByteConsumer, PduSink {
       ringBytesMax: Math.max(
         RING_BYTES,
         2 * pduLengthMax(Math.max(host.offer.maxRecvDataSegmentLength, LOGIN_DATA_MAX))
-      )
+      ),
+      ...(received && { received })
     })
     this.login = host.makeLogin(this)
   }
@@ -205,6 +209,21 @@ export class Connection implements ByteConsumer, PduSink {
     this.reader.headerDigest = this.writer.headerDigest = parameters.headerDigest
     this.reader.dataDigest = this.writer.dataDigest = parameters.dataDigest
     this.unstop(Stop.Admission)
+  }
+
+  /** Leaves this process in the middle of its login; undefined when it is gone already. */
+  async detach(): Promise<DetachedSocket | undefined> {
+    const detached = await this.socket.detach()
+    // From here on nobody but the other process ends it.
+    if (this.closedFlag || !detached) return undefined
+    this.handedOver = this.leaving = this.closedFlag = true
+    return detached
+  }
+
+  /** Goes on with a login that another process has brought so far. */
+  goOn(login: AdmittedLogin, statSn: number): void {
+    this.statSn = statSn
+    this.login!.goOn(login)
   }
 
   stop(reason: number): void {

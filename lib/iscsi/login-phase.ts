@@ -6,7 +6,7 @@ import { BHS_LENGTH } from '../pdu/bhs.js'
 import { messageOf } from '../util/errors.js'
 import { Stop, type Connection } from './connection.js'
 import { LoginError } from './errors.js'
-import type { LoginMachine, LoginReply, LoginResult } from './login/login.js'
+import type { LoginMachine, LoginReply, LoginResult, LoginStep } from './login/login.js'
 import { serialAdd } from './serial.js'
 import type { Session } from './session.js'
 
@@ -14,11 +14,27 @@ const request = loginRequest.view()
 
 /** What the login of one connection asks of those who keep the sessions. */
 export interface Admission {
+  /** Whether another process takes it from here: its initiator lives there. */
+  handOver(connection: Connection, login: AdmittedLogin): boolean
   /** Makes the session of a complete, authenticated login, or throws LoginError. */
   admit(connection: Connection, result: LoginResult): Promise<Session>
   /** A login was refused: for the log. */
-  refused(connection: Connection, machine: LoginMachine, status: number, message: string): void
+  refused(connection: Connection, parties: LoginParties, status: number, message: string): void
 }
+
+/** A login that is complete, but for its session and the last response. */
+export interface AdmittedLogin {
+  readonly reply: LoginReply
+  readonly result: LoginResult
+  /** Of the last request. */
+  readonly cmdSn: number
+}
+
+/** Who tried to log in, as far as it is known. */
+export type LoginParties = Pick<LoginMachine, 'initiatorName' | 'targetName' | 'triedChapName'>
+
+/** What the state machine is to a login: one that was completed in another process has none. */
+type Machine = LoginParties & Pick<LoginMachine, 'step' | 'refuse'>
 
 /** Carries the Login Requests of one connection to the state machine and its answers back. */
 export class LoginPhase {
@@ -26,7 +42,7 @@ export class LoginPhase {
 
   constructor(
     private readonly connection: Connection,
-    private readonly machine: LoginMachine,
+    private machine: Machine,
     private readonly admission: Admission
   ) {}
 
@@ -39,14 +55,25 @@ export class LoginPhase {
       case 'reply':
         return this.write(step.reply)
       case 'admit':
-        this.connection.stop(Stop.Admission)
-        this.admit(step.reply, step.result).catch((error: unknown) => this.connection.fail(error))
-        return
+        return this.complete({ ...step, cmdSn: this.cmdSn })
       case 'fail':
         return this.refuse(step.reply, step.message)
       case 'close':
         return this.connection.close({ kind: 'lost', cause: step.message })
     }
+  }
+
+  /** Goes on with a login that another process has brought so far. */
+  goOn(login: AdmittedLogin): void {
+    this.cmdSn = login.cmdSn
+    this.machine = new CompletedLogin(login)
+    this.complete(login)
+  }
+
+  private complete(login: AdmittedLogin): void {
+    this.connection.stop(Stop.Admission)
+    if (this.admission.handOver(this.connection, login)) return
+    this.admit(login.reply, login.result).catch((error: unknown) => this.connection.fail(error))
   }
 
   /** The last Login Response goes out only when the session stands (and whom it replaces is at rest). */
@@ -92,5 +119,26 @@ export class LoginPhase {
     view.statusDetail = reply.status & 0xff
     reply.data.copy(writer.buffer, writer.dataOffset)
     writer.end(reply.data.length)
+  }
+}
+
+class CompletedLogin implements Machine {
+  readonly initiatorName: string
+  readonly targetName: string | undefined
+  readonly triedChapName: string | undefined
+
+  constructor(private readonly login: AdmittedLogin) {
+    const { initiatorName, targetName, chapName } = login.result
+    this.initiatorName = initiatorName
+    this.targetName = targetName
+    this.triedChapName = chapName
+  }
+
+  step(): LoginStep {
+    return { kind: 'close', message: 'a Login Request came after the login had ended' }
+  }
+
+  refuse(status: number): LoginReply {
+    return { ...this.login.reply, flags: 0, status, data: Buffer.alloc(0) }
   }
 }

@@ -9,14 +9,14 @@ import { BufferPool } from '../util/buffer-pool.js'
 import { Connection, type ConnectionHost } from './connection.js'
 import type { Directory, SessionEnd } from './directory.js'
 import { DEFAULT_LIMITS, PROBE_TIME_MS, TICK_MS, type ProtocolLimits } from './limits.js'
-import { LoginPhase, type Admission } from './login-phase.js'
+import { LoginPhase, type AdmittedLogin, type Admission, type LoginParties } from './login-phase.js'
 import { IssuedChallenges } from './login/chap.js'
 import { LoginMachine } from './login/login.js'
 import { LoginThrottle } from './login/throttle.js'
 import type { OfferedParameters } from './parameters.js'
 import { Portal } from './portal.js'
 import type { Session } from './session.js'
-import { Sessions } from './sessions.js'
+import { Sessions, type TsihRange } from './sessions.js'
 import { plainAddress } from './socket.js'
 
 export interface PortalGroupOptions {
@@ -33,6 +33,30 @@ export interface PortalGroupOptions {
   readonly probeTimeMs?: number
   /** In place of {@link DEFAULT_LIMITS}. */
   readonly limits?: Partial<ProtocolLimits>
+  /** Takes complete logins to the process where their initiators live; they stay here when left out. */
+  readonly handOver?: HandOver | undefined
+  /** Sessions in other processes that count against `maxSessions`. */
+  readonly sessionsElsewhere?: (() => number) | undefined
+  readonly tsihs?: TsihRange | undefined
+}
+
+/** A login on its way to another process, with what that one needs to know. */
+export interface HandedLogin extends AdmittedLogin {
+  /** StatSN of the last response. */
+  readonly statSn: number
+  /** What came behind the last request. */
+  readonly received: Buffer
+}
+
+/** Sends a login away. The socket is destroyed here once the other process has it, or cannot have it. */
+export type HandOver = (login: HandedLogin, socket: Socket, connection: HandedConnection) => void
+
+/** What the process that accepted a connection wants to know of it when another one has it. */
+export interface HandedConnection {
+  /** Full feature phase is reached. */
+  began(session: SessionView): void
+  /** It is gone; called once. */
+  ended(): void
 }
 
 /** What happened, for the log and the console. Nothing of it is called for each command. */
@@ -92,10 +116,15 @@ export class PortalGroup implements ConnectionHost, Admission {
   private readonly userThrottle: LoginThrottle
   private readonly portals: readonly Portal[]
   private readonly connections = new Set<Connection>()
+  /** Those of them that another process has, with their sessions. */
+  private readonly away = new Map<Connection, SessionView | undefined>()
+  /** Those of them that another process has accepted. */
+  private readonly handed = new Map<Connection, HandedConnection>()
   /** How many of them come from each address. */
   private readonly byAddress = new Map<string, number>()
   private readonly events: SessionEvents
   private readonly connectionsMax: number
+  private readonly handOverTo: HandOver | undefined
   private ticker: NodeJS.Timeout | undefined
   private allClosed: (() => void) | undefined
 
@@ -119,9 +148,12 @@ export class PortalGroup implements ConnectionHost, Admission {
       commandWindow: this.limits.commands,
       multipath: options.multipath,
       probeTimeMs: options.probeTimeMs ?? PROBE_TIME_MS,
-      began: (session) => this.events.login(viewOf(session), session.nexus),
+      sessionsElsewhere: options.sessionsElsewhere ?? (() => this.away.size),
+      tsihs: options.tsihs,
+      began: (session) => this.began(session),
       ended: (session, end, tookMs) => this.events.ended(viewOf(session), end, tookMs)
     })
+    this.handOverTo = options.handOver
     this.portals = options.portals.map(({ host, port }) => new Portal(host, port, (socket) => this.accept(socket)))
   }
 
@@ -183,6 +215,19 @@ export class PortalGroup implements ConnectionHost, Admission {
     for (const portal of this.portals) portal.stopListening()
   }
 
+  /** Goes on with a login that another process has accepted and brought so far; here its session begins. */
+  take(login: HandedLogin, socket: Socket, handed: HandedConnection): void {
+    const connection = new Connection(socket, this, login.received)
+    this.connections.add(connection)
+    this.handed.set(connection, handed)
+    connection.goOn(login, login.statSn)
+  }
+
+  /** Connections of this process and, of those that it has accepted, in others. */
+  get connectionCount(): number {
+    return this.connections.size
+  }
+
   // ——— for connections ———
 
   makeLogin(connection: Connection): LoginPhase {
@@ -194,7 +239,8 @@ export class PortalGroup implements ConnectionHost, Admission {
       challenges: this.challenges,
       textLengthMax: this.limits.textBytes,
       mayProve: (chapName) => this.userThrottle.allows(chapName),
-      hasSession: (tsih, initiatorName, isid) => this.registry.has(tsih, initiatorName, isid)
+      hasSession: (tsih, initiatorName, isid) =>
+        this.registry.has(tsih, initiatorName, isid) || this.isAway(tsih, initiatorName, isid)
     })
     return new LoginPhase(connection, machine, this)
   }
@@ -203,7 +249,14 @@ export class PortalGroup implements ConnectionHost, Admission {
     return this.registry.admit(...request)
   }
 
-  refused(connection: Connection, machine: LoginMachine, status: number, message: string): void {
+  handOver(connection: Connection, login: AdmittedLogin): boolean {
+    const { handOverTo } = this
+    if (!handOverTo || login.result.sessionType === 'Discovery') return false
+    this.sendAway(connection, login, handOverTo).catch((error: unknown) => connection.fail(error))
+    return true
+  }
+
+  refused(connection: Connection, machine: LoginParties, status: number, message: string): void {
     const { initiatorName, targetName } = machine
     const { remoteAddress } = connection.socket
     if (status === LoginStatus.AuthenticationFailure) {
@@ -214,6 +267,8 @@ export class PortalGroup implements ConnectionHost, Admission {
   }
 
   connectionClosed(connection: Connection, end: SessionEnd): void {
+    // Its socket here is only the shell of the one that the other process has.
+    if (connection.handedOver) return
     this.forget(connection)
     if (this.connections.size === 0) this.allClosed?.()
     const { session } = connection
@@ -256,10 +311,40 @@ export class PortalGroup implements ConnectionHost, Admission {
     this.byAddress.set(address, this.connectionsOf(address) + 1)
   }
 
+  private async sendAway(connection: Connection, login: AdmittedLogin, handOverTo: HandOver): Promise<void> {
+    const detached = await connection.detach()
+    if (!detached) return connection.close({ kind: 'lost', cause: 'cut during login' })
+    const { socket, received } = detached
+    this.away.set(connection, undefined)
+    handOverTo({ ...login, statSn: connection.takeStatSn(), received }, socket, {
+      began: (session) => this.away.set(connection, session),
+      ended: () => {
+        this.away.delete(connection)
+        this.forget(connection)
+        if (this.connections.size === 0) this.allClosed?.()
+      }
+    })
+  }
+
+  private isAway(tsih: number, initiatorName: string, isid: string): boolean {
+    for (const session of this.away.values()) {
+      if (session?.tsih === tsih && session.initiatorName === initiatorName && session.isid === isid) return true
+    }
+    return false
+  }
+
+  private began(session: Session): void {
+    this.handed.get(session.connection)?.began(viewOf(session))
+    this.events.login(viewOf(session), session.nexus)
+  }
+
   private forget(connection: Connection): void {
     const { remoteAddress } = connection.socket
     // A login that is cut while it is admitted is told twice.
     if (!this.connections.delete(connection)) return
+    const handed = this.handed.get(connection)
+    this.handed.delete(connection)
+    if (handed) return handed.ended()
     const others = this.connectionsOf(remoteAddress) - 1
     if (others > 0) this.byAddress.set(remoteAddress, others)
     else this.byAddress.delete(remoteAddress)
@@ -271,7 +356,8 @@ export class PortalGroup implements ConnectionHost, Admission {
 
   /** Those on their way out count as well: they hold as much. */
   private pendingLogins(): number {
-    return this.connections.size - this.registry.all.size
+    const away = [...this.away.values()].filter((session) => session !== undefined).length
+    return this.connections.size - this.registry.all.size - away
   }
 
   /** @param address - of the one to find; undefined = anywhere */

@@ -11,6 +11,10 @@ export interface SessionsOptions {
   readonly directory: Directory
   readonly staging: Staging
   readonly maxSessions: number
+  /** Sessions of the same server that are in other processes; none when left out. */
+  readonly sessionsElsewhere?: () => number
+  /** All TSIHs when left out. */
+  readonly tsihs?: TsihRange | undefined
   /** Commands that a session may have open. */
   readonly commandWindow: number
   /** One initiator may be at several addresses at once. */
@@ -21,7 +25,14 @@ export interface SessionsOptions {
   readonly ended: (session: Session, end: SessionEnd, tookMs: number) => void
 }
 
+/** TSIHs that one process gives out: `first`, `first` + `step` and so on. Each has its own, so none is given out twice. */
+export interface TsihRange {
+  readonly first: number
+  readonly step: number
+}
+
 const TSIH_MAX = 0xffff
+const ALL_TSIHS: TsihRange = { first: 1, step: 1 }
 
 /**
  * All sessions of a portal group: who may begin one, whom it replaces, and how one ends (RFC 7143 §6.3.5). Admission
@@ -109,7 +120,7 @@ export class Sessions {
   }
 
   private begin(connection: Connection, result: LoginResult, nexus: Session['nexus']): Session {
-    if (this.all.size >= this.options.maxSessions) {
+    if (this.all.size + (this.options.sessionsElsewhere?.() ?? 0) >= this.options.maxSessions) {
       throw new LoginError(
         LoginStatus.OutOfResources,
         `${this.options.maxSessions} sessions are open, no more are allowed`
@@ -190,9 +201,13 @@ export class Sessions {
 
   private freeTsih(): number {
     const used = new Set([...this.all].map((session) => session.tsih))
-    do this.lastTsih = (this.lastTsih % TSIH_MAX) + 1
-    while (used.has(this.lastTsih))
-    return this.lastTsih
+    const { first, step } = this.options.tsihs ?? ALL_TSIHS
+    for (let tries = 0; tries < TSIH_MAX / step; tries++) {
+      const next = this.lastTsih === 0 ? first : this.lastTsih + step
+      this.lastTsih = next > TSIH_MAX ? first : next
+      if (!used.has(this.lastTsih)) return this.lastTsih
+    }
+    throw new LoginError(LoginStatus.OutOfResources, 'no TSIH is free')
   }
 }
 

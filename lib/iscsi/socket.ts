@@ -31,11 +31,21 @@ export interface ByteConsumer {
   disconnected(ended: boolean, error: Error | undefined): void
 }
 
+/** A connection that leaves this process. */
+export interface DetachedSocket {
+  /** At rest: nothing is read from it, and everything that was written to it has left. */
+  readonly socket: Socket
+  /** What had come and was not consumed. */
+  readonly received: Buffer
+}
+
 export interface SocketOptions {
   /** Forces the way without positioned reads, for specs. */
   readonly positionedReads: boolean
   /** A ring of the connection's own never grows beyond this many bytes: twice the longest unit, at least. */
   readonly ringBytesMax: number
+  /** What came while the connection was another process's. */
+  readonly received?: Buffer
 }
 
 export class IscsiSocket {
@@ -72,6 +82,7 @@ export class IscsiSocket {
     this.localAddress = plainAddress(accepted.localAddress)
     this.localPort = accepted.localPort ?? 0
     this.ringBytesMax = options.ringBytesMax
+    if (options.received && options.received.length > 0) this.takeIn(options.received)
     this.socket = (options.positionedReads && this.adopt(accepted)) || this.listen(accepted)
     this.socket.setNoDelay(true)
     this.socket.setKeepAlive(true, KEEP_ALIVE_MS)
@@ -113,6 +124,26 @@ export class IscsiSocket {
     else this.socket.resume()
   }
 
+  /**
+   * Gives the connection away, so that another process can go on with it: {@link pause} has been called, and the
+   * consumer is told that it is gone when the socket has been destroyed here. Undefined when it is gone already.
+   */
+  async detach(): Promise<DetachedSocket | undefined> {
+    const { socket } = this
+    // The turn that asked for it ends first: it has bytes to consume and answers to send.
+    await new Promise((resolve) => setImmediate(resolve))
+    if (socket.writableLength > 0) await new Promise((resolve) => socket.write(NO_BYTES, resolve))
+    const handle = (socket as unknown as Internals)._handle
+    if (socket.destroyed || this.ended || !handle) return undefined
+    handle.readStop?.()
+    // The way without positioned reads may have read ahead.
+    const ahead = socket.read() as Buffer | null
+    const received = Buffer.concat([this.ring.subarray(this.start, this.end), ahead ?? NO_BYTES])
+    // Else Node would keep its own account of the sockets that were sent, in both processes.
+    ;(socket as unknown as Internals).server = null
+    return { socket, received }
+  }
+
   /** Sends what is written, then FIN; whatever still arrives is thrown away. */
   finish(): void {
     this.draining = true
@@ -123,6 +154,12 @@ export class IscsiSocket {
   destroy(error?: Error): void {
     this.failure ??= error
     this.socket.destroy()
+  }
+
+  /** Before anything is read. */
+  private takeIn(received: Buffer): void {
+    this.ring = takeRing(Math.max(RING_START_BYTES, 2 * received.length))
+    this.end = received.copy(this.ring)
   }
 
   private adopt(accepted: Socket): Socket | undefined {
@@ -238,9 +275,11 @@ function giveRing(ring: Buffer): void {
   if (ring.length >= RING_BYTES && spareRings.length < SPARE_RINGS_MAX) spareRings.push(ring)
 }
 
+const NO_BYTES = Buffer.alloc(0)
+
 /** The parts of a Socket that are not in its types. */
 interface Internals {
-  _handle: { readStart?: unknown } | null
+  _handle: { readStart?: unknown; readStop?: () => void } | null
   server: unknown
   _server: unknown
 }

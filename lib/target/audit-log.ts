@@ -21,12 +21,20 @@ export interface AuditEntry {
   readonly details: Readonly<Record<string, string | number | boolean | undefined>>
 }
 
+/** Where it is noted. */
+export interface Audit {
+  /** Of the file. */
+  readonly path: string
+  /** Throws what keeps it from being noted; then it must not be done. */
+  note(entry: AuditEntry): Promise<void>
+}
+
 /**
  * Who has looked at, or taken away, what a client wrote: a line of JSON each in `audit.log` of the state directory, for
  * the user of the server alone. A line is on the medium before what it tells of is done, and what cannot be noted is
  * not done.
  */
-export class AuditLog {
+export class AuditLog implements Audit {
   private readonly steps = new Serial()
 
   /**

@@ -49,6 +49,10 @@ export interface BinOptions {
   readonly log: Logger
   /** Removes one large file without holding up the file system. */
   readonly removeFile: (path: string) => Promise<void>
+  /** Whose entries are in here; everybody's when left out. */
+  readonly owns?: ((key: InitiatorKey) => boolean) | undefined
+  /** Another process looks after what a crash left without a label. */
+  readonly keepsUnlabelled?: boolean
 }
 
 const VERSION = 1
@@ -78,8 +82,8 @@ export class Bin {
     const found: BinnedDelta[] = []
     for (const id of await readdir(this.options.path)) {
       const entry = await this.read(id)
-      if (entry) found.push(entry)
-      else this.remove(id)
+      if (!entry && !this.options.keepsUnlabelled) this.remove(id)
+      if (entry && (this.options.owns?.(entry) ?? true)) found.push(entry)
     }
     found.sort((left, right) => left.restore - right.restore || left.binnedAt - right.binnedAt)
     for (const entry of found) this.add(entry)

@@ -137,6 +137,7 @@ class ConfigurationReader {
       chunkBytes: this.preset(layers, 'chunk-size'),
       flushIntervalMs: this.preset(layers, 'flush-interval'),
       multipath: this.preset(layers, 'multipath'),
+      workers: this.preset(layers, 'workers'),
       targets: this.refuseSharedTwins(await this.targets())
     }
   }

@@ -35,6 +35,8 @@ export interface OpenImageOptions {
   readonly imageUuid: string
   /** The one partition that will be used, so that others of the same disk may be mounted. */
   readonly partition: number | undefined
+  /** Another process of this server has it for writing; true when left out. */
+  readonly lock?: boolean
 }
 
 /** An image that is open and locked: shared when it is read-only, else exclusively. */
@@ -135,7 +137,8 @@ class DriverImage implements StoredImage {
     this.raw = this.makeWhole()
     await this.raw.open()
     try {
-      if (located.kind !== 'other') this.lock = await acquireLock(located.path, { exclusive: !options.readOnly })
+      if (located.kind !== 'other' && options.lock !== false)
+        this.lock = await acquireLock(located.path, { exclusive: !options.readOnly })
     } catch (error) {
       await this.raw.close()
       throw error

@@ -23,6 +23,7 @@ import type { JobProgress } from './jobs.js'
 import { Serial } from './serial.js'
 import type { StateDirectory } from './state-directory.js'
 import type { ImageStorage, StoredImage } from './image-storage.js'
+import type { ImageNews, ImageTogether } from './workers/image-turns.js'
 
 /**
  * How long an image stays reserved for an author whose connection was lost: Windows resumes within a minute. Without
@@ -69,6 +70,11 @@ export class Images {
     }
   }
 
+  /** Gives an image its UUID if it has none; for one that only other processes open. */
+  async name({ path }: Pick<ImageRequest, 'path'>, state: StateDirectory): Promise<void> {
+    await uuidOf(await this.options.storage.locate(path), state)
+  }
+
   /** Opens an image, or gives the one that is open already. */
   async open(request: ImageRequest, state: StateDirectory): Promise<Image> {
     const { path, partition, shared, readOnly } = request
@@ -76,12 +82,31 @@ export class Images {
     const known = this.images.get(located.key)
     if (known && (shared || known.shared)) throw privateAndShared(known.path)
     if (known) return known
-    const uuid = await state.imageUuid(located.kind === 'file' ? relative(state.path, located.path) : located.path)
+    const uuid = await uuidOf(located, state)
     const image = new Image({ ...this.options, located, uuid, state, partition, shared, readOnly })
-    await image.open()
-    if (!shared) await image.recallAuthor()
-    this.images.set(located.key, image)
+    const { together } = this.options
+    const open = async () => {
+      await image.open()
+      if (!shared) await image.recallAuthor()
+      this.images.set(located.key, image)
+    }
+    // What is found is to stay as it is until others can tell us of a change.
+    await (together && !shared ? together.change(uuid, open) : open())
     return image
+  }
+
+  /** What another process of this server has done with an image. */
+  async hear(uuid: string, news: ImageNews): Promise<void> {
+    await this.byUuid(uuid)?.hear(news)
+  }
+
+  /** Somebody here reads layers that were merged. */
+  readsMerged(uuid: string): boolean {
+    return this.byUuid(uuid)?.readsMerged ?? false
+  }
+
+  private byUuid(uuid: string): Image | undefined {
+    return [...this.images.values()].find((image) => image.uuid === uuid)
   }
 
   /** Resolves when nothing is done in the background. */
@@ -106,10 +131,16 @@ export class Images {
   }
 }
 
+function uuidOf({ kind, path }: LocatedImage, state: StateDirectory): Promise<string> {
+  return state.imageUuid(kind === 'file' ? relative(state.path, path) : path)
+}
+
 export interface ImagesOptions {
   readonly storage: ImageStorage
   readonly clock: Clock
   readonly log: Logger
+  /** Where other processes have the same images open. */
+  readonly together?: ImageTogether | undefined
 }
 
 export interface ImageRequest {
@@ -175,6 +206,8 @@ export class Image {
   private readonly retired = new Set<Retired>()
   /** Of them, what is being closed. */
   private readonly closings = new Set<Promise<void>>()
+  /** Of both, those that may still be read. */
+  private unclosed = 0
   /** How often the raw file was opened anew under sessions; units of an earlier count read what is retired. */
   swaps = 0
   readonly generations: Generations
@@ -183,13 +216,14 @@ export class Image {
     this.options = options
     this.path = options.located.path
     this.uuid = options.uuid
-    const { uuid, state, clock, log } = options
-    this.generations = new Generations({ uuid, path: this.path, state, now: () => clock.now(), log })
+    const { uuid, state, clock, log, together } = options
+    this.generations = new Generations({ uuid, path: this.path, state, now: () => clock.now(), log, together })
   }
 
   async open(): Promise<void> {
+    this.merging = (await this.options.together?.isMerging(this.uuid)) ?? false
     if (!this.shared) await this.generations.load()
-    await this.openRaw()
+    await this.openRaw(!this.merging)
     if (this.generations.trouble !== undefined) this.options.log.error(this.generations.trouble)
     if (!this.shared) this.watchLater()
   }
@@ -212,8 +246,9 @@ export class Image {
     this.options.log.error(generations.trouble)
   }
 
-  private async openRaw(): Promise<void> {
-    this.stored = await this.openStored(!this.shared || this.options.readOnly)
+  /** @param lock - false while another process of this server has it for writing */
+  private async openRaw(lock = true): Promise<void> {
+    this.stored = await this.openStored(!this.shared || this.options.readOnly, lock)
     this.seen = await this.rawIdentity()
     await this.generations.attach(this.stored, this.seen)
   }
@@ -327,6 +362,7 @@ export class Image {
       (at === undefined ? '' : `, from byte ${at} on`) +
       ': another program or a failing disk has changed it, and nobody new is let in. Restore it from a copy'
     this.options.log.error(this.generations.trouble)
+    void this.tellOthers({ kind: 'trouble', text: this.generations.trouble })
     return new TargetError('ERR_ISCSI_HASH', this.generations.trouble)
   }
 
@@ -336,7 +372,7 @@ export class Image {
       throw new TargetError('ERR_ISCSI_GROW', `${this.path} is no file, so it has the size of its device`)
     }
     await this.generations.grow(sizeBytes)
-    for (const { partition, blockSize } of this.wanted.values()) await this.addView(partition, blockSize)
+    await this.addWantedViews()
   }
 
   /** One partition of a disk that lies over this image. */
@@ -403,6 +439,7 @@ export class Image {
     const closed = one
       .close()
       .catch((error: unknown) => this.options.log.error(`${this.path}: ${messageOf(error)}`))
+      .then(() => void this.unclosed--)
       // A file that somebody reads is not to be cut down.
       .then(() => (this.retired.size === 0 && this.stored ? this.removeUnused() : undefined))
       .finally(() => this.closings.delete(closed))
@@ -421,14 +458,53 @@ export class Image {
     let copied = 0
     this.merging = true
     try {
+      await this.haveUnlocked()
       copied = await this.writeRaw(top.size, (raw) => copyLayers(top, raw, progress))
       await generations.endFlatten(number, await this.rawIdentity())
     } finally {
       await this.swap()
-      this.merging = false
+      await this.tellOthers({ kind: 'merged' })
     }
     await Promise.all(this.closings)
     return copied
+  }
+
+  /** Other processes let go of the lock on the raw file, also those that are about to open it. */
+  private async haveUnlocked(): Promise<void> {
+    await this.options.together?.change(this.uuid, () => this.tellOthers({ kind: 'merging' }))
+  }
+
+  private async tellOthers(news: ImageNews): Promise<void> {
+    await this.options.together?.tell(this.uuid, news)
+  }
+
+  /** What another process of this server has done with the image. */
+  async hear(news: ImageNews): Promise<void> {
+    if (!this.stored) return
+    switch (news.kind) {
+      case 'changed':
+        await this.generations.reread()
+        // A merge is done as soon as the record says so; from then on its layers are not to be opened any more.
+        if (this.merging && this.generations.record.flattening === undefined) return this.swap()
+        return this.addWantedViews()
+      case 'merging':
+        this.merging = true
+        return this.stored.unlock()
+      case 'merged':
+        if (this.merging) await this.swap()
+        return
+      case 'trouble':
+        this.generations.trouble = news.text
+    }
+  }
+
+  private async addWantedViews(): Promise<void> {
+    for (const { partition, blockSize } of this.wanted.values()) await this.addView(partition, blockSize)
+  }
+
+  /** Somebody reads layers that were merged, or may. */
+  get readsMerged(): boolean {
+    return this.merging || this.unclosed > 0
   }
 
   /** Has the raw file to itself, among servers, for as long as `write` takes. All of it is on the medium behind it. */
@@ -458,7 +534,9 @@ export class Image {
     }
     this.swaps++
     await this.openRaw()
-    for (const { partition, blockSize } of this.wanted.values()) await this.addView(partition, blockSize)
+    await this.addWantedViews()
+    this.merging = false
+    this.unclosed++
     const one = { keys: new Set(this.readers.keys()), close }
     this.retired.add(one)
     if (one.keys.size === 0) this.closeRetired(one)
@@ -573,7 +651,7 @@ export class Image {
   private async reopen(): Promise<void> {
     try {
       await this.openRaw()
-      for (const { partition, blockSize } of this.wanted.values()) await this.addView(partition, blockSize)
+      await this.addWantedViews()
     } catch (error) {
       // Half of it would be taken for all of it: the next login tries again.
       const { stored } = this
@@ -583,9 +661,9 @@ export class Image {
     }
   }
 
-  private openStored(readOnly: boolean): Promise<StoredImage> {
+  private openStored(readOnly: boolean, lock = true): Promise<StoredImage> {
     const { storage, located, partition } = this.options
-    return storage.open(located, { readOnly, imageUuid: this.uuid, partition })
+    return storage.open(located, { readOnly, imageUuid: this.uuid, partition, lock })
   }
 
   private async rawIdentity(): Promise<RawIdentity | undefined> {

@@ -41,12 +41,16 @@ export class Jobs {
   private readonly jobs = new Map<number, Job>()
   private readonly running = new Set<Promise<void>>()
   private readonly abort = new AbortController()
-  private last = 0
+  private next: number
 
+  /** @param ids - so that several processes give no two jobs one number */
   constructor(
     private readonly clock: Clock,
-    private readonly log: Logger
-  ) {}
+    private readonly log: Logger,
+    private readonly ids: { readonly first: number; readonly step: number } = { first: 1, step: 1 }
+  ) {
+    this.next = ids.first
+  }
 
   /** @throws TargetError when the image has one already */
   start(kind: string, image: string, work: JobWork): JobView {
@@ -54,8 +58,9 @@ export class Jobs {
     if (rival) {
       throw new TargetError('ERR_ISCSI_JOB_RUNNING', `${image}: ${rival.kind} is under way; wait until it has ended`)
     }
-    const began = { id: ++this.last, kind, image, startedAt: this.clock.now(), doneBytes: 0, totalBytes: 0 }
+    const began = { id: this.next, kind, image, startedAt: this.clock.now(), doneBytes: 0, totalBytes: 0 }
     const job: Job = { ...began, state: 'running', message: '', code: undefined }
+    this.next += this.ids.step
     this.jobs.set(job.id, job)
     this.forgetOldest()
     const run = this.perform(job, work)

@@ -40,7 +40,7 @@ import { namePattern } from './config/kinds.js'
 import { TargetError } from './errors.js'
 import { ImageControl, type ImageControlParts } from './generations/image-control.js'
 import type { UnitSource } from './initiator-context.js'
-import { keyOf, type Owners } from './owner.js'
+import { keyOf, type InitiatorKey, type Owners } from './owner.js'
 import { isUndoable, type DeltaEvent } from './restore-policy.js'
 import type { StateRoot } from './state-root.js'
 import type { TargetNode } from './target.js'
@@ -130,7 +130,7 @@ export class OperatorControl implements Control {
     const views = this.parts.roots().map(({ directory, space }) => ({
       path: directory.path,
       usedBytes: space.usedBytes,
-      limitBytes: Number.isFinite(space.limitBytes) ? space.limitBytes : undefined
+      limitBytes: Number.isFinite(space.ownLimitBytes) ? space.ownLimitBytes : undefined
     }))
     return Promise.resolve(views)
   }
@@ -248,49 +248,22 @@ export class OperatorControl implements Control {
     initiator: string,
     target: string | undefined
   ): Promise<{ readonly node: TargetNode; readonly view: InitiatorView }> {
-    const initiatorName = nameOf(initiator)
-    const nodes = this.parts.targets().filter(({ name }) => target === undefined || name === target)
-    if (nodes.length === 0) throw new TargetError('ERR_ISCSI_TARGET_UNKNOWN', `there is no target ${target}`)
-    const known = await this.initiators()
-    const held = nodes.flatMap((node) => {
-      const view = known.find((one) => one.initiatorName === initiatorName && one.targetName === node.name)
-      return view ? [{ node, view }] : []
-    })
-    const withDelta = held.filter(({ view }) => view.units.some(({ stored }) => stored))
-    const [first, second] = withDelta.length > 0 ? withDelta : held
-    if (!first) {
-      const near = closest(initiatorName, new Set(known.map((one) => one.initiatorName)))
-      throw new TargetError(
-        'ERR_ISCSI_DELTA_NOTHING',
-        `${initiatorName} has neither a session nor a delta` + (near === undefined ? '' : `; did you mean ${near}?`)
-      )
-    }
-    if (!second) return first
-    throw new TargetError(
-      'ERR_ISCSI_DELTA_TARGET',
-      `${initiatorName} is known at ${first.node.name} and at ${second.node.name}: say which with --target`
-    )
+    const view = chooseHolder(nameOf(initiator), target, this.targetNames, await this.initiators())
+    return { node: this.nodeOf(view.targetName), view }
   }
 
   /** The one target at which this initiator left something, or the one that is named. */
   private async targetOf(initiatorName: string, targetName: string | undefined): Promise<TargetNode> {
-    const nodes = this.parts.targets().filter(({ name }) => targetName === undefined || name === targetName)
-    if (nodes.length === 0) throw new TargetError('ERR_ISCSI_TARGET_UNKNOWN', `there is no target ${targetName}`)
-    const entries = await this.bin()
-    const known = await this.initiators()
-    const left = nodes.filter(({ name }) =>
-      [...entries, ...known].some((one) => one.initiatorName === initiatorName && one.targetName === name)
-    )
-    const binned = left.filter(({ name }) =>
-      entries.some((one) => one.initiatorName === initiatorName && one.targetName === name)
-    )
-    const [first, second] = binned.length > 0 ? binned : left
-    if (!first) throw unknownInitiator(initiatorName, [...entries, ...known])
-    if (!second) return first
-    throw new TargetError(
-      'ERR_ISCSI_UNDO_TARGET',
-      `${initiatorName} left something at ${first.name} and at ${second.name}: say which with --target`
-    )
+    const left = { binned: await this.bin(), known: await this.initiators() }
+    return this.nodeOf(chooseTarget(initiatorName, targetName, this.targetNames, left))
+  }
+
+  private get targetNames(): string[] {
+    return this.parts.targets().map(({ name }) => name)
+  }
+
+  private nodeOf(targetName: string): TargetNode {
+    return this.parts.targets().find(({ name }) => name === targetName)!
   }
 
   /** Ends sessions and takes deltas away, for whatever reason the policy knows. */
@@ -358,7 +331,7 @@ async function note(
 const ONLY_BY_LUN: ReadonlySet<Keeping> = new Set(['kept', 'author'])
 
 /** Throws TargetError when the text cannot be the name of an initiator. */
-function nameOf(text: string): string {
+export function nameOf(text: string): string {
   const name = normalizeIscsiName(text)
   if (name !== undefined) return name
   throw noName(text)
@@ -371,6 +344,68 @@ function noName(text: string): TargetError {
 function nothingStored({ initiatorName, targetName }: InitiatorView, lun: number | undefined): TargetError {
   const where = lun === undefined ? targetName : `LUN ${lun} of ${targetName}`
   return new TargetError('ERR_ISCSI_DELTA_NOTHING', `${initiatorName} has written nothing to ${where}`)
+}
+
+/**
+ * The initiator at the one target where it has a session or a delta, or at the one that is named.
+ * @param known - initiators that are remembered
+ * @throws TargetError when there is none, or more than one
+ */
+export function chooseHolder(
+  initiatorName: string,
+  targetName: string | undefined,
+  targetNames: readonly string[],
+  known: readonly InitiatorView[]
+): InitiatorView {
+  const names = named(targetNames, targetName)
+  const held = names.flatMap((name) =>
+    known.filter((one) => one.initiatorName === initiatorName && one.targetName === name)
+  )
+  const withDelta = held.filter(({ units }) => units.some(({ stored }) => stored))
+  const [first, second] = withDelta.length > 0 ? withDelta : held
+  if (!first) {
+    const near = closest(initiatorName, new Set(known.map((one) => one.initiatorName)))
+    throw new TargetError(
+      'ERR_ISCSI_DELTA_NOTHING',
+      `${initiatorName} has neither a session nor a delta` + (near === undefined ? '' : `; did you mean ${near}?`)
+    )
+  }
+  if (!second) return first
+  throw new TargetError(
+    'ERR_ISCSI_DELTA_TARGET',
+    `${initiatorName} is known at ${first.targetName} and at ${second.targetName}: say which with --target`
+  )
+}
+
+/** All of them, or the one that is asked for. */
+function named(targetNames: readonly string[], targetName: string | undefined): readonly string[] {
+  const names = targetNames.filter((name) => targetName === undefined || name === targetName)
+  if (names.length > 0) return names
+  throw new TargetError('ERR_ISCSI_TARGET_UNKNOWN', `there is no target ${targetName}`)
+}
+
+/**
+ * The one target at which this initiator left something, or the one that is named.
+ * @param left - what is in the bin, and who is remembered
+ * @throws TargetError when there is none, or more than one
+ */
+export function chooseTarget(
+  initiatorName: string,
+  targetName: string | undefined,
+  targetNames: readonly string[],
+  left: { readonly binned: readonly InitiatorKey[]; readonly known: readonly InitiatorKey[] }
+): string {
+  const names = named(targetNames, targetName)
+  const at = (keys: readonly InitiatorKey[]) =>
+    names.filter((name) => keys.some((key) => key.initiatorName === initiatorName && key.targetName === name))
+  const binned = at(left.binned)
+  const [first, second] = binned.length > 0 ? binned : at(left.known)
+  if (first === undefined) throw unknownInitiator(initiatorName, [...left.binned, ...left.known])
+  if (second === undefined) return first
+  throw new TargetError(
+    'ERR_ISCSI_UNDO_TARGET',
+    `${initiatorName} left something at ${first} and at ${second}: say which with --target`
+  )
 }
 
 function isFor(filter: InitiatorFilter, of: { initiatorName: string; targetName: string | undefined }): boolean {

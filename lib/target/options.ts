@@ -37,6 +37,8 @@ export interface ServerOptions {
   readonly flushIntervalMs: number
   /** Lets one initiator have sessions from several addresses at once. */
   readonly multipath: boolean
+  /** Processes that the initiators are spread over; 1 = this one has all of them. */
+  readonly workers: number
   readonly targets: readonly TargetOptions[]
 }
 

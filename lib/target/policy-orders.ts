@@ -1,4 +1,4 @@
-import { join } from 'node:path'
+import { dirname, join } from 'node:path'
 import { TargetError } from './errors.js'
 import { readJson, writeJson } from './json-file.js'
 import { POLICIES, RESTORE_ON, type InitiatorRule } from './policy.js'
@@ -38,6 +38,12 @@ export class PolicyOrders {
     private readonly path: string,
     private orders: readonly PolicyOrder[]
   ) {}
+
+  /** Another process has written the file. */
+  async reload(): Promise<void> {
+    const { orders } = await PolicyOrders.open(dirname(this.path))
+    this.orders = orders
+  }
 
   of(targetName: string): readonly PolicyOrder[] {
     return this.orders.filter((order) => order.targetName === targetName)

@@ -28,6 +28,7 @@ import { openOverlayDisk } from './overlay-disk.js'
 import { Jobs } from './jobs.js'
 import { LocalOwners, type InitiatorKey } from './owner.js'
 import { Policies } from './policies.js'
+import type { ImageControl } from './generations/image-control.js'
 import { OperatorControl } from './operator-control.js'
 import { realPlace } from './real-place.js'
 import { SourceAddresses, describeOneSource, type OneSource } from './source-addresses.js'
@@ -36,6 +37,9 @@ import { openSharedUnit } from './shared-unit.js'
 import { stateBeside } from './state-place.js'
 import { StateRoot } from './state-root.js'
 import { TargetNode } from './target.js'
+import type { ImageNews } from './workers/image-turns.js'
+import type { Share } from './workers/share.js'
+import type { WorkerEvents, Workers } from './workers/workers.js'
 
 /** How long clients have to answer an Async logout request before they are cut. */
 export const LOGOUT_TIME_MS = 10_000
@@ -59,6 +63,10 @@ export interface ServerParts {
   /** Whether room is kept for a time when the disk is full; true when left out. */
   readonly reserve?: boolean
   readonly makePortalGroup?: (options: PortalGroupOptions) => PortalGroupPart
+  /** Processes that have the initiators; this one keeps the portals, logins and the state directories. */
+  readonly workers?: Workers
+  /** This server is a worker's. */
+  readonly share?: Share
 }
 
 /** What the server needs of a portal group. */
@@ -102,6 +110,8 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   private readonly leaving = new Map<string, RunningTarget>()
   private readonly roots = new Map<string, StateRoot>()
   private readonly portalGroup: PortalGroupPart
+  private readonly workers: Workers | undefined
+  private readonly share: Share | undefined
   private readonly startedAt: number
   private addresses: readonly { address: string; port: number }[] = []
   private opening: Promise<void> | undefined
@@ -114,13 +124,15 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     this.clock = parts.clock ?? systemClock
     this.describeOneSource = parts.describeOneSource ?? describeOneSource
     this.startedAt = this.clock.now()
+    this.workers = parts.workers
+    this.share = parts.share
     this.openDelta = parts.openDelta ?? openOverlayDisk
     this.maxInitiators = parts.maxInitiators
     this.flusher = new BackgroundFlusher(this.clock, options.flushIntervalMs)
     this.bootId = parts.bootId
     this.reserve = parts.reserve
     const storage = parts.storage ?? fileStorage(options.cacheBytes)
-    this.images = new Images({ storage, clock: this.clock, log: this.log })
+    this.images = new Images({ storage, clock: this.clock, log: this.log, together: this.share?.together })
     this.portalGroup = (parts.makePortalGroup ?? makePortalGroup)({
       directory: this.directory,
       portals: options.portals,
@@ -133,9 +145,12 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       maxSessions: options.maxSessions,
       limits: options.limits,
       multipath: options.multipath,
-      events: this.sessionEvents
+      events: this.sessionEvents,
+      tsihs: this.workers && { first: 1, step: options.workers + 1 },
+      handOver: this.workers && ((...login) => this.workers!.handOver(...login))
     })
-    this.jobs = new Jobs(this.clock, this.log)
+    const { share } = this
+    this.jobs = new Jobs(this.clock, this.log, share && { first: share.index + 1, step: share.workerCount })
     this.operator = new OperatorControl({
       server: () => ({
         startedAt: this.startedAt,
@@ -150,9 +165,10 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       jobs: this.jobs,
       clock: this.clock,
       log: this.log,
+      keeps: share && ((targetName) => share.keeps(targetName)),
       endSessions: (filter) => this.portalGroup.requestLogout(filter, LOGOUT_TIME_MS)
     })
-    this.control = this.operator
+    this.control = this.workers?.control(this.operator) ?? this.operator
   }
 
   /** How long what a client lost is kept. */
@@ -184,6 +200,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     await this.open()
     if (this.closing) throw new TargetError('ERR_ISCSI_CLOSED', 'the server was closed')
     try {
+      await this.workers?.listen()
       const addresses = await this.portalGroup.listen()
       this.addresses = addresses
       for (const root of this.roots.values()) root.startListening()
@@ -208,6 +225,26 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     await this.closeAll()
   }
 
+  /** The rules for initiators were changed by another process of this server. */
+  async reconsider(): Promise<void> {
+    for (const { policies } of this.roots.values()) await policies.reload()
+    for (const { node } of this.targets.values()) await node.owners.reconsider()
+  }
+
+  /** Another process of this server has done something with an image. */
+  async hearOfImage(uuid: string, news: ImageNews): Promise<void> {
+    await this.images.hear(uuid, news)
+  }
+
+  /** Somebody here reads layers of an image that were merged. */
+  readsMerged(uuid: string): boolean {
+    return this.images.readsMerged(uuid)
+  }
+
+  get imageControl(): ImageControl {
+    return this.operator.imageControl
+  }
+
   /** Resolves when what runs in the background (restores, removals) has ended. */
   async idle(): Promise<void> {
     for (const { node } of this.targets.values()) await node.owners.idle()
@@ -219,6 +256,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
 
   /** Adds a target while the server runs. */
   async addTarget(options: TargetOptions): Promise<void> {
+    this.refuseWithWorkers()
     if (this.targets.has(options.name) || this.leaving.has(options.name)) {
       throw new TargetError('ERR_ISCSI_TARGET_EXISTS', `there is a target ${options.name} already`)
     }
@@ -227,7 +265,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     await this.images.createMissing(options.units, this.statePath(options), this.servedPaths)
     const root = await this.openRoot(options)
     if (existed && root.directory.made) this.tellFirstTime(first, root.directory.path)
-    const sources = await this.openSources(options, root)
+    const sources = this.workers ? await this.nameImages(options, root) : await this.openSources(options, root)
     const policies = new Policies(options.name, options.initiators, root.policies)
     const context = this.contextOf(policies, sources, root)
     const owners = new LocalOwners(
@@ -245,12 +283,14 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       (filter) => this.portalGroup.disconnect(filter)
     )
     this.targets.set(options.name, { node, root })
+    if (this.workers) return
     const adopt = (record: InitiatorRecord) => owners.adopt(new Initiator(context, record))
     await eachAtOnce(root.take(options.name), ADOPTED_AT_ONCE, adopt)
   }
 
   /** Ends the sessions of a target and takes it away; its deltas stay on disk. */
   async removeTarget(name: string): Promise<void> {
+    this.refuseWithWorkers()
     const target = this.targets.get(name)
     if (!target) throw new TargetError('ERR_ISCSI_TARGET_UNKNOWN', `there is no target ${name}`)
     this.targets.delete(name)
@@ -263,6 +303,12 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     } finally {
       this.leaving.delete(name)
     }
+  }
+
+  /** Who has which initiator hangs on all targets together. */
+  private refuseWithWorkers(): void {
+    if (!this.workers?.isOpen) return
+    throw new TargetError('ERR_ISCSI_WORKERS', 'a server with workers keeps the targets that it was opened with')
   }
 
   // --- What the protocol asks ---
@@ -283,7 +329,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   private readonly sessionEvents: SessionEvents = {
     login: (session) => {
       this.log.info(describeLogin(session), { initiator: session.initiatorName, target: session.targetName })
-      const oneSource = this.sources.add(session)
+      const oneSource = this.share ? undefined : this.sources.add(session)
       if (oneSource) this.log.warn(this.describeOneSource(oneSource))
       this.emit('login', session)
     },
@@ -299,6 +345,16 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
         `${who} ended by a mistake of ours: ${error instanceof Error ? (error.stack ?? error.message) : String(error)}`
       )
     }
+  }
+
+  /** What workers tell of their sessions; they write the log themselves. */
+  private readonly workerEvents: WorkerEvents = {
+    login: (session) => {
+      const oneSource = this.sources.add(session)
+      if (oneSource) this.log.warn(this.describeOneSource(oneSource))
+      this.emit('login', session)
+    },
+    ended: (session, end) => void this.emit('logout', session, end)
   }
 
   private openNexus(request: NexusRequest): Promise<Nexus> {
@@ -348,6 +404,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     try {
       for (const options of this.options.targets) await this.addTarget(options)
       for (const root of this.roots.values()) root.warnOfStrangers(new Set(this.targets.keys()))
+      await this.workers?.open({ roots: [...this.roots.values()], events: this.workerEvents })
     } catch (error) {
       await this.closeAll()
       throw error
@@ -358,7 +415,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     this.portalGroup.stopListening()
     await this.jobs.close()
     await this.operator.imageControl.close()
-    await this.portalGroup.requestLogout(() => true, LOGOUT_TIME_MS)
+    await Promise.all([this.workers?.close(), this.portalGroup.requestLogout(() => true, LOGOUT_TIME_MS)])
     await this.portalGroup.close()
     for (const { node } of this.targets.values()) {
       await quietly(this.log, node.owners.close())
@@ -396,10 +453,12 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       deltaTotalBytes: this.options.deltaTotalBytes,
       reserve: this.reserve,
       clock: this.clock,
-      log: this.log
+      log: this.log,
+      front: this.workers !== undefined,
+      share: this.share
     })
     this.roots.set(path, root)
-    await root.space.start()
+    if (!this.workers) await root.space.start()
     return root
   }
 
@@ -419,6 +478,12 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       )
     }
     return stateBeside(resolve(first.path))
+  }
+
+  /** They are opened by workers, which could not agree about the name of a new one. */
+  private async nameImages({ units }: TargetOptions, root: StateRoot): Promise<UnitSource[]> {
+    for (const unit of units) await this.images.name(unit, root.directory)
+    return []
   }
 
   private async openSources({ units, name }: TargetOptions, root: StateRoot): Promise<UnitSource[]> {

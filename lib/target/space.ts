@@ -1,5 +1,5 @@
 import { statfs } from 'node:fs/promises'
-import { SpaceBudget, type DeltaBudget } from '../volume/delta/budget.js'
+import { LeasedBudget, SpaceBudget, type DeltaBudget } from '../volume/delta/budget.js'
 import type { Clock, Timer } from '../util/clock.js'
 import { messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
@@ -16,6 +16,12 @@ export interface SpaceOptions {
   readonly path: string
   /** For all initiators together; undefined = only what the file system can spare. */
   readonly totalBytes: number | undefined
+  /** Processes that use it at the same time; this one alone when left out. */
+  readonly shareCount?: number | undefined
+  /** Asks for more of what they have in common; needed when they are several. */
+  readonly askForRoom?: ((bytes: number) => Promise<void>) | undefined
+  /** Another of them says in the log what all of them see. */
+  readonly silent?: boolean | undefined
   readonly clock: Clock
   readonly log: Logger
   /** Space is short: give back what can be done without (the bin). Called after a refresh, at most once for each. */
@@ -32,6 +38,8 @@ export interface SpaceOptions {
 export class Space {
   private readonly fileSystem = new SpaceBudget(0)
   private readonly total: SpaceBudget
+  /** The part of the total that this process has, when several share it. */
+  readonly leased: LeasedBudget | undefined
   private readonly options: SpaceOptions
   private timer: Timer | undefined
   private stopped = false
@@ -41,7 +49,11 @@ export class Space {
 
   constructor(options: SpaceOptions) {
     this.options = options
-    this.total = new SpaceBudget(options.totalBytes ?? Infinity, this.fileSystem)
+    const { totalBytes, askForRoom } = options
+    if (totalBytes !== undefined && askForRoom) {
+      this.leased = new LeasedBudget(totalBytes, this.fileSystem, askForRoom)
+    }
+    this.total = this.leased ?? new SpaceBudget(totalBytes ?? Infinity, this.fileSystem)
   }
 
   /** A budget for one initiator, under that of all. */
@@ -52,6 +64,11 @@ export class Space {
   /** What all deltas may take in all, as known now. */
   get limitBytes(): number {
     return Math.min(this.total.limitBytes, this.fileSystem.limitBytes)
+  }
+
+  /** The part of it that this process may take; those of all processes together are the limit. */
+  get ownLimitBytes(): number {
+    return Math.min(this.leased?.leaseBytes ?? Infinity, this.limitBytes)
   }
 
   get usedBytes(): number {
@@ -76,7 +93,8 @@ export class Space {
   async refresh(): Promise<void> {
     try {
       const { bsize, blocks, bavail } = await (this.options.statfs ?? statfs)(this.options.path)
-      const spare = Math.max(0, bavail * bsize - minFreeBytes(blocks * bsize))
+      // Each of several processes knows only what it has taken itself since the file system was asked.
+      const spare = Math.max(0, bavail * bsize - minFreeBytes(blocks * bsize)) / (this.options.shareCount ?? 1)
       this.fileSystem.limitBytes = this.fileSystem.usedBytes + spare
       this.answered = true
       this.silent = false
@@ -90,7 +108,7 @@ export class Space {
   /** The last known limit stays in force. Without one, nobody writes less because a question has no answer. */
   private doWithout(error: unknown): void {
     if (!this.answered) this.fileSystem.limitBytes = Infinity
-    if (this.silent) return
+    if (this.silent || this.options.silent) return
     this.silent = true
     const until = this.answered
       ? 'what was free last counts until it answers again'
@@ -101,8 +119,9 @@ export class Space {
   private judge(): void {
     const short = this.total.nearlyFull
     if (short) this.options.reclaim()
-    if (short && !this.warned) {
-      const left = Math.max(0, this.limitBytes - this.usedBytes)
+    if (short && !this.warned && !this.options.silent) {
+      const used = this.usedBytes + (this.leased?.usedElsewhereBytes ?? 0)
+      const left = Math.max(0, this.limitBytes - used)
       this.options.log.warn(`space for deltas runs short: ${formatSize(left)} left under ${this.options.path}`)
     }
     this.warned = short

@@ -19,6 +19,7 @@ import { Fields } from './shape.js'
  *     state.json                  version of this layout
  *     lock                        held exclusively while a server uses it
  *     reserve                     room that is given back when the disk is full
+ *     lock-workers                held by each of its worker processes, if it has any
  *     listening.json              how long a server has listened in all (the clock of grace times)
  *     forgotten.json              highest incarnation of initiators that were forgotten to make room
  *     images/<hash>.json          UUID of an image, by its path relative to this directory
@@ -76,6 +77,10 @@ export class StateDirectory {
   /** Where the layers of an image are; made by whoever puts the first one in. */
   layersPath(imageUuid: string): string {
     return join(this.path, 'generations', imageUuid)
+  }
+
+  get workersLockPath(): string {
+    return join(this.path, 'lock-workers')
   }
 
   get binPath(): string {

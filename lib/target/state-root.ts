@@ -1,9 +1,10 @@
+import { existsSync } from 'node:fs'
 import type { Clock } from '../util/clock.js'
-import { messageOf } from '../util/errors.js'
+import { codeOf, messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
 import { removeInSteps } from '../volume/delta/files.js'
 import { acquireLock, type Lock } from '../volume/lock.js'
-import { AuditLog } from './audit-log.js'
+import { AuditLog, type Audit } from './audit-log.js'
 import { Bin } from './bin.js'
 import type { InitiatorRecord } from './initiator-record.js'
 import { ListeningTime } from './listening-time.js'
@@ -14,6 +15,7 @@ import { Space } from './space.js'
 import { StateDirectory, type Listened } from './state-directory.js'
 import { mediumWarning, stateMedium, type StateMedium } from './state-medium.js'
 import { WallClockWatch } from './wall-clock-watch.js'
+import type { Share } from './workers/share.js'
 
 export interface StateRootOptions {
   readonly path: string
@@ -24,26 +26,33 @@ export interface StateRootOptions {
   readonly log: Logger
   /** Whether room is taken ahead for a time when the disk is full; true when left out. */
   readonly reserve?: boolean | undefined
+  /** This process has no initiators: they are in workers. */
+  readonly front?: boolean | undefined
+  /** This process is a worker: what is not a matter of its initiators alone is the front's. */
+  readonly share?: Share | undefined
 }
+
+/** How long the workers of a server that was killed have to notice, in milliseconds, and how often we look. */
+const WORKERS_END_MS = 10_000
+const WORKERS_CHECK_MS = 50
 
 /** A state directory in use: locked, with its clock, its bin and its room. Several targets may share one. */
 export class StateRoot {
   /** Throws IscsiError ERR_ISCSI_LOCKED when another server uses the directory. */
   static async open(options: StateRootOptions): Promise<StateRoot> {
     const directory = await StateDirectory.open(options.path, options.log)
-    const lock = await acquireLock(directory.lockPath, { exclusive: true, create: true })
+    const { share } = options
+    const lock = share
+      ? await acquireLock(directory.workersLockPath, { exclusive: false, create: true })
+      : await acquireLock(directory.lockPath, { exclusive: true, create: true })
     try {
-      const root = new StateRoot(
-        options,
-        directory,
-        lock,
-        await directory.listened(),
-        await PolicyOrders.open(directory.path)
-      )
+      if (!share) await workersEnded(directory)
+      const listened = share ? { listenedMs: share.listenedMs(directory.path), notedAt: 0 } : await directory.listened()
+      const root = new StateRoot(options, directory, lock, listened, await PolicyOrders.open(directory.path))
       root.forgottenIncarnation = await directory.forgottenIncarnation(options.clock.now())
       root.medium = await stateMedium(directory.path)
       const warning = mediumWarning(root.medium, directory.path)
-      if (warning !== undefined) options.log.warn(warning)
+      if (warning !== undefined && !share) options.log.warn(warning)
       await directory.reserve.find()
       await root.bin.load()
       await root.load()
@@ -60,7 +69,7 @@ export class StateRoot {
   readonly listening: ListeningTime
   readonly bin: Bin
   readonly space: Space
-  readonly audit: AuditLog
+  readonly audit: Audit
   /** What was found on disk, by target. */
   readonly records = new Map<string, InitiatorRecord[]>()
   /** The highest incarnation of initiators that were forgotten to make room. */
@@ -77,8 +86,10 @@ export class StateRoot {
   /** A save waits for its turn; it will take the newest total. */
   private saveWaits = false
 
+  private readonly share: Share | undefined
+
   private constructor(
-    { path, undoMs, shred = false, deltaTotalBytes, clock, log, reserve }: StateRootOptions,
+    { path, undoMs, shred = false, deltaTotalBytes, clock, log, reserve, front, share }: StateRootOptions,
     readonly directory: StateDirectory,
     private readonly lock: Lock,
     { listenedMs, notedAt }: Listened,
@@ -87,7 +98,8 @@ export class StateRoot {
   ) {
     this.log = log
     this.clock = clock
-    this.reserves = reserve ?? true
+    this.reserves = !front && (reserve ?? true)
+    this.share = share
     this.listening = new ListeningTime(clock, listenedMs, () => void this.saveListened())
     this.wallClock = new WallClockWatch(clock, notedAt, log)
     this.bin = new Bin({
@@ -97,17 +109,25 @@ export class StateRoot {
       listening: this.listening,
       now: () => clock.now(),
       log,
-      removeFile: removeInSteps
+      removeFile: removeInSteps,
+      owns: front ? () => false : share && ((key) => share.owns(key)),
+      keepsUnlabelled: share !== undefined
     })
-    this.audit = new AuditLog(directory.path, () => clock.now())
+    const audit = new AuditLog(directory.path, () => clock.now())
+    // One process writes the file, which is rotated.
+    this.audit = share ? { path: audit.path, note: (entry) => share.noteAudit(directory.path, entry) } : audit
     this.space = new Space({
       path,
       totalBytes: deltaTotalBytes,
       clock,
       log,
       reclaim: () => void this.bin.reclaim(),
-      spare: (bytes) => this.takeReserve(bytes)
+      spare: (bytes) => this.takeReserve(bytes),
+      shareCount: share?.workerCount,
+      silent: share !== undefined && share.index > 0,
+      askForRoom: share && ((bytes) => share.askForRoom(directory.path, bytes))
     })
+    if (this.space.leased) share?.leased.set(directory.path, this.space.leased)
   }
 
   /**
@@ -123,7 +143,9 @@ export class StateRoot {
   /** Initiators that had this incarnation are about to be forgotten. Resolves when that is safe on disk. */
   async raiseIncarnationFloor(incarnation: number): Promise<void> {
     if (incarnation > this.forgottenIncarnation) this.forgottenIncarnation = incarnation
-    await this.saves.run(() => this.directory.saveForgottenIncarnation(this.forgottenIncarnation))
+    const { forgottenIncarnation, directory } = this
+    if (this.share) return this.share.raiseIncarnationFloor(directory.path, forgottenIncarnation)
+    await this.saves.run(() => directory.saveForgottenIncarnation(this.forgottenIncarnation))
   }
 
   /** Says which deltas belong to targets that this server does not have. */
@@ -144,7 +166,15 @@ export class StateRoot {
 
   /** Room that is free is taken ahead, when it is enough; in the background. */
   private takeReserve(spareBytes: number): void {
-    if (this.listens && spareBytes > 2 * RESERVE_BYTES) void this.directory.reserve.fill()
+    if (!this.listens) return
+    const { reserve } = this.directory
+    // Several processes may give it back, and one of them takes it.
+    if (this.share) void reserve.find().then(() => this.share!.index === 0 && this.listens && this.fill(spareBytes))
+    else this.fill(spareBytes)
+  }
+
+  private fill(spareBytes: number): void {
+    if (spareBytes > 2 * RESERVE_BYTES) void this.directory.reserve.fill()
   }
 
   /** The server listens from now on. */
@@ -152,6 +182,7 @@ export class StateRoot {
     this.listens = this.reserves
     void this.space.refresh()
     this.listening.start()
+    if (this.share) return
     this.wallClock.start()
     // From here on a crash leaves a time that the next start can compare the clock with.
     void this.saveListened()
@@ -181,6 +212,7 @@ export class StateRoot {
     this.damaged = new Set(damaged)
     this.records.clear()
     for (const record of records) {
+      if (this.share && !this.share.owns(record)) continue
       const known = this.records.get(record.targetName)
       if (known) known.push(record)
       else this.records.set(record.targetName, [record])
@@ -188,6 +220,7 @@ export class StateRoot {
   }
 
   private saveListened(): Promise<void> {
+    if (this.share) return Promise.resolve()
     if (this.saveWaits) return this.saves.idle()
     this.saveWaits = true
     return this.saves
@@ -196,5 +229,23 @@ export class StateRoot {
         return this.directory.saveListened({ listenedMs: this.listening.now(), notedAt: this.clock.now() })
       })
       .catch((error: unknown) => this.log.warn(`cannot note the listening time: ${messageOf(error)}`))
+  }
+}
+
+/**
+ * The workers of a server that was killed end a moment later. Until then they may write into the deltas, and the main
+ * lock, which was that server's, does not tell.
+ */
+async function workersEnded({ workersLockPath }: StateDirectory): Promise<void> {
+  if (!existsSync(workersLockPath)) return
+  const deadline = performance.now() + WORKERS_END_MS
+  for (;;) {
+    try {
+      const lock = await acquireLock(workersLockPath, { exclusive: true, create: true })
+      return await lock.release()
+    } catch (error) {
+      if (codeOf(error) !== 'ERR_ISCSI_LOCKED' || performance.now() > deadline) throw error
+      await new Promise((resolve) => setTimeout(resolve, WORKERS_CHECK_MS))
+    }
   }
 }

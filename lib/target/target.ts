@@ -3,7 +3,7 @@ import { LoginError, LoginStatus } from '../iscsi/errors.js'
 import { isIpxe } from '../iscsi/ipxe.js'
 import type { SessionView } from '../iscsi/portal-group.js'
 import type { Nexus } from '../scsi/nexus.js'
-import type { AuditLog } from './audit-log.js'
+import type { Audit } from './audit-log.js'
 import { AccessList } from './access.js'
 import type { Image } from './images.js'
 import type { InitiatorRole, UnitSource } from './initiator-context.js'
@@ -29,7 +29,7 @@ export class TargetNode {
     readonly sources: readonly UnitSource[],
     readonly owners: Owners,
     readonly policies: Policies,
-    readonly audit: AuditLog,
+    readonly audit: Audit,
     private readonly discardHolders: DiscardHolders,
     private readonly endSessions: EndSessions
   ) {

@@ -43,6 +43,7 @@ describe('what is said of a push', () => {
     dropDeltas: false,
     done: 0,
     total: 0,
+    moved: 0,
     stayed: [],
     message: ''
   }

@@ -9,6 +9,8 @@ import { createInterface } from 'node:readline'
 
 /** CLOUDX_PROGRAM names another build than that of the clone. */
 const PROGRAM = resolve(process.env.CLOUDX_PROGRAM ?? 'dist/cli/main.cjs')
+/** How many processes every server of a run spreads its clients over. */
+const WORKERS = process.env.CLOUDX_WORKERS
 /** Only a bound: a start takes a second, and much longer on a PC that is busy with other things. */
 const START_LIMIT_MS = 60_000
 const STOP_LIMIT_MS = 30_000
@@ -38,7 +40,8 @@ export class ServerProcess {
     if (!existsSync(PROGRAM)) throw new Error(`${PROGRAM} is missing: npm run build`)
     const env = { ...process.env, NODE_OPTIONS: '', ...environment }
     const places = [...hosts.flatMap((host) => ['--host', host]), '--port', String(port)]
-    const [program, ...line] = [...launcher, process.execPath, PROGRAM, ...args, ...places]
+    const workers = WORKERS !== undefined && !args.includes('--workers') ? ['--workers', WORKERS] : []
+    const [program, ...line] = [...launcher, process.execPath, PROGRAM, ...args, ...places, ...workers]
     this.child = spawn(program!, line, { env, stdio: ['ignore', 'pipe', 'pipe'] })
     this.exited = once(this.child, 'close').then(([code]) => code as number | null)
     for (const stream of [this.child.stdout!, this.child.stderr!]) {

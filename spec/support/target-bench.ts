@@ -98,6 +98,7 @@ export class TargetBench {
       chunkBytes: 4096,
       flushIntervalMs: 1000,
       multipath: false,
+      workers: 1,
       targets: [this.target()],
       ...this.changes
     }

@@ -84,6 +84,7 @@ describe('readConfiguration', () => {
       chunkBytes: 4096,
       flushIntervalMs: 1000,
       multipath: false,
+      workers: 1,
       targets: [
         {
           name: 'iqn.2010-04.local.cloudx:share',
@@ -147,6 +148,7 @@ describe('readConfiguration', () => {
       'login-failures': '6',
       'login-failures-per-user': '7',
       multipath: 'true',
+      workers: '3',
       allow: ['iqn.2025-01.org.example:PC-*', '192.168.1.0/24', 'fe80::/10'],
       'chap-user': 'pc',
       'chap-secret-file': secretFile,
@@ -200,6 +202,7 @@ describe('readConfiguration', () => {
       chunkBytes: 65536,
       flushIntervalMs: 5000,
       multipath: true,
+      workers: 3,
       targets: [
         {
           name: 'iqn.2025-01.org.example:share',

@@ -223,7 +223,10 @@ async function sizeOf(path: string): Promise<number | undefined> {
 /** The server is loaded when it is wanted, so that --help and a mistake in an option are answered at once. */
 async function makeServer(options: ServerOptions, parts: Parts): Promise<Server> {
   const { IscsiServer } = await import('../../target/server.js')
-  return new IscsiServer(options, parts)
+  if (options.workers === 1) return new IscsiServer(options, parts)
+  const { Workers } = await import('../../target/workers/workers.js')
+  const { startWorkerProcess } = await import('../../target/workers/process.js')
+  return new IscsiServer(options, { ...parts, workers: new Workers(options, { ...parts, start: startWorkerProcess }) })
 }
 
 /** A place where no socket can be made, such as a network drive, is no reason to serve nobody. */

@@ -32,6 +32,8 @@ const KIB = 2 ** 10
 const MIB = 2 ** 20
 /** LUNs are single-level addresses of peripheral device addressing (SAM-5 §4.7): 0 to 255. */
 export const UNIT_COUNT_MAX = 256
+/** More processes than one PC has processors for; each takes some 60 MiB. */
+const WORKERS_MAX = 16
 /** 8 PiB: every byte offset stays an exact number. */
 const IMAGE_BYTES_MAX = 2 ** 53 - MIB
 
@@ -309,6 +311,14 @@ export const SETTINGS = {
     group: 'Delta',
     about: 'Bring every write to the medium before it is answered (no write cache, WCE=0)',
     preset: 'false'
+  }),
+
+  workers: setting({
+    kind: kinds.integer(1, WORKERS_MAX),
+    scope: 'server',
+    group: 'Server',
+    about: 'Processes that the clients are spread over, where one processor is not enough',
+    preset: '1'
   }),
 
   'max-sessions': setting({

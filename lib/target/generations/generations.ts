@@ -14,6 +14,7 @@ import { readJson, writeJson } from '../json-file.js'
 import { matches } from '../policy.js'
 import { Serial } from '../serial.js'
 import type { StateDirectory } from '../state-directory.js'
+import type { ImageTogether } from '../workers/image-turns.js'
 import { rootOf, type KnownLeaves } from './hash-tree.js'
 import {
   LAYERS_MAX,
@@ -52,6 +53,8 @@ export interface GenerationsOptions {
   readonly state: StateDirectory
   readonly now: () => number
   readonly log: Logger
+  /** Where other processes have the image open as well. */
+  readonly together?: ImageTogether | undefined
 }
 
 export interface PublishOrder {
@@ -114,8 +117,30 @@ export class Generations {
   }
 
   /** A crash may have come before the layer was protected, or before it was removed. */
-  private settleLayer(number: number): Promise<void> {
-    return this.isLayer(number) ? protectLayer(this.directory, number) : removeLayer(this.directory, number)
+  private async settleLayer(number: number): Promise<void> {
+    if (this.isLayer(number)) await protectLayer(this.directory, number)
+    else if (!(await this.isReadElsewhere())) await removeLayer(this.directory, number)
+  }
+
+  /** Layers that were merged are still open in another process, which removes them when they are not any more. */
+  private async isReadElsewhere(): Promise<boolean> {
+    const { together, uuid } = this.options
+    return together !== undefined && (await together.isRead(uuid))
+  }
+
+  /** Reads the record again, which another process may have changed. */
+  async reread(): Promise<void> {
+    const file = this.options.state.generationsPath(this.options.uuid)
+    const value = await readJson(file)
+    if (value === undefined) return
+    this.current_ = parseGenerationRecord(file, value)
+    this.recorded = true
+  }
+
+  /** One change at a time, in all processes that have the image open. */
+  private step<T>(work: () => Promise<T>): Promise<T> {
+    const { together, uuid } = this.options
+    return this.steps.run(() => (together ? together.change(uuid, work) : work()))
   }
 
   /**
@@ -250,7 +275,7 @@ export class Generations {
    * this throws the delta is where it was.
    */
   publish(order: PublishOrder): Promise<Generation> {
-    return this.steps.run(async () => {
+    return this.step(async () => {
       const { now } = this.options
       const frozen = await FrozenDelta.open(order.files)
       const { header, bytesStored } = frozen
@@ -319,7 +344,7 @@ export class Generations {
 
   /** A generation that differs from the current one in its size alone. */
   grow(sizeBytes: number): Promise<void> {
-    return this.steps.run(async () => {
+    return this.step(async () => {
       const { current } = this
       this.judge(current, { beside: false })
       const { size } = this.require(current)
@@ -363,7 +388,7 @@ export class Generations {
 
   /** The owner of the delta knows that it became this generation; nobody has to be told any more. */
   noted(number: number): Promise<void> {
-    return this.steps.run(() => {
+    return this.step(() => {
       const generations = this.record.generations.map((one) =>
         one.number === number ? { ...one, source: undefined } : one
       )
@@ -374,7 +399,7 @@ export class Generations {
 
   /** From now on layers up to this generation are copied into the raw file, also after a crash. */
   beginFlatten(number: number): Promise<void> {
-    return this.steps.run(async () => {
+    return this.step(async () => {
       this.refuseTrouble()
       this.require(number)
       const { current, tests, raw, flattening } = this.record
@@ -401,7 +426,7 @@ export class Generations {
 
   /** New logins get this one. */
   choose(number: number): Promise<void> {
-    return this.steps.run(async () => {
+    return this.step(async () => {
       this.refuseTrouble()
       this.requireAbove(number)
       await this.save(withCurrent(this.record, number))
@@ -410,7 +435,7 @@ export class Generations {
 
   /** These get this generation; undefined = the current one again. */
   test(matches: readonly string[], number: number | undefined): Promise<void> {
-    return this.steps.run(async () => {
+    return this.step(async () => {
       if (number !== undefined) this.requireAbove(number)
       const named = (match: string) => matches.includes(match)
       const others = this.record.tests.filter(({ match }) => matches.length > 0 && !named(match))
@@ -421,14 +446,17 @@ export class Generations {
 
   /** The record changes in one step, or not at all. */
   change(make: (record: GenerationRecord) => GenerationRecord): Promise<void> {
-    return this.steps.run(() => this.save(make(this.record)))
+    return this.step(() => this.save(make(this.record)))
   }
 
   /** The layers of what cannot be shown any more; nobody has them open. */
-  async removeGone(): Promise<void> {
-    for (const number of await layerNumbers(this.directory)) {
-      if (!this.isLayer(number)) await removeLayer(this.directory, number)
-    }
+  removeGone(): Promise<void> {
+    return this.step(async () => {
+      if (await this.isReadElsewhere()) return
+      for (const number of await layerNumbers(this.directory)) {
+        if (!this.isLayer(number)) await removeLayer(this.directory, number)
+      }
+    })
   }
 
   /** Its files are needed: it can be shown, and the raw file does not hold it. */

@@ -41,6 +41,8 @@ import { PushControl, type PushParts } from './push-control.js'
 export interface ImageControlParts extends PushParts {
   readonly roots: () => readonly StateRoot[]
   readonly jobs: Jobs
+  /** Whether this process does what concerns the images of a target as a whole; true when left out. */
+  readonly keeps?: ((targetName: string) => boolean) | undefined
 }
 
 /** {@link ImageOrders} over the parts of a running server. */
@@ -133,10 +135,11 @@ export class ImageControl implements ImageOrders {
     return this.describe(image)
   }
 
-  async flatten(order: FlattenOrder): Promise<JobView> {
+  /** @param elsewhere - whose disks are generations of it in other processes */
+  async flatten(order: FlattenOrder, elsewhere: readonly UserOf[] = []): Promise<JobView> {
     const image = this.find(order)
     image.generations.refuseTrouble()
-    const needs = await this.needsOf(image)
+    const needs = await this.needsOf(image, elsewhere)
     const to = order.to ?? highestFree(image.generations.record, needs)
     image.generations.require(to)
     const need = needs.find(({ generation }) => !isOver(image.generations.record, generation, to))
@@ -157,8 +160,15 @@ export class ImageControl implements ImageOrders {
     return this.parts.jobs.start('verify', image.path, (progress) => image.verify(number, key, progress))
   }
 
+  /** The same in another process, which made the newest generation. */
+  hashNewest(order: ImageOrder): void {
+    this.hashPublished(this.find(order))
+  }
+
   /** Whose generations are hashed goes on so: only what the layer touches is read. */
-  private hashPublished({ path, generations }: Image): void {
+  private hashPublished(image: Image): void {
+    if (!this.keeps(image)) return
+    const { path, generations } = image
     const { number, parent } = generations.record.generations.at(-1)!
     const isBusy = this.parts.jobs.list().some(({ image, state }) => image === path && state === 'running')
     if (isBusy || parent === undefined || generationOf(generations.record, parent)?.hash === undefined) return
@@ -181,9 +191,15 @@ export class ImageControl implements ImageOrders {
   resume(): void {
     for (const image of this.all) {
       const { trouble, record } = image.generations
-      if (record.flattening !== undefined && trouble === undefined) this.startFlatten(image, record.flattening)
+      const isMine = trouble === undefined && this.keeps(image)
+      if (record.flattening !== undefined && isMine) this.startFlatten(image, record.flattening)
       this.pushes.resume(image)
     }
+  }
+
+  private keeps(image: Image): boolean {
+    const { keeps, targets } = this.parts
+    return !keeps || targets().some(({ name, sources }) => sources.some((one) => one.image === image) && keeps(name))
   }
 
   /** Resolves when nobody is asked to log in again any more. */
@@ -208,9 +224,9 @@ export class ImageControl implements ImageOrders {
   }
 
   /** Generations that must stay, with the reason. */
-  private async needsOf(image: Image): Promise<Need[]> {
+  private async needsOf(image: Image, elsewhere: readonly UserOf[]): Promise<Need[]> {
     const { current, tests } = image.generations.record
-    const users = await this.usersOf(image)
+    const users = [...(await this.usersOf(image)), ...elsewhere]
     const deltas = await Promise.all(this.parts.roots().map(({ directory }) => directory.deltaHeaders()))
     return [
       { generation: current, who: 'all new logins' },
@@ -232,34 +248,12 @@ export class ImageControl implements ImageOrders {
     return [...new Set(sources.filter(({ shared }) => !shared).map(({ image }) => image))]
   }
 
-  private find({ image: wanted }: ImageOrder): Image {
-    const images = this.all.filter(({ path, uuid }) => wanted === undefined || path === wanted || uuid === wanted)
-    const [first, second] = images
-    if (first && !second) return first
-    const paths = this.all.map(({ path }) => path).join(', ')
-    if (first) throw new TargetError('ERR_ISCSI_IMAGE_WHICH', `this server has several images, say which: ${paths}`)
-    throw new TargetError(
-      'ERR_ISCSI_IMAGE_UNKNOWN',
-      `this server has no image ${wanted ?? ''} with generations: ${paths}`
-    )
+  private find(order: ImageOrder): Image {
+    return chooseImage(this.all, order)
   }
 
-  private async draftOf(image: Image, { author }: PublishOrder): Promise<DraftView> {
-    const name = author === undefined ? undefined : normalizeIscsiName(author)
-    if (author !== undefined && name === undefined) throw badName(author)
-    const all = await this.draftsOf(image)
-    const drafts = all.filter(({ initiatorName }) => name === undefined || initiatorName === name)
-    const [first, second] = drafts
-    if (first && !second) return first
-    const names = all.map(({ initiatorName }) => initiatorName).join(', ')
-    if (first) {
-      throw new TargetError('ERR_ISCSI_PUBLISH_WHICH', `several authors wrote over ${image.path}, say which: ${names}`)
-    }
-    throw new TargetError(
-      'ERR_ISCSI_PUBLISH_NOTHING',
-      `${name ?? 'no author'} has ${name === undefined ? '' : 'not '}written anything over ${image.path} that could be ` +
-        `published${names === '' ? '' : `, but ${names} has`}. Authors are named by: --policy IQN=author`
-    )
+  private async draftOf(image: Image, order: PublishOrder): Promise<DraftView> {
+    return chooseDraft(image.path, await this.draftsOf(image), order)
   }
 
   // --- What is shown ---
@@ -279,7 +273,7 @@ export class ImageControl implements ImageOrders {
   }
 
   /** Everybody whose disk some generation is. */
-  async usersOf(image: Image): Promise<{ generation: number; user: GenerationUser }[]> {
+  async usersOf(image: Image): Promise<UserOf[]> {
     const known = await this.initiatorsOf(image)
     const readers = image.holders.flatMap(({ targetName, initiatorName, generation }) => {
       if (generation === undefined) return []
@@ -290,8 +284,8 @@ export class ImageControl implements ImageOrders {
     return [...readers, ...(await this.binnedOf(image))]
   }
 
-  private async binnedOf(image: Image): Promise<{ generation: number; user: GenerationUser }[]> {
-    const found: { generation: number; user: GenerationUser }[] = []
+  private async binnedOf(image: Image): Promise<UserOf[]> {
+    const found: UserOf[] = []
     for (const { bin } of this.parts.roots()) {
       for (const { id, initiatorName, targetName, bytes } of bin.list()) {
         const { map } = await binnedFiles(bin.pathOf(id))
@@ -333,6 +327,44 @@ export class ImageControl implements ImageOrders {
 }
 
 const ATTEMPTS_MAX = 3
+
+/** Somebody whose disk a generation is. */
+export interface UserOf {
+  readonly generation: number
+  readonly user: GenerationUser
+}
+
+/** The image that an order is for: the only one, or the one that is named. Throws TargetError with what there is. */
+export function chooseImage<One extends { readonly path: string; readonly uuid: string }>(
+  all: readonly One[],
+  { image: wanted }: ImageOrder
+): One {
+  const images = all.filter(({ path, uuid }) => wanted === undefined || path === wanted || uuid === wanted)
+  const [first, second] = images
+  if (first && !second) return first
+  const paths = all.map(({ path }) => path).join(', ')
+  if (first) throw new TargetError('ERR_ISCSI_IMAGE_WHICH', `this server has several images, say which: ${paths}`)
+  throw new TargetError(
+    'ERR_ISCSI_IMAGE_UNKNOWN',
+    `this server has no image ${wanted ?? ''} with generations: ${paths}`
+  )
+}
+
+/** What shall be published: the only draft, or that of the author who is named. Throws TargetError with who has one. */
+export function chooseDraft(path: string, all: readonly DraftView[], { author }: PublishOrder): DraftView {
+  const name = author === undefined ? undefined : normalizeIscsiName(author)
+  if (author !== undefined && name === undefined) throw badName(author)
+  const drafts = all.filter(({ initiatorName }) => name === undefined || initiatorName === name)
+  const [first, second] = drafts
+  if (first && !second) return first
+  const names = all.map(({ initiatorName }) => initiatorName).join(', ')
+  if (first) throw new TargetError('ERR_ISCSI_PUBLISH_WHICH', `several authors wrote over ${path}, say which: ${names}`)
+  throw new TargetError(
+    'ERR_ISCSI_PUBLISH_NOTHING',
+    `${name ?? 'no author'} has ${name === undefined ? '' : 'not '}written anything over ${path} that could be ` +
+      `published${names === '' ? '' : `, but ${names} has`}. Authors are named by: --policy IQN=author`
+  )
+}
 
 interface Need {
   readonly generation: number

@@ -35,6 +35,8 @@ export interface PushView {
   /** Clients that were asked, of so many. */
   readonly done: number
   readonly total: number
+  /** Of them, those that see the newest generation now. */
+  readonly moved: number
   /** Who stays on which generation. */
   readonly stayed: readonly PushStay[]
   /** A sentence: how it ended, or why not. */

@@ -159,14 +159,13 @@ export class PushControl {
           group.slice(at, at + PUSHED_AT_ONCE).map((one) => this.pushOne(image, one, group === dropped))
         )
         const stayed = [...push.view.stayed, ...left.flatMap((one) => (one ? [stayOf(one)] : []))]
-        push.view = { ...push.view, done: push.view.done + left.length, stayed }
+        const moved = push.view.moved + left.filter((one) => one === undefined).length
+        push.view = { ...push.view, done: push.view.done + left.length, moved, stayed }
       }
     }
-    const { done, stayed } = push.view
-    const count = done - (stayed.length - stay.length)
-    const message = `${clients(count)} moved to the newest generation, ${clients(stayed.length)} stayed`
+    const message = pushedMessage(push.view)
     push.view = { ...push.view, state: 'done', message }
-    image.tell(`push: ${message}${stayed.map(describeStay).join('')}`)
+    image.tell(`push: ${message}${push.view.stayed.map(describeStay).join('')}`)
   }
 
   /** @returns what it is now when it stays where it was */
@@ -231,6 +230,11 @@ export class PushControl {
   }
 }
 
+/** How a push ended. */
+export function pushedMessage({ moved, stayed }: Pick<PushView, 'moved' | 'stayed'>): string {
+  return `${clients(moved)} moved to the newest generation, ${clients(stayed.length)} stayed`
+}
+
 const ATTEMPTS_MAX = 3
 
 interface Push {
@@ -258,7 +262,7 @@ function writesOf({ units }: InitiatorView, lun: number): Pick<Behind, 'bytes' |
 }
 
 function viewOf({ at, dropDeltas }: PlannedPush): Omit<PushView, 'state'> {
-  return { at, dropDeltas, done: 0, total: 0, stayed: [], message: '' }
+  return { at, dropDeltas, done: 0, total: 0, moved: 0, stayed: [], message: '' }
 }
 
 function stayOf({ view: { initiatorName, targetName }, generation, bytes, stays }: Behind): PushStay {

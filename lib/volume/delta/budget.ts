@@ -10,6 +10,10 @@ export interface DeltaBudget {
   give(bytes: number): void
   /** True from the soft threshold on, until the use falls below it again. */
   readonly nearlyFull: boolean
+  /** Whether {@link refill} may make room that {@link take} did not find. */
+  readonly mayRefill?: boolean
+  /** Asks others, who have more than they use, for so much. Resolves when it is worth another try. */
+  refill?(bytes: number): Promise<void>
 }
 
 /**
@@ -27,6 +31,14 @@ export class SpaceBudget implements DeltaBudget {
 
   get nearlyFull(): boolean {
     return this.usedBytes >= this.limitBytes * SOFT_SHARE || (this.within?.nearlyFull ?? false)
+  }
+
+  get mayRefill(): boolean {
+    return this.within?.mayRefill ?? false
+  }
+
+  async refill(bytes: number): Promise<void> {
+    if (this.usedBytes + bytes <= this.limitBytes) await this.within?.refill?.(bytes)
   }
 
   take(bytes: number): boolean {
@@ -49,3 +61,44 @@ export class SpaceBudget implements DeltaBudget {
 
 /** The soft threshold, as a share of the limit. */
 export const SOFT_SHARE = 0.8
+
+/**
+ * A limit that several processes have in common. Each may use what was leased to it, all leases together are never more
+ * than the limit, and whoever needs more asks for it.
+ */
+export class LeasedBudget extends SpaceBudget {
+  leaseBytes = 0
+  /** What the other processes used when the lease was given. */
+  usedElsewhereBytes = 0
+
+  /** @param ask - asks for room; resolves when the leases have been given anew */
+  constructor(
+    limitBytes: number,
+    within: DeltaBudget,
+    private readonly ask: (bytes: number) => Promise<void>
+  ) {
+    super(limitBytes, within)
+  }
+
+  override get mayRefill(): boolean {
+    return true
+  }
+
+  override get nearlyFull(): boolean {
+    return this.usedBytes + this.usedElsewhereBytes >= this.limitBytes * SOFT_SHARE || super.nearlyFull
+  }
+
+  override take(bytes: number): boolean {
+    return this.usedBytes + bytes <= this.leaseBytes && super.take(bytes)
+  }
+
+  override refill(bytes: number): Promise<void> {
+    return this.usedBytes + bytes <= this.leaseBytes ? super.refill(bytes) : this.ask(bytes)
+  }
+
+  /** Gives back what is not used. @returns what is */
+  yield(): number {
+    this.leaseBytes = this.usedBytes
+    return this.usedBytes
+  }
+}

@@ -202,7 +202,7 @@ export class DeltaFile {
    * @throws IscsiError ENOSPC; then nothing was taken
    */
   charge(newChunks: number, newLeaves: number): void {
-    const bytes = newChunks * this.chunkSize + newLeaves * LEAF_BYTES
+    const bytes = this.costOf(newChunks, newLeaves)
     if (bytes === 0) return
     if (!this.budget.take(bytes)) {
       this.settle()
@@ -211,12 +211,23 @@ export class DeltaFile {
     this.charged += bytes
   }
 
-  /** Whether what failed for want of room may succeed behind a flush, which brings back slots that hold nothing. */
+  /** Whether what failed for want of room may succeed behind a {@link reclaim}. */
   mayReclaim(error: unknown): boolean {
-    return codeOf(error) === 'ENOSPC' && this.slots.awaitsBarrier && !this.flushError
+    return codeOf(error) === 'ENOSPC' && (this.flushBringsSlots || (this.budget.mayRefill ?? false))
   }
 
-  /** {@link charge}; false when a flush may help. What was charged becomes slots before anything else runs. */
+  /** Slots that hold nothing come back with a flush. */
+  private get flushBringsSlots(): boolean {
+    return this.slots.awaitsBarrier && !this.flushError
+  }
+
+  /** Makes room where it can: asks those who have more than they use, and flushes. */
+  async reclaim(bytes: number): Promise<void> {
+    await this.budget.refill?.(bytes)
+    if (this.flushBringsSlots) await this.flush()
+  }
+
+  /** {@link charge}; false when a {@link reclaim} may help. What was charged becomes slots before anything else runs. */
   tryCharge(newChunks: number, newLeaves: number): boolean {
     try {
       this.charge(newChunks, newLeaves)
@@ -225,6 +236,11 @@ export class DeltaFile {
       if (this.mayReclaim(error)) return false
       throw error
     }
+  }
+
+  /** Bytes that so many chunks and leaves are charged with. */
+  costOf(newChunks: number, newLeaves: number): number {
+    return newChunks * this.chunkSize + newLeaves * LEAF_BYTES
   }
 
   /** Gives back what was charged and is not needed, or not any more. A charge becomes slots in the turn that asks. */

@@ -5,7 +5,7 @@ import { Slices } from '../../util/slices.js'
 import { BlockIo } from '../block-io.js'
 import { DeltaFile } from '../delta/delta-file.js'
 import { Changes } from '../delta/changes.js'
-import { BASE, COPIED, ZERO, isCopied, isSlot } from '../delta/delta-map.js'
+import { BASE, COPIED, LEAF_BYTES, ZERO, isCopied, isSlot } from '../delta/delta-map.js'
 import type { DeltaOptions, DeltaReport, RetiredDelta } from '../delta/delta-options.js'
 import { RangeHolds, type Hold } from '../delta/range-holds.js'
 import { ZEROES } from '../drivers/transfer.js'
@@ -595,7 +595,11 @@ export class Overlay extends Volume {
       await this.readLater(before.set(whole, 0, whole.length, first * this.chunkSize))
     }
     io.buffer.copy(whole, io.offset - first * this.chunkSize, io.start, io.start + io.length)
-    delta.charge(count, delta.map.missingLeaves(first, count, 1))
+    const leaves = delta.map.missingLeaves(first, count, 1)
+    if (!delta.tryCharge(count, leaves)) {
+      await delta.reclaim(delta.costOf(count, leaves))
+      delta.charge(count, delta.map.missingLeaves(first, count, 1))
+    }
     const slot = delta.takeSlotRow(count)
     try {
       await writeSlots(delta, whole, 0, whole.length, slot * this.chunkSize)
@@ -688,7 +692,7 @@ export class Overlay extends Volume {
       return this.copyNow(delta, source, chunk, count)
     } catch (error) {
       if (!delta.mayReclaim(error)) throw error
-      await delta.flush()
+      await delta.reclaim(delta.map.missingLeaves(chunk, count, 1) * LEAF_BYTES)
       return this.copyNow(delta, source, chunk, count)
     }
   }
@@ -709,7 +713,7 @@ export class Overlay extends Volume {
       delta.putZeroes(chunk, count)
     } catch (error) {
       if (!delta.mayReclaim(error)) throw error
-      await delta.flush()
+      await delta.reclaim(ZERO_LEAVES_MAX * LEAF_BYTES)
       others = delta.uncommitted
       delta.putZeroes(chunk, count)
     }
@@ -777,8 +781,9 @@ export class Overlay extends Volume {
   ): Promise<void> {
     for (let done = 0; done < count;) {
       const left = count - done
-      if (!delta.tryCharge(left, delta.map.missingLeaves(chunk + done, left, 1))) {
-        await delta.flush()
+      const leaves = delta.map.missingLeaves(chunk + done, left, 1)
+      if (!delta.tryCharge(left, leaves)) {
+        await delta.reclaim(delta.costOf(left, leaves))
         delta.charge(left, delta.map.missingLeaves(chunk + done, left, 1))
       }
       const slot = delta.takeSlots(count - done)
@@ -996,5 +1001,7 @@ const NO_CHUNK = -1
 const SETTLE_BYTES = 1 << 20
 /** Chunks that one step copies: a fraction of a millisecond when each of them is somewhere else. */
 const COPY_CHUNKS_MAX = 1 << 13
+/** Leaves that zeroes can need: at their two ends. */
+const ZERO_LEAVES_MAX = 2
 /** Chunks that one step zeroes: 1 GiB of 4 KiB chunks, about a millisecond of walking the map. */
 const ZERO_CHUNKS_MAX = 1 << 18
