@@ -59,6 +59,12 @@ export const DEFAULT_MODES: Readonly<Modes> = {
 
 const DEFAULT_ALLOCATION_BYTES = 4096
 
+/** Hears what is read. */
+export interface ReadWatch {
+  /** Data path: bytes from a byte offset. */
+  note(offset: number, length: number): void
+}
+
 export interface LogicalUnitOptions {
   readonly lun: number
   readonly volume: Volume
@@ -128,6 +134,8 @@ export class LogicalUnit implements Modes {
   readonly tokens: RodTokens
   /** Flushes that SYNCHRONIZE CACHE with IMMED has answered already. */
   readonly backgroundFlush: BackgroundFlush
+  /** Set while somebody wants to know which places clients read. */
+  firstReads: ReadWatch | undefined
   /** Mode page 08h, WCE: false makes every write durable before its status (the commands see to it). */
   writeCacheEnabled: boolean
   /** Mode page 0Ah, D_SENSE. */

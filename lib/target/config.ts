@@ -129,6 +129,7 @@ class ConfigurationReader {
       maxSessions: this.preset(layers, 'max-sessions'),
       limits: this.limits(layers),
       cacheBytes: this.value(layers, 'cache'),
+      warmUpBytes: this.preset(layers, 'warm-up'),
       graceMs: this.preset(layers, 'grace'),
       graceClosedMs: this.preset(layers, 'grace-closed'),
       ...this.retention(layers),

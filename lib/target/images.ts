@@ -400,6 +400,11 @@ export class Image {
     return [...this.readers.values()]
   }
 
+  /** What the initiator sees of it; undefined for one that does not only read it. */
+  generationOf(key: string): number | undefined {
+    return this.readers.get(key)?.generation
+  }
+
   get authorName(): string | undefined {
     return this.author?.initiatorName
   }

@@ -20,6 +20,8 @@ export interface ServerOptions {
   readonly limits: ProtocolLimits
   /** Shared read cache of base chunks: bytes, 0 = none, undefined = on for slow drivers only. */
   readonly cacheBytes: number | undefined
+  /** Most that is read ahead at the start of what clients read first: bytes, 0 = nothing. */
+  readonly warmUpBytes: number
   /** How long a delta waits for a client that fell silent, and for one whose connection ended with FIN. */
   readonly graceMs: number
   readonly graceClosedMs: number

@@ -26,7 +26,7 @@ import { newInitiatorRecord, type InitiatorRecord } from './initiator-record.js'
 import type { ServerOptions, TargetOptions } from './options.js'
 import { openOverlayDisk } from './overlay-disk.js'
 import { Jobs } from './jobs.js'
-import { LocalOwners, type InitiatorKey } from './owner.js'
+import { keyOf, LocalOwners, type InitiatorKey } from './owner.js'
 import { Policies } from './policies.js'
 import type { ImageControl } from './generations/image-control.js'
 import { OperatorControl } from './operator-control.js'
@@ -37,6 +37,7 @@ import { openSharedUnit } from './shared-unit.js'
 import { stateBeside } from './state-place.js'
 import { StateRoot } from './state-root.js'
 import { TargetNode } from './target.js'
+import { WarmUp, type WarmDisk } from './warm-up/warm-up.js'
 import type { ImageNews } from './workers/image-turns.js'
 import type { Share } from './workers/share.js'
 import type { WorkerEvents, Workers } from './workers/workers.js'
@@ -94,6 +95,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   readonly control: Control
   private readonly operator: OperatorControl
   private readonly jobs: Jobs
+  private readonly warmUp: WarmUp
   private readonly sources = new SourceAddresses()
   private readonly describeOneSource: (oneSource: OneSource) => string
   private readonly options: ServerOptions
@@ -150,6 +152,12 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       handOver: this.workers && ((...login) => this.workers!.handOver(...login))
     })
     const { share } = this
+    this.warmUp = new WarmUp({
+      budgetBytes: options.warmUpBytes,
+      activity: () => this.portalGroup.sessions.reduce((sum, one) => sum + one.dataInBytes + one.dataOutBytes, 0),
+      clock: this.clock,
+      log: this.log
+    })
     this.jobs = new Jobs(this.clock, this.log, share && { first: share.index + 1, step: share.workerCount })
     this.operator = new OperatorControl({
       server: () => ({
@@ -206,6 +214,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       for (const root of this.roots.values()) root.startListening()
       this.tellRetention()
       this.operator.imageControl.resume()
+      this.warmUp.start(this.warmDisks)
       return addresses
     } catch (error) {
       await this.close()
@@ -250,6 +259,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     for (const { node } of this.targets.values()) await node.owners.idle()
     await this.operator.imageControl.idle()
     await this.jobs.idle()
+    await this.warmUp.idle()
     await this.images.idle()
     for (const root of this.roots.values()) await root.bin.idle()
   }
@@ -327,8 +337,9 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
   }
 
   private readonly sessionEvents: SessionEvents = {
-    login: (session) => {
+    login: (session, nexus) => {
       this.log.info(describeLogin(session), { initiator: session.initiatorName, target: session.targetName })
+      if (nexus) this.watchFirstReads(nexus)
       const oneSource = this.share ? undefined : this.sources.add(session)
       if (oneSource) this.log.warn(this.describeOneSource(oneSource))
       this.emit('login', session)
@@ -398,6 +409,28 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
     return name === undefined ? undefined : this.targets.get(name)?.node
   }
 
+  // --- Warm start ---
+
+  /** Of several processes that have an image one does it: the page cache is the same for all. */
+  private get warmDisks(): WarmDisk[] {
+    return [...this.targets.values()].flatMap(({ node }) => (this.keepsImages(node.name) ? node.sources : []))
+  }
+
+  private keepsImages(targetName: string): boolean {
+    return this.share?.keeps(targetName) ?? true
+  }
+
+  private watchFirstReads(nexus: Nexus): void {
+    const { node } = this.targets.get(nexus.targetName) ?? {}
+    if (!node || !this.keepsImages(node.name)) return
+    for (const source of node.sources) {
+      const { image, shared, lun } = source
+      const unit = nexus.units.get(lun)?.unit
+      const isCurrent = shared || image.generationOf(keyOf(nexus)) === image.generations.current
+      if (unit && isCurrent) this.warmUp.began(source, unit).catch((error: unknown) => this.log.warn(messageOf(error)))
+    }
+  }
+
   // --- Opening and closing ---
 
   private async openAll(): Promise<void> {
@@ -413,6 +446,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
 
   private async closeAll(): Promise<void> {
     this.portalGroup.stopListening()
+    await this.warmUp.close()
     await this.jobs.close()
     await this.operator.imageControl.close()
     await Promise.all([this.workers?.close(), this.portalGroup.requestLogout(() => true, LOGOUT_TIME_MS)])

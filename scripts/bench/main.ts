@@ -2,6 +2,7 @@ import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { runColdStart } from './cold-start.js'
 import { documentOf, type Measurement } from './document.js'
 import { makeImage } from './image.js'
 import { describeMachine } from './machine.js'
@@ -26,6 +27,8 @@ const HELP = `npm run bench -- [options]: our target beside tgtd, on one machine
   --no-run           measures nothing: for --document alone
   --micro            CPU of reader, writer, map, overlay and digests instead, without any server
   --restore          logins, logouts and a start with deltas of up to 50 GiB instead; --rounds, --folder and --quick hold
+  --cold-start       the first login and listing behind a start, with an image that is not in memory, instead; as root, with
+                     qemu-storage-daemon, ntfs-3g and ntfsls; --rounds and --folder hold
   --storm            100 clients that read the same GiB and write 64 MiB each, 200 idle ones, and the maps of deltas, instead
   --list, --help
 
@@ -44,6 +47,7 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
       micro: { type: 'boolean' },
       restore: { type: 'boolean' },
       storm: { type: 'boolean' },
+      'cold-start': { type: 'boolean' },
       document: { type: 'boolean' },
       'no-run': { type: 'boolean' },
       rows: { type: 'string' },
@@ -65,6 +69,10 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
     await inFolder(values.folder, (folder) =>
       runRestore(root, folder, Number(values.rounds ?? (values.quick ? 1 : 5)), values.quick ?? false)
     )
+    return 0
+  }
+  if (values['cold-start']) {
+    await inFolder(values.folder, (folder) => runColdStart(root, folder, Number(values.rounds ?? 5)))
     return 0
   }
   if (values.storm) {

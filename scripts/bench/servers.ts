@@ -25,10 +25,20 @@ export const TARGET_NAME = 'iqn.2010-04.local.cloudx:bench'
 export const HOST = '127.0.0.1'
 
 /** Our own server, built, with every check, the journal and the log on, as a user starts it. */
-export async function startCloudx(root: string, folder: string, image: string, port: number): Promise<Server> {
+export async function startCloudx(
+  root: string,
+  folder: string,
+  image: string,
+  port: number,
+  more: readonly string[] = []
+): Promise<Server> {
   const options = ['--host', HOST, '--port', `${port}`, '--target-name', TARGET_NAME, '--undo', '0']
   const state = ['--state-dir', join(folder, 'state')]
-  const child = start(process.execPath, [join(root, 'dist/cli/main.cjs'), 'serve', image, ...options, ...state], folder)
+  const child = start(
+    process.execPath,
+    [join(root, 'dist/cli/main.cjs'), 'serve', image, ...options, ...state, ...more],
+    folder
+  )
   return ready({ name: 'cloudx', port, lun: 0, child, image })
 }
 

@@ -113,7 +113,8 @@ describe('--cache', () => {
     ['0', 0x33],
     ['16M', 0x11]
   ])('%s reads an image chunk from the file again, or from memory', async (size, expected) => {
-    await start('--cache', size)
+    // Each worker process has a part of it to itself.
+    await start('--cache', size, '--workers', '1')
     const [one, two] = [await login('one'), await login('two')]
     expect(await firstByte(one)).toBe(0x11)
     // Nobody should do this; it shows where the bytes come from.
@@ -124,6 +125,32 @@ describe('--cache', () => {
     expect(await firstByte(two, 8192)).toBe(0x11)
     await one.leave()
     await two.leave()
+  })
+})
+
+describe('--warm-up', () => {
+  it('reads what clients read first ahead at the next start, unless it is turned off', async () => {
+    await start()
+    // Of several processes one remembers, for the clients that it has.
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'f', 'g', 'h']) {
+      const initiator = await login(name)
+      for (const mib of [9, 2, 5]) expect(await firstByte(initiator, (mib * MIB) / BLOCK)).toBe(0x11)
+      await initiator.leave()
+    }
+    await server!.stop()
+    await start('--warm-up', '64M')
+    await server!.logged(/Warm-up: reading 192 KiB of .*share\.img ahead/)
+    await server!.logged(/Warm-up: 192 KiB of .*share\.img are in memory/)
+    await server!.stop()
+    await start('--warm-up', '128K')
+    await server!.logged(/Warm-up: 128 KiB of .*share\.img are in memory/)
+    await server!.stop()
+    await start('--warm-up', '0')
+    const initiator = await login('a')
+    expect(await firstByte(initiator)).toBe(0x11)
+    await initiator.leave()
+    await server!.stop()
+    expect(server!.lines(/Warm-up/)).toEqual([])
   })
 })
 

@@ -89,6 +89,7 @@ export class TargetBench {
       maxSessions: 16,
       limits: DEFAULT_LIMITS,
       cacheBytes: undefined,
+      warmUpBytes: 0,
       graceMs: 96 * HOUR_MS,
       graceClosedMs: 48 * HOUR_MS,
       undoMs: HOUR_MS,

@@ -75,6 +75,7 @@ describe('readConfiguration', () => {
         authenticationFailuresPerUser: 100
       },
       cacheBytes: undefined,
+      warmUpBytes: 512 * 2 ** 20,
       graceMs: 96 * HOUR,
       graceClosedMs: 96 * HOUR,
       undoMs: HOUR,
@@ -130,6 +131,7 @@ describe('readConfiguration', () => {
       removable: 'true',
       'allow-sanitize': 'true',
       cache: '0',
+      'warm-up': '0',
       'target-name': 'IQN.2025-01.org.example:Share',
       alias: 'The share',
       port: '0',
@@ -193,6 +195,7 @@ describe('readConfiguration', () => {
         authenticationFailuresPerUser: 7
       },
       cacheBytes: 0,
+      warmUpBytes: 0,
       graceMs: HOUR / 2,
       graceClosedMs: 0,
       undoMs: 0,

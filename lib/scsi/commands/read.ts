@@ -25,6 +25,7 @@ function read(name: string, opcode: number, form: CdbForm, flags = 0): Command {
         if (!unit.covers(lba, blocks)) return task.check(LBA_OUT_OF_RANGE)
         const length = blocks * unit.blockSize
         if (length > MAX_TRANSFER_BYTES) return task.check(INVALID_FIELD_IN_CDB)
+        unit.firstReads?.note(lba * unit.blockSize, length)
         task.readMedium(lba * unit.blockSize, length)
       }
     },

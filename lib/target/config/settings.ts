@@ -126,6 +126,13 @@ export const SETTINGS = {
     group: 'Image',
     about: 'Memory for one read cache of all images; without it only slow drivers get one'
   }),
+  'warm-up': setting({
+    kind: kinds.size(0, 2 * 1024 * MIB, 'a size up to 2G, or 0 for nothing'),
+    scope: 'server',
+    group: 'Image',
+    about: 'Read this much of what clients read first last time ahead, at the start of the server; 0 turns it off',
+    preset: '512M'
+  }),
 
   'target-name': setting({
     kind: kinds.iscsiName,

@@ -105,7 +105,9 @@ export class Worker {
         await this.calls.call('room', path, bytes)
       }
     }
-    this.server = new IscsiServer(revived({ ...options, portals: [], targets }), {
+    // One memory for all of them, so each has its part of it.
+    const cacheBytes = options.cacheBytes && Math.floor(options.cacheBytes / options.workers)
+    this.server = new IscsiServer(revived({ ...options, cacheBytes, portals: [], targets }), {
       ...this.parts,
       log: this.logger,
       share,

@@ -47,7 +47,7 @@ async function start(changes: Partial<ServerOptions> = {}, access = {}): Promise
   const options: ServerOptions = {
     ...{ portals: [{ host: '127.0.0.1', port: 0 }], advertise: undefined, stateDirectory: undefined },
     ...{ packetSizeBytes: 262144, initialR2T: false, immediateData: true, maxSessions: 8, limits: DEFAULT_LIMITS },
-    ...{ cacheBytes: undefined, graceMs: 3_600_000, graceClosedMs: 3_600_000, undoMs: 3_600_000 },
+    ...{ cacheBytes: undefined, warmUpBytes: 0, graceMs: 3_600_000, graceClosedMs: 3_600_000, undoMs: 3_600_000 },
     ...{ deltaLimitBytes: undefined, deltaTotalBytes: undefined, chunkBytes: 4096, flushIntervalMs: 1000 },
     ...{ multipath: false, shred: false, workers: 2, targets: [target] },
     ...changes
