@@ -92,8 +92,8 @@ async function writeOwn(initiator: ScriptedInitiator, fill: number): Promise<num
 
 async function until(condition: () => Promise<boolean>): Promise<void> {
   for (let turn = 0; !(await condition()); turn++) {
-    if (turn > 1000) throw new Error('never came true')
-    await new Promise((resolve) => setImmediate(resolve))
+    if (turn > 4000) throw new Error('never came true')
+    await new Promise((resolve) => setTimeout(resolve, 5))
   }
 }
 
