@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { afterEach, describe, expect, it } from '@jest/globals'
 import type { Nexus } from '../../lib/scsi/nexus.js'
 import type { OpenDeltaDisk } from '../../lib/target/delta-disk.js'
+import { codeOf } from '../../lib/util/errors.js'
 import type { ServerOptions } from '../../lib/target/options.js'
 import { openOverlayDisk } from '../../lib/target/overlay-disk.js'
 import { ALICE, BASE_BYTE, BOB, HOUR_MS, LOGOUT, SILENCE, TARGET, TargetBench } from '../support/target-bench.js'
@@ -12,6 +13,8 @@ import { ALICE, BASE_BYTE, BOB, HOUR_MS, LOGOUT, SILENCE, TARGET, TargetBench } 
  * What the state directory looks like when the process is killed between any two steps, when its files cannot be
  * written, and when somebody has had a hand in it. The death of the process is a copy of the directory at that step.
  */
+
+const SNAPSHOTS_MAX = 10
 
 let bench: TargetBench
 afterEach(() => bench.remove())
@@ -47,10 +50,18 @@ function watched(hooks: {
   }
 }
 
+/** Another part of the server may give a draft its name while the copy is made; then it is made again. */
 async function snapshot(name: string): Promise<string> {
   const path = join(bench.directory, name)
-  await cp(bench.state, path, { recursive: true })
-  return path
+  for (let attempt = 1; ; attempt++) {
+    try {
+      await cp(bench.state, path, { recursive: true })
+      return path
+    } catch (error) {
+      if (codeOf(error) !== 'ENOENT' || attempt === SNAPSHOTS_MAX) throw error
+      await rm(path, { recursive: true, force: true })
+    }
+  }
 }
 
 /** The server dies now; `path` is what it leaves. */
