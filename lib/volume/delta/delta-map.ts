@@ -1,4 +1,5 @@
 import { AssertionError, assert } from '../../util/assert.js'
+import { ALL_BASE, FIRST_MARKER, NEEDS_LEAF, isMarker, isZeroAt, markerWith, runAt } from './range-marker.js'
 import { SharedSlots } from './shared-slots.js'
 
 /**
@@ -8,11 +9,13 @@ import { SharedSlots } from './shared-slots.js'
  *     0            no leaf: all of it is base        0            read the base
  *     0xFFFFFFFF   no leaf: all of it is zeroes      0xFFFFFFFF   reads as zeroes
  *     n + 1        leaf n                            n + 1        slot n
- *                                                    2^31 + n     copied from chunk n of the base
+ *     2^31 + …     no leaf: zeroes beside base,      2^31 + n     copied from chunk n of the base
+ *                  see range-marker.ts
  *
  * Leaves are cut from slabs, so that a scattered insert costs no typed array of its own, and a map is dropped by
- * dropping a handful of arrays. A leaf exists only where entries differ: one that has become all zero or all base
- * turns into its marker and is used again, so that unmapping a whole disk of 1 TiB needs the directory (1 MiB) alone.
+ * dropping a handful of arrays. A leaf exists only where chunks are in slots or copied, or zeroes and base take turns:
+ * one that is neither any more turns into its marker and is used again, so that unmapping all that is free on a disk of
+ * 1 TiB needs little more than the directory (1 MiB).
  *
  * Chunk numbers go beyond 2^31, so they are divided, never shifted; `& 1023` is safe because it looks at low bits only.
  */
@@ -37,8 +40,6 @@ export const LEAF_BYTES = LEAF_ENTRIES * 4
 const LEAVES_IN_SLAB = 64
 /** The first one begins with 16 KiB and grows, for the many clients that write little. */
 const FIRST_SLAB_LEAVES = 4
-const NO_LEAF = 0
-const ZERO_LEAF = 0xffffffff
 const NO_ENTRIES = new Uint32Array(0)
 
 /** Whether an entry says that the chunk is in a slot. */
@@ -63,9 +64,8 @@ export class DeltaMap {
 
   private directory = NO_ENTRIES
   private readonly slabs: Uint32Array[] = []
-  /** How many entries of a leaf are neither base nor zero, and how many are zero, by leaf number. */
+  /** How many entries of a leaf are neither base nor zero, by leaf number. */
   private slotsIn = new Uint16Array(0)
-  private zeroesIn = new Uint16Array(0)
   private leavesMade = 0
   private readonly freeLeaves: number[] = []
   private readonly leafIndexMax: number
@@ -78,21 +78,15 @@ export class DeltaMap {
 
   /** Bytes of memory that the map holds, used or not. */
   get memoryBytes(): number {
-    return (
-      this.directory.byteLength +
-      this.leavesThere * LEAF_BYTES +
-      this.slotsIn.byteLength +
-      this.zeroesIn.byteLength +
-      this.shared.memoryBytes
-    )
+    return this.directory.byteLength + this.leavesThere * LEAF_BYTES + this.slotsIn.byteLength + this.shared.memoryBytes
   }
 
   /** {@link BASE}, {@link ZERO}, the slot + 1, or {@link COPIED} + the chunk of the base. */
   get(chunk: number): number {
     if (this.directory.length === 0) return BASE
     const leaf = this.directory[(chunk / LEAF_ENTRIES) | 0]!
-    if (leaf === NO_LEAF) return BASE
-    if (leaf === ZERO_LEAF) return ZERO
+    if (leaf === ALL_BASE) return BASE
+    if (leaf >= FIRST_MARKER) return isZeroAt(leaf, chunk & (LEAF_ENTRIES - 1)) ? ZERO : BASE
     return this.slabs[slabOf(leaf)]![startOf(leaf) + (chunk & (LEAF_ENTRIES - 1))]!
   }
 
@@ -121,8 +115,7 @@ export class DeltaMap {
     const leaf = this.directory[(chunk / LEAF_ENTRIES) | 0]!
     const from = chunk & (LEAF_ENTRIES - 1)
     const room = Math.min(limit, LEAF_ENTRIES - from)
-    if (leaf === NO_LEAF) return wanted === BASE ? room : 0
-    if (leaf === ZERO_LEAF) return wanted === ZERO ? room : 0
+    if (isMarker(leaf)) return wanted === (isZeroAt(leaf, from) ? ZERO : BASE) ? runAt(leaf, from, room) : 0
     const slab = this.slabs[slabOf(leaf)]!
     const start = startOf(leaf) + from
     let length = 0
@@ -204,7 +197,7 @@ export class DeltaMap {
   private assignSlot(chunk: number, entry: number): boolean {
     if (entry === BASE || entry === ZERO || this.directory.length === 0) return false
     const leaf = this.directory[(chunk / LEAF_ENTRIES) | 0]!
-    if (leaf === NO_LEAF || leaf === ZERO_LEAF) return false
+    if (isMarker(leaf)) return false
     const slab = this.slabs[slabOf(leaf)]!
     const at = startOf(leaf) + (chunk & (LEAF_ENTRIES - 1))
     if (slab[at] !== BASE) return false
@@ -218,25 +211,29 @@ export class DeltaMap {
   missingLeaves(chunk: number, count: number, entry: number): number {
     const first = (chunk / LEAF_ENTRIES) | 0
     const last = ((chunk + count - 1) / LEAF_ENTRIES) | 0
+    let missing = 0
     if (entry !== ZERO) {
-      let missing = 0
-      for (let index = first; index <= last; index++) if (this.isMarker(index)) missing++
+      for (let index = first; index <= last; index++) if (isMarker(this.markerAt(index))) missing++
       return missing
     }
-    // Zeroes make a leaf only where they cover one in part, and only on top of base.
-    const firstInPart = (chunk & (LEAF_ENTRIES - 1)) !== 0 || (first === last && count < this.entriesOf(first))
-    const lastInPart = last !== first && ((chunk + count) & (LEAF_ENTRIES - 1)) !== 0 && chunk + count < this.chunkCount
-    return (firstInPart && this.isBase(first) ? 1 : 0) + (lastInPart && this.isBase(last) ? 1 : 0)
+    // Zeroes make a leaf only where they cover one in part, which is at their two ends.
+    if (this.zeroesNeedLeaf(first, chunk, count)) missing++
+    if (last !== first && this.zeroesNeedLeaf(last, chunk, count)) missing++
+    return missing
   }
 
-  private isMarker(index: number): boolean {
-    if (this.directory.length === 0) return true
-    const leaf = this.directory[index]!
-    return leaf === NO_LEAF || leaf === ZERO_LEAF
+  private zeroesNeedLeaf(index: number, chunk: number, count: number): boolean {
+    const marker = this.markerAt(index)
+    if (!isMarker(marker)) return false
+    const entries = this.entriesOf(index)
+    const from = Math.max(0, chunk - index * LEAF_ENTRIES)
+    const end = Math.min(entries, chunk + count - index * LEAF_ENTRIES)
+    return markerWith(marker, from, end, true, entries) === NEEDS_LEAF
   }
 
-  private isBase(index: number): boolean {
-    return this.directory.length === 0 || this.directory[index] === NO_LEAF
+  /** The entry of the directory, or what it would be. */
+  private markerAt(index: number): number {
+    return this.directory.length === 0 ? ALL_BASE : this.directory[index]!
   }
 
   private assignInLeaf(index: number, from: number, length: number, entry: number, step: number): void {
@@ -244,50 +241,65 @@ export class DeltaMap {
       if (entry === BASE) return
       this.directory = new Uint32Array(this.leafIndexMax)
     }
-    const marker = this.directory[index]!
-    if (marker === NO_LEAF && entry === BASE) return
-    if (marker === ZERO_LEAF && entry === ZERO) return
-    if (step === 0 && length === this.entriesOf(index)) return this.becomeMarker(index, entry)
-    const leaf = marker === NO_LEAF || marker === ZERO_LEAF ? this.addLeaf(index, marker) : marker - 1
+    const entries = this.entriesOf(index)
+    const old = this.directory[index]!
+    if (step === 0 && (length === entries || isMarker(old))) {
+      const marker = markerWith(isMarker(old) ? old : ALL_BASE, from, from + length, entry === ZERO, entries)
+      if (marker !== NEEDS_LEAF) return this.becomeMarker(index, marker)
+    }
+    const leaf = isMarker(old) ? this.addLeaf(index, old) : old - 1
     this.fill(leaf, from, length, entry, step)
-    if (this.zeroesIn[leaf] === this.entriesOf(index)) return this.becomeMarker(index, ZERO)
-    if (this.zeroesIn[leaf] === 0 && this.slotsIn[leaf] === 0) this.becomeMarker(index, BASE)
+    if (step === 0 && this.slotsIn[leaf] === 0) this.tryBecomeMarker(index, leaf)
+  }
+
+  /** A leaf without slots and copies may have become one that a marker can stand for. */
+  private tryBecomeMarker(index: number, leaf: number): void {
+    const entries = this.entriesOf(index)
+    const slab = this.slabs[(leaf / LEAVES_IN_SLAB) | 0]!
+    const start = (leaf % LEAVES_IN_SLAB) * LEAF_ENTRIES
+    let marker = ALL_BASE
+    for (let at = 0; at < entries && marker !== NEEDS_LEAF;) {
+      const kind = slab[start + at]!
+      const from = at
+      while (at < entries && slab[start + at] === kind) at++
+      if (kind === ZERO) marker = markerWith(marker, from, at, true, entries)
+    }
+    if (marker !== NEEDS_LEAF) this.becomeMarker(index, marker)
   }
 
   private fill(leaf: number, from: number, length: number, entry: number, step: number): void {
     const slab = this.slabs[(leaf / LEAVES_IN_SLAB) | 0]!
     const start = (leaf % LEAVES_IN_SLAB) * LEAF_ENTRIES + from
     let slots = 0
-    let zeroes = 0
     for (let i = 0; i < length; i++) {
       const old = slab[start + i]!
-      if (old === ZERO) zeroes--
-      else if (old !== BASE) slots--
+      if (old !== ZERO && old !== BASE) slots--
       slab[start + i] = entry + step * i
     }
-    if (entry === ZERO) zeroes += length
-    else if (entry !== BASE) slots += length
+    if (step !== 0) slots += length
     this.slotsIn[leaf]! += slots
-    this.zeroesIn[leaf]! += zeroes
     this.chunksMapped += slots
   }
 
   private addLeaf(index: number, marker: number): number {
     const leaf = this.takeLeaf()
-    const zero = marker === ZERO_LEAF
+    const slab = this.slabs[(leaf / LEAVES_IN_SLAB) | 0]!
     const start = (leaf % LEAVES_IN_SLAB) * LEAF_ENTRIES
     const entries = this.entriesOf(index)
-    this.slabs[(leaf / LEAVES_IN_SLAB) | 0]!.fill(zero ? ZERO : BASE, start, start + entries)
-    this.zeroesIn[leaf] = zero ? entries : 0
+    for (let at = 0; at < entries;) {
+      const length = runAt(marker, at, entries - at)
+      slab.fill(isZeroAt(marker, at) ? ZERO : BASE, start + at, start + at + length)
+      at += length
+    }
     this.slotsIn[leaf] = 0
     this.directory[index] = leaf + 1
     return leaf
   }
 
-  private becomeMarker(index: number, entry: number): void {
+  private becomeMarker(index: number, marker: number): void {
     const old = this.directory[index]!
-    this.directory[index] = entry === ZERO ? ZERO_LEAF : NO_LEAF
-    if (old === NO_LEAF || old === ZERO_LEAF) return
+    this.directory[index] = marker
+    if (isMarker(old)) return
     this.chunksMapped -= this.slotsIn[old - 1]!
     this.freeLeaves.push(old - 1)
     this.leafCount--
@@ -317,7 +329,6 @@ export class DeltaMap {
     const leaves = this.leavesThere
     if (leaves <= this.slotsIn.length) return
     this.slotsIn = grown(this.slotsIn, leaves * 2)
-    this.zeroesIn = grown(this.zeroesIn, leaves * 2)
   }
 
   /** Entries of a leaf that stand for a chunk; fewer in the last one. */

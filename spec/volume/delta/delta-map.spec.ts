@@ -19,8 +19,8 @@ describe('DeltaMap', () => {
     const map = new DeltaMap(2 ** 24)
     const directory = (2 ** 24 / LEAF) * 4
     map.assign(0, 1, 1)
-    // Beside the leaves two bytes each for two counters, for twice as many leaves as there is room for.
-    expect(map.memoryBytes - directory).toBe(16384 + 4 * 2 * 2 * 2)
+    // Beside the leaves two bytes each for a counter, for twice as many leaves as there is room for.
+    expect(map.memoryBytes - directory).toBe(16384 + 4 * 2 * 2)
     for (let leaf = 1; leaf < 300; leaf++) {
       map.assign(leaf * LEAF, 1, leaf + 1)
       const most = Math.max(16384, 2 * (leaf + 1) * 4096, (leaf + 64) * 4096)
@@ -82,6 +82,24 @@ describe('DeltaMap', () => {
     expect(map.memoryBytes).toBe(before + 2 ** 20)
     expect(map.get(5)).toBe(ZERO)
     expect(map.chunksMapped).toBe(0)
+  })
+
+  it('adds no leaf for the ends of what is unmapped, only where three pieces and more meet in one', () => {
+    const map = new DeltaMap(2 ** 28)
+    // A file system keeps 100 chunks of each 128 MiB, and of every other one the last 7 as well.
+    for (let group = 0; group < 2 ** 13; group++) {
+      const first = group * 2 ** 15
+      const count = 2 ** 15 - 100 - (group % 2) * 7
+      expect(map.missingLeaves(first + 100, count, ZERO)).toBe(0)
+      map.assign(first + 100, count, ZERO)
+    }
+    expect([map.leafCount, map.memoryBytes]).toEqual([0, 2 ** 20])
+    expect([map.get(99), map.get(100), map.get(2 ** 16 - 8), map.get(2 ** 16 - 7)]).toEqual([BASE, ZERO, ZERO, BASE])
+    expect(map.missingLeaves(3, 1, ZERO)).toBe(1)
+    map.assign(3, 1, ZERO)
+    expect([map.leafCount, map.run(3, 1), map.run(4, 1000)]).toEqual([1, 1, 96])
+    map.assign(0, 100, ZERO)
+    expect(map.leafCount).toBe(0)
   })
 
   it('turns a leaf into a marker when its last chunk becomes zero, and back when one is written', () => {
