@@ -11,6 +11,7 @@ import { BASE, COPIED, COPIED_CHUNK_MAX, DeltaMap, LEAF_BYTES, ZERO, isSlot } fr
 import type { DeltaOptions, DeltaReport, RetiredDelta } from './delta-options.js'
 import { FILE_MODE, findPair, makePair, type FilePair } from './file-pair.js'
 import { deltaPaths, listDelta, moveIntoBin, undefinedIfMissing, type DeltaPaths } from './files.js'
+import { Neighbourhood, groupOf } from './neighbourhood.js'
 import { HolePuncher, systemPunchHole } from './hole-puncher.js'
 import {
   HEADER_LENGTH,
@@ -50,6 +51,7 @@ export class DeltaFile {
   private session: SessionMark | undefined
   private incarnation: number
   private puncher: HolePuncher | undefined
+  private neighbourhood: Neighbourhood
   private readonly undo = new UndoList()
   /** A commit that the delta made for itself failed and took changes of others with it; they hear of it next time. */
   private failedCommit: Error | undefined
@@ -74,6 +76,7 @@ export class DeltaFile {
   ) {
     this.incarnation = options.incarnation
     this.slotsMapped = slots.usedCount
+    this.neighbourhood = new Neighbourhood(map, slots, 1)
   }
 
   /**
@@ -117,6 +120,7 @@ export class DeltaFile {
     // A crash came before holes were made for what was free.
     const onDisk = (await files.slots.handle.stat()).blocks * STAT_BLOCK_BYTES
     if (onDisk > delta.slots.usedCount * delta.chunkSize + HOLES_IGNORED_BYTES) delta.slots.vacateHoles()
+    else if (files.sparse) delta.slots.keepGroups(groupOf(delta.chunkSize))
     delta.charged = delta.bytesUsed
     budget.occupy(delta.charged)
     return delta
@@ -190,6 +194,7 @@ export class DeltaFile {
 
   private attach(files: FilePair): void {
     this.files = files
+    if (files.sparse) this.neighbourhood = new Neighbourhood(this.map, this.slots, groupOf(this.chunkSize))
     const punch = this.options.punch ?? systemPunchHole()
     if (!punch) return
     const { punchBytesMin, punchDelayMs } = this.options
@@ -257,11 +262,11 @@ export class DeltaFile {
   }
 
   /**
-   * Takes slots for new chunks, at most `count`, in a row; `slots.granted` says how many. The room for them has been
-   * charged in the same turn.
+   * Takes slots for new chunks from `chunk` on, at most `count`, in a row; `slots.granted` says how many. The room for
+   * them has been charged in the same turn.
    */
-  takeSlots(count: number): number {
-    const slot = this.slots.take(count)
+  takeSlots(chunk: number, count: number): number {
+    const slot = this.neighbourhood.take(chunk, count)
     if (slot < 0) throw new IscsiError('ENOSPC', 'the delta has no slot number left')
     this.map.shared.forget(slot, this.slots.granted)
     return slot

@@ -1,6 +1,7 @@
 import { open, rename, unlink, type FileHandle } from 'node:fs/promises'
 import { Adaptive } from '../adaptive.js'
 import { mayStall } from '../drivers/medium.js'
+import { keepsHoles } from '../drivers/holes.js'
 import { bootId } from './boot-id.js'
 import { DeltaMap } from './delta-map.js'
 import type { DeltaOptions } from './delta-options.js'
@@ -24,6 +25,8 @@ import { Slots } from './slots.js'
 /** The two files of an epoch, open. */
 export interface FilePair {
   readonly slots: SlotFile
+  /** What nobody writes between slots takes no space. */
+  readonly sparse: boolean
   map: FileHandle
   readonly journal: Journal
 }
@@ -58,7 +61,7 @@ export async function makePair(paths: DeltaPaths, header: JournalHeader, options
       await map.datasync()
       journal.syncedSequence = journal.committedSequence
       await rename(made, paths.map)
-      return { slots: slotFile, map, journal }
+      return { slots: slotFile, sparse: await keepsHoles(slots, paths.slots), map, journal }
     } catch (error) {
       await map.close()
       throw error
@@ -113,7 +116,8 @@ async function readPair(
     replay.recordCount,
     options.makeRoom
   )
-  const files = { slots: await slotFileOver(slots, paths, options, await cipherOf(header, paths)), map, journal }
+  const slotFile = await slotFileOver(slots, paths, options, await cipherOf(header, paths))
+  const files = { slots: slotFile, sparse: await keepsHoles(slots, paths.slots), map, journal }
   const allocated = new Slots()
   const slotFileSize = (await slots.stat()).size
   await claimSlots(table, header.chunkSize, header.base.size, slotFileSize, allocated)

@@ -3,7 +3,8 @@ import { BASE, COPIED, SLOT_COUNT_MAX } from './delta-map.js'
 
 /**
  * Which slots of the slot file are taken. A fresh slot comes from the end (so that what is written in sequence lies in
- * sequence and is read back in one piece), a used one from a bitmap of one bit a slot.
+ * sequence and is read back in one piece), a used one from a bitmap of one bit a slot. A second bitmap has the slots that
+ * are kept for neighbours of others (neighbourhood.ts).
  *
  * A slot that is given back is not free at once. Somebody may still read it, and a journal that ends before its unmap
  * record still says that it holds the old chunk. So it waits in three stations:
@@ -22,14 +23,23 @@ export class Slots {
   granted = 0
   /** Slots that are mapped or still in one of the stations. */
   usedCount = 0
-  /** Slots that have ever been given out; the length of the slot file. */
+  /** Slots that have ever been given out or kept; the length of the slot file. */
   highWater = 0
 
   private used = new Uint32Array(FIRST_WORDS)
   /** Where the next search in the bitmap begins, in words. */
   private cursor = 0
+  private groupCursor = 0
   private foundSlot = 0
   private foundCount = 0
+
+  /** Slots of groups that nobody has had yet: kept for the neighbours of those who have. Empty while there is no group. */
+  private kept = new Uint32Array(0)
+  private keptCount = 0
+  /** Slots of a group, when groups are kept. */
+  private group = 1
+  /** Groups are found in what was read back as soon as holes may be used. */
+  private findsGroups = false
 
   private freed = new RunList()
   private committed = new RunList()
@@ -44,6 +54,9 @@ export class Slots {
   private vacated: RunList | undefined
   private vacatedAt = 0
 
+  /** @param slotCountMax - slots are numbered below this */
+  constructor(private readonly slotCountMax = SLOT_COUNT_MAX) {}
+
   /**
    * Takes at most `count` slots that follow each other and says in {@link granted} how many there are. Free ones are
    * preferred if they hold all of the request, so that a long write stays in one piece; the file grows instead, but
@@ -51,11 +64,120 @@ export class Slots {
    * @returns the first of them, or -1 if there is none left
    */
   take(count: number): number {
-    if (this.usedCount < this.highWater && !this.holesKept && this.find(count)) {
+    if (this.usedCount + this.keptCount < this.highWater && !this.holesKept && this.find(count)) {
       if (this.foundCount === count || !this.mayGrow(count)) return this.grant(this.foundSlot, this.foundCount)
     }
-    if (this.highWater + count > SLOT_COUNT_MAX) return this.foundAnywhere(count)
     return this.grow(count)
+  }
+
+  /**
+   * Takes slots from this one on, at most `count`, if it is free or the file may grow by it. {@link granted} says how
+   * many.
+   */
+  takeAt(slot: number, count: number): boolean {
+    if (slot === this.highWater) {
+      if (!this.mayGrow(count) || slot + count > this.slotCountMax) return false
+      this.grow(count)
+      return true
+    }
+    const kept = this.isKept(slot)
+    let length = 0
+    while (length < count && this.isFree(slot + length) && this.isKept(slot + length) === kept) length++
+    if (length > 0) this.grant(slot, length)
+    return length > 0
+  }
+
+  /**
+   * Opens a group of slots and takes `count` of them, from the one at `offset` on. The others are given by
+   * {@link takeAt} alone, until all of the group has come free.
+   * @param group - a power of two, 16 at most
+   */
+  takeInGroup(group: number, offset: number, count: number): number {
+    const first = this.findGroup(group)
+    // Groups spread what is in the file; the upper half of the numbers is for those who fill it.
+    const base = first < 0 ? Math.ceil(this.highWater / group) * group : first
+    if (base + group > this.slotCountMax / 2) return this.take(count)
+    this.group = group
+    if (base + group > this.highWater) {
+      this.highWater = base + group
+      this.makeRoom(this.highWater)
+    }
+    this.keep(base, group)
+    return this.grant(base + offset, count)
+  }
+
+  /** Groups are opened again where a map that was read back has some slots of one and not the others. */
+  keepGroups(group: number): void {
+    this.group = group
+    this.findsGroups = true
+    if (!this.holesKept) this.findGroups()
+  }
+
+  private findGroups(): void {
+    this.findsGroups = false
+    const mask = (1 << this.group) - 1
+    for (let slot = 0; slot + this.group <= this.highWater; slot += this.group) {
+      const used = (this.used[slot >>> 5]! >>> (slot & 31)) & mask
+      if (used !== 0 && used !== mask) this.keep(slot, this.group)
+    }
+  }
+
+  /** Those that are not in use are for their neighbours from now on. */
+  private keep(slot: number, count: number): void {
+    if (this.kept.length < this.used.length) this.kept = grown(this.kept, this.used.length)
+    for (let i = slot; i < slot + count; i++) {
+      if (this.isBlocked(i)) continue
+      this.kept[i >>> 5]! |= 1 << (i & 31)
+      this.keptCount++
+    }
+  }
+
+  /** Whether it is for a neighbour of others alone. */
+  isKept(slot: number): boolean {
+    return (this.kept[slot >>> 5]! & (1 << (slot & 31))) !== 0
+  }
+
+  /** Nobody waits for this slot any more. */
+  private unkeep(slot: number): void {
+    if (!this.isKept(slot)) return
+    this.kept[slot >>> 5]! &= ~(1 << (slot & 31))
+    this.keptCount--
+  }
+
+  /** What is in use or kept, by words. */
+  private blocked(word: number): number {
+    return word < this.kept.length ? this.used[word]! | this.kept[word]! : this.used[word]!
+  }
+
+  private isBlocked(slot: number): boolean {
+    return (this.blocked(slot >>> 5) & (1 << (slot & 31))) !== 0
+  }
+
+  /** A slot of the file that may be given; while holes are kept only what nobody has had since the file was opened. */
+  private isFree(slot: number): boolean {
+    return slot < this.highWater && !this.isUsed(slot) && (!this.holesKept || this.isKept(slot))
+  }
+
+  /** The first slot of a group that is free as a whole, or -1; looks through a bounded part, as {@link find} does. */
+  private findGroup(group: number): number {
+    if (this.holesKept || this.highWater - this.usedCount - this.keptCount < group) return -1
+    const mask = (1 << group) - 1
+    const words = this.highWater >>> 5
+    for (let n = Math.min(words, SEARCH_WORDS_MAX); n > 0; n--) {
+      if (this.groupCursor >= words) this.groupCursor = 0
+      const blocked = this.blocked(this.groupCursor)
+      for (let bit = 0; bit < 32; bit += group) {
+        if (((blocked >>> bit) & mask) === 0) return this.groupCursor * 32 + bit
+      }
+      this.groupCursor++
+    }
+    return -1
+  }
+
+  /** Numbers have run out: whoever comes first has them. */
+  private forgetGroups(): void {
+    this.kept.fill(0)
+    this.keptCount = 0
   }
 
   /** The same for exactly `count` slots: a write that one record must describe. */
@@ -64,10 +186,11 @@ export class Slots {
     if (slot < 0 || this.granted === count) return slot
     this.untake(slot, this.granted)
     this.granted = 0
-    return this.highWater + count > SLOT_COUNT_MAX ? -1 : this.grow(count)
+    return this.highWater + count > this.slotCountMax ? -1 : this.grow(count)
   }
 
   private grow(count: number): number {
+    if (this.highWater + count > this.slotCountMax) return this.foundAnywhere(count)
     const slot = this.highWater
     this.highWater += count
     this.makeRoom(this.highWater)
@@ -153,8 +276,14 @@ export class Slots {
       return
     }
     this.holesKept = false
+    if (this.findsGroups) this.findGroups()
     this.settled.takeAll(this.sealed)
     this.advance()
+  }
+
+  /** Bytes of memory of the bitmaps. */
+  get memoryBytes(): number {
+    return this.used.byteLength + this.kept.byteLength
   }
 
   /** A flush would bring slots back. */
@@ -286,12 +415,13 @@ export class Slots {
 
   /** Holes may make the file an eighth longer than what is in it, and a little more, before they are filled anyhow. */
   private mayGrow(count: number): boolean {
-    return this.highWater + count <= this.usedCount + (this.usedCount >>> 3) + HOLES_IGNORED
+    return this.highWater - this.keptCount + count <= this.usedCount + (this.usedCount >>> 3) + HOLES_IGNORED
   }
 
   private foundAnywhere(count: number): number {
     this.granted = 0
     if (this.holesKept) return -1
+    this.forgetGroups()
     for (let i = 0; i < this.used.length; i += SEARCH_WORDS_MAX) {
       if (this.find(count)) return this.grant(this.foundSlot, this.foundCount)
     }
@@ -308,7 +438,7 @@ export class Slots {
     const words = (this.highWater + 31) >>> 5
     for (let n = Math.min(words, SEARCH_WORDS_MAX); n > 0; n--) {
       if (this.cursor >= words) this.cursor = 0
-      if (this.used[this.cursor] !== FULL_WORD && this.findFrom(this.cursor, count)) return true
+      if (this.blocked(this.cursor) >>> 0 !== FULL_WORD && this.findFrom(this.cursor, count)) return true
       this.cursor++
     }
     return this.foundCount > 0
@@ -318,9 +448,9 @@ export class Slots {
   private findFrom(word: number, count: number): boolean {
     const end = Math.min(((word + 1) << 5) >>> 0, this.highWater)
     for (let slot = (word << 5) >>> 0; slot < end; slot++) {
-      if (this.isUsed(slot)) continue
+      if (this.isBlocked(slot)) continue
       let length = 1
-      while (length < count && slot + length < this.highWater && !this.isUsed(slot + length)) length++
+      while (length < count && slot + length < this.highWater && !this.isBlocked(slot + length)) length++
       if (length > this.foundCount) {
         this.foundSlot = slot
         this.foundCount = length
@@ -337,6 +467,7 @@ export class Slots {
 
   private grant(slot: number, count: number): number {
     for (let i = slot; i < slot + count; i++) this.used[i >>> 5]! |= 1 << (i & 31)
+    if (this.keptCount > 0) for (let i = slot; i < slot + count; i++) this.unkeep(i)
     this.usedCount += count
     this.granted = count
     return slot
@@ -348,15 +479,30 @@ export class Slots {
       this.used[i >>> 5]! &= ~(1 << (i & 31))
     }
     this.usedCount -= count
+    if (this.keptCount > 0) this.closeGroups(slot, count)
+  }
+
+  /** Groups that nothing is left of keep no place for anybody. */
+  private closeGroups(slot: number, count: number): void {
+    const { group } = this
+    const mask = (1 << group) - 1
+    for (let first = slot - (slot % group); first < slot + count; first += group) {
+      if ((this.used[first >>> 5]! >>> (first & 31)) & mask) continue
+      for (let i = first; i < first + group; i++) this.unkeep(i)
+    }
   }
 
   private makeRoom(slotCount: number): void {
     const words = (slotCount + 31) >>> 5
     if (words <= this.used.length) return
-    const larger = new Uint32Array(Math.max(words, this.used.length * 2))
-    larger.set(this.used)
-    this.used = larger
+    this.used = grown(this.used, Math.max(words, this.used.length * 2))
   }
+}
+
+function grown(words: Uint32Array<ArrayBuffer>, length: number): Uint32Array<ArrayBuffer> {
+  const larger = new Uint32Array(length)
+  larger.set(words)
+  return larger
 }
 
 /** Runs of slots, [first, count] one behind the other; grows by doubling and keeps its room. */

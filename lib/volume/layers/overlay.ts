@@ -12,6 +12,7 @@ import { ZEROES } from '../drivers/transfer.js'
 import { PoolShare, UNIT_THREADS_MAX } from '../pool-share.js'
 import { readVolume, writeVolume } from '../promises.js'
 import { Volume, type Extent, closedError } from '../volume.js'
+import { ReadMerge } from './read-merge.js'
 import { PIECE, WriteCut } from './write-cut.js'
 
 /**
@@ -75,6 +76,7 @@ export class Overlay extends Volume {
   private readonly holds = new RangeHolds()
   private readonly edges = new Edges()
   private readonly fill = new SlotFill()
+  private readonly merge = new ReadMerge()
   private cut = new WriteCut(1, 0)
   /** Reads of the base that it cannot give at once. */
   private readonly baseReads = new PoolShare<BlockIo>(UNIT_THREADS_MAX, (io) => this.base.read(io))
@@ -297,25 +299,42 @@ export class Overlay extends Volume {
     if (this.paused) return false
     const { map } = delta
     const chunkSize = this.chunkSize
+    const { merge } = this
+    merge.begin()
     for (let done = 0; done < length;) {
       const at = offset + done
       const chunk = Math.floor(at / chunkSize)
       const within = at - chunk * chunkSize
       const left = length - done
-      const count = map.run(chunk, Math.ceil((within + left) / chunkSize))
+      const most = Math.ceil((within + left) / chunkSize)
+      const count = map.run(chunk, most)
       const bytes = Math.min(left, count * chunkSize - within)
       const entry = map.entry
-      if (entry === BASE) {
-        if (!this.base.tryRead(buffer, start + done, bytes, at)) return false
-      } else if (entry === ZERO) buffer.fill(0, start + done, start + done + bytes)
-      else if (isCopied(entry)) {
-        if (!this.base.tryRead(buffer, start + done, bytes, (entry - COPIED) * chunkSize + within)) return false
-      } else if (!delta.slotFile.tryRead(buffer, start + done, bytes, (entry - 1) * chunkSize + within)) return false
+      if (entry === ZERO) buffer.fill(0, start + done, start + done + bytes)
+      else if (!merge.has(chunk, entry)) {
+        const span = Math.min(left, merge.span(map, chunk, count, most) * chunkSize - within)
+        if (!this.tryReadAt(delta, entry, chunk, within, buffer, start + done, span)) return false
+      }
       done += bytes
     }
     this.reads++
     this.bytesRead += length
     return true
+  }
+
+  /** Reads what follows a place in a chunk with this entry, from the base or from slots. */
+  private tryReadAt(
+    delta: DeltaFile,
+    entry: number,
+    chunk: number,
+    within: number,
+    buffer: Buffer,
+    start: number,
+    length: number
+  ): boolean {
+    if (isSlot(entry)) return delta.slotFile.tryRead(buffer, start, length, (entry - 1) * this.chunkSize + within)
+    const from = isCopied(entry) ? entry - COPIED : chunk
+    return this.base.tryRead(buffer, start, length, from * this.chunkSize + within)
   }
 
   protected _tryWrite(buffer: Buffer, start: number, length: number, offset: number): boolean {
@@ -423,7 +442,7 @@ export class Overlay extends Volume {
     delta.charge(count, delta.map.missingLeaves(chunk, count, 1))
     const { fill } = this
     for (let done = 0; done < count;) {
-      const slot = delta.takeSlots(count - done)
+      const slot = delta.takeSlots(chunk + done, count - done)
       const granted = delta.slots.granted
       try {
         fill.begin(edges, buffer, start, bytes, offset, chunk + done, granted, slot)
@@ -786,7 +805,7 @@ export class Overlay extends Volume {
         await delta.reclaim(delta.costOf(left, leaves))
         delta.charge(left, delta.map.missingLeaves(chunk + done, left, 1))
       }
-      const slot = delta.takeSlots(count - done)
+      const slot = delta.takeSlots(chunk + done, count - done)
       const granted = delta.slots.granted
       try {
         const fill = new SlotFill()
