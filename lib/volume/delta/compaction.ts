@@ -154,17 +154,22 @@ class Snapshot {
   private addLeaf(index: number): void {
     const first = index * LEAF_ENTRIES
     const entries = this.map.leafEntries(index)
-    if (!entries) {
-      const length = Math.min(LEAF_ENTRIES, this.map.chunkCount - first)
-      if (this.map.get(first) === ZERO) this.add(first, length, ZERO)
-      return
-    }
+    if (!entries) return this.addZeroes(first, Math.min(first + LEAF_ENTRIES, this.map.chunkCount))
     for (let at = 0; at < entries.length;) {
       const count = runOf(entries, at)
       const entry = entries[at]!
       if (isSlot(entry) && this.map.shared.any) this.addSlots(first + at, count, entry)
       else if (entry !== BASE) this.add(first + at, count, entry)
       at += count
+    }
+  }
+
+  /** Chunks of which none is in a slot or copied. */
+  private addZeroes(first: number, end: number): void {
+    for (let chunk = first; chunk < end;) {
+      const count = this.map.run(chunk, end - chunk)
+      if (this.map.entry === ZERO) this.add(chunk, count, ZERO)
+      chunk += count
     }
   }
 

@@ -128,10 +128,10 @@ export class DeltaMap {
     return this.directory.length
   }
 
-  /** The map's own entries of a leaf, for whoever looks at all of them; undefined where they are all base or all zero. */
+  /** The map's own entries of a leaf, for whoever looks at all of them; undefined where there are base and zeroes alone. */
   leafEntries(index: number): Uint32Array | undefined {
     const leaf = this.directory[index]!
-    if (leaf === NO_LEAF || leaf === ZERO_LEAF) return undefined
+    if (isMarker(leaf)) return undefined
     const start = startOf(leaf)
     return this.slabs[slabOf(leaf)]!.subarray(start, start + this.entriesOf(index))
   }
@@ -172,24 +172,18 @@ export class DeltaMap {
     while (next < end && entries[next] === BASE) next++
     if (next === end) return
     const marker = this.directory[index]!
-    const leaf = marker === NO_LEAF || marker === ZERO_LEAF ? this.addLeaf(index, marker) : marker - 1
+    const leaf = isMarker(marker) ? this.addLeaf(index, marker) : marker - 1
     const slab = this.slabs[(leaf / LEAVES_IN_SLAB) | 0]!
     const offset = (leaf % LEAVES_IN_SLAB) * LEAF_ENTRIES + from - first
     let slots = 0
-    let zeroes = 0
     for (; next < end; next++) {
       const entry = entries[next]!
       if (entry === BASE) continue
       const old = slab[offset + next]!
-      if (old === BASE) slots++
-      else if (old === ZERO) {
-        slots++
-        zeroes--
-      }
+      if (old === BASE || old === ZERO) slots++
       slab[offset + next] = entry
     }
     this.slotsIn[leaf]! += slots
-    this.zeroesIn[leaf]! += zeroes
     this.chunksMapped += slots
   }
 
