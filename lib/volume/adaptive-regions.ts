@@ -1,11 +1,14 @@
-import { Adaptive, STALL_MS, type MediumWatch } from './adaptive.js'
+import { Adaptive, STALL_MS } from './adaptive.js'
+import type { MediumWatch } from './medium-watch.js'
 
 /**
  * The rule of {@link Adaptive} for each part of a large file by itself: one client that reads what nobody has read
  * before must not send the others, who read what is in the page cache, through the thread pool and into the queue
  * behind its reads.
  *
- * What concerns the disk as a whole, a stall and idle time, still holds for all parts together.
+ * The first access of a part goes through the pool, so that a client that reads here and there in a cold file does not
+ * hold up the others once in each. What concerns the disk as a whole, a stall and idle time, still holds for all parts
+ * together.
  */
 export class AdaptiveRegions {
   private readonly whole: Adaptive
@@ -40,14 +43,20 @@ export class AdaptiveRegions {
     this.at(offset).poolStarted()
   }
 
-  poolEnded(now: number, offset: number): void {
-    this.whole.poolEnded(now)
-    this.at(offset).poolEnded(now)
+  poolEnded(now: number, offset: number, elapsedMs: number, lengthBytes: number): void {
+    this.whole.poolEnded(now, 0, lengthBytes)
+    this.at(offset).poolEnded(now, elapsedMs, lengthBytes)
   }
 
   private at(offset: number): Adaptive {
     const index = Math.floor(offset / this.regionBytes)
-    return (this.regions[index] ??= new Adaptive(this.pooled, 'read', this.medium, Infinity))
+    return (this.regions[index] ??= this.untried())
+  }
+
+  private untried(): Adaptive {
+    const region = new Adaptive(this.pooled, 'read', this.medium, Infinity)
+    region.beginInPool()
+    return region
   }
 }
 

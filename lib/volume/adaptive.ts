@@ -1,17 +1,20 @@
+import { READ_WATCH, WRITE_WATCH, type MediumWatch } from './medium-watch.js'
+
 /**
  * Decides for one file and one direction whether the next access may be made synchronously.
  *
  * An access to the page cache costs 1.4 µs when it is made at once and 10 to 40 µs by way of the thread pool; one that
  * has to wait for the medium would hold up every client. Nobody can ask a file beforehand, but the past tells: after
  * an access that did wait, the next 8 go through the pool, and twice as many each time that the attempt after them waits
- * again, up to 1024. Four quick ones in a row halve that number.
+ * again, up to 1024. Four quick ones in a row halve that number. One in the pool that waited begins the batch again:
+ * where page after page is cold nobody makes an attempt.
  *
  * A slow access is not proof that it waited: on a busy machine one in two hundred is slow because another program had
  * the processor, and a rule that took each for a cold page would send most of the work through the pool just when
- * processor time is short. So the kernel is asked, where it tells (Linux), whether this process has read from a medium
- * since it was last asked. Without that, slow accesses must come close together ({@link SUSPICION_MAX}), or one must
- * take so long that no scheduler explains it: then the pool has all accesses for a multiple of that time, so that the
- * event loop waits a quarter of the time at most.
+ * processor time is short. So the kernel is asked, where it tells ({@link MediumWatch}). Without that, slow accesses must
+ * come close together ({@link SUSPICION_MAX}), or one must take so long that no scheduler explains it: then the pool has
+ * all accesses for a multiple of that time, so that the event loop waits a quarter of the time at most. While the kernel
+ * says that it holds writers back, the pool has all writes.
  *
  * After ten seconds without an access the next one goes through the pool, because the disk may have spun down. A batch
  * ends only when what was in the pool at its start, and one access more, has come back: otherwise the attempt behind a
@@ -35,18 +38,20 @@ export class Adaptive {
   private inPool = 0
   /** Accesses that must come back from the pool before the next attempt. */
   private awaited = 0
+  /** The kernel makes such accesses wait until it says otherwise. */
+  private heldBack = false
   private readonly limit: Limit
 
   /**
    * @param pooled - never synchronously: network file systems, block devices, removable disks
    * @param direction - a write waits for no page, so only what holds up others is slow for one
-   * @param medium - what tells whether this process has read from a medium
+   * @param medium - what tells whether a slow access waited for a medium
    * @param idleMs - after this long without an access the next one goes through the pool
    */
   constructor(
     readonly pooled: boolean,
     direction: 'read' | 'write' = 'read',
-    private readonly medium: MediumWatch = mediumWatch,
+    private readonly medium: MediumWatch = WATCHES[direction],
     private readonly idleMs = IDLE_MS
   ) {
     this.limit = LIMITS[direction]
@@ -57,7 +62,19 @@ export class Adaptive {
     if (this.pooled) return false
     if (now - this.lastUse > this.idleMs) this.beginBatch(1)
     this.lastUse = now
-    return this.pooledLeft === 0 && this.awaited === 0 && now >= this.pooledUntil
+    if (this.pooledLeft > 0 || this.awaited > 0 || now < this.pooledUntil) return false
+    return !this.heldBack || this.letGo(now)
+  }
+
+  private letGo(now: number): boolean {
+    this.heldBack = this.medium.waited()
+    if (this.heldBack) this.pooledUntil = now + ASK_AGAIN_MS
+    return !this.heldBack
+  }
+
+  /** The next access goes through the pool: nothing is known yet of what it meets. */
+  beginInPool(): void {
+    this.beginBatch(1)
   }
 
   /** A synchronous access of that many bytes has ended. */
@@ -75,17 +92,23 @@ export class Adaptive {
     if (this.pooledLeft > 0) this.pooledLeft--
   }
 
-  /** An access through the pool has ended. */
-  poolEnded(now: number): void {
+  /** An access of that many bytes through the pool has ended; the time is from its start to this call. */
+  poolEnded(now: number, elapsedMs: number, lengthBytes: number): void {
     this.inPool--
     if (this.awaited > 0) this.awaited--
     this.lastUse = now
+    const quick = elapsedMs < POOL_SLOW_MS + lengthBytes * POOL_SLOW_MS_PER_BYTE
+    if (quick || this.heldBack || this.pooledLeft > this.penalty / 2 || !this.medium.waited()) return
+    this.heldBack = this.medium.lasting === true
+    this.pooledLeft = Math.max(this.pooledLeft, this.penalty)
   }
 
   private slow(elapsedMs: number): void {
     this.suspicion += SUSPICION_STEP
+    const waited = this.medium.waited()
     if (elapsedMs >= STALL_MS) this.pooledUntil = this.lastUse + elapsedMs * (1 + STALL_FACTOR)
-    else if (!this.medium.hasRead() && this.suspicion <= SUSPICION_MAX) return
+    else if (!waited && this.suspicion <= SUSPICION_MAX) return
+    this.heldBack = waited && this.medium.lasting === true
     this.quickInRow = this.suspicion = 0
     this.beginBatch(this.penalty)
     if (this.penalty < PENALTY_MAX) this.penalty *= 2
@@ -97,31 +120,12 @@ export class Adaptive {
   }
 }
 
-export interface MediumWatch {
-  /** Whether this process has read from a medium since this was last asked; true where nobody can tell. */
-  hasRead(): boolean
-}
-
-/** Asks the kernel, for 4 µs, and only after an access that was slow. Other files of the process count too. */
-class ResourceUsageWatch implements MediumWatch {
-  private blocks = 0
-
-  hasRead(): boolean {
-    // Only Linux is known to count what a read of a file brings in, read-ahead included.
-    if (process.platform !== 'linux') return true
-    const { fsRead } = process.resourceUsage()
-    const more = fsRead !== this.blocks
-    this.blocks = fsRead
-    return more
-  }
-}
-
-const mediumWatch = new ResourceUsageWatch()
-
 interface Limit {
   readonly ms: number
   readonly msPerByte: number
 }
+
+const WATCHES: Readonly<Record<'read' | 'write', MediumWatch>> = { read: READ_WATCH, write: WRITE_WATCH }
 
 /**
  * A page of a file that is cached is read in half a microsecond. One that is written for the first time may wait for
@@ -142,6 +146,14 @@ const SUSPICION_MAX = 8
 const PENALTY_MIN = 8
 const PENALTY_MAX = 1024
 const QUICK_IN_ROW = 4
+/**
+ * What one in the pool takes beyond this no busy processor explains often; a medium that is quicker than this may as well
+ * be waited for.
+ */
+const POOL_SLOW_MS = 1
+const POOL_SLOW_MS_PER_BYTE = 0.004 / 1024
+/** Between two questions whether the kernel still holds writers back. */
+const ASK_AGAIN_MS = 100
 const IDLE_MS = 10_000
 
 /** Longest transfer that is attempted synchronously, in bytes: a cold one of this length holds the loop for 10 ms. */

@@ -1,12 +1,15 @@
 import { describe, expect, it } from '@jest/globals'
-import { Adaptive, type MediumWatch } from '../../lib/volume/adaptive.js'
+import { Adaptive } from '../../lib/volume/adaptive.js'
+import type { MediumWatch } from '../../lib/volume/medium-watch.js'
 
 const QUICK_MS = 0.002
 const SLOW_MS = 0.1
+/** By way of the pool, which takes longer. */
+const POOL_QUICK_MS = 0.04
 /** Every slow access has read from the medium. */
-const COLD: MediumWatch = { hasRead: () => true }
+const COLD: MediumWatch = { waited: () => true }
 /** Whatever is slow, it was the processor that was busy. */
-const BUSY: MediumWatch = { hasRead: () => false }
+const BUSY: MediumWatch = { waited: () => false }
 
 /** A rule whose file has been in use, at the given time. */
 function awake(now: number, direction: 'read' | 'write' = 'read', medium = COLD): Adaptive {
@@ -20,7 +23,7 @@ function awake(now: number, direction: 'read' | 'write' = 'read', medium = COLD)
 function through(rule: Adaptive, count: number, now: number): void {
   for (let i = 0; i < count; i++) {
     rule.poolStarted()
-    rule.poolEnded(now)
+    rule.poolEnded(now, POOL_QUICK_MS, 4096)
   }
 }
 
@@ -47,7 +50,7 @@ describe('the adaptive rule', () => {
       rule.poolStarted()
       expect(rule.allows(1)).toBe(false)
     }
-    rule.poolEnded(5000)
+    rule.poolEnded(5000, POOL_QUICK_MS, 4096)
     expect(rule.allows(5000)).toBe(true)
   })
 
@@ -105,7 +108,7 @@ describe('the adaptive rule', () => {
 
   it('asks whether something was read only after a slow access', () => {
     let asked = 0
-    const rule = awake(0, 'read', { hasRead: () => ++asked < 0 })
+    const rule = awake(0, 'read', { waited: () => ++asked < 0 })
     for (let i = 0; i < 100; i++) rule.took(QUICK_MS, 4096)
     expect(asked).toBe(0)
     rule.took(SLOW_MS, 4096)
@@ -157,10 +160,58 @@ describe('the adaptive rule', () => {
     for (let i = 0; i < 3; i++) rule.poolStarted()
     rule.took(SLOW_MS, 4096)
     for (let i = 0; i < 8; i++) rule.poolStarted()
-    for (let i = 0; i < 3; i++) rule.poolEnded(1)
+    for (let i = 0; i < 3; i++) rule.poolEnded(1, POOL_QUICK_MS, 4096)
     expect(rule.allows(1)).toBe(false)
-    rule.poolEnded(1)
+    rule.poolEnded(1, POOL_QUICK_MS, 4096)
     expect(rule.allows(1)).toBe(true)
+  })
+
+  it('begins a batch again behind an access of it that waited in the pool', () => {
+    const rule = awake(0)
+    rule.took(SLOW_MS, 4096)
+    through(rule, 7, 1)
+    rule.poolStarted()
+    rule.poolEnded(1, 1.1, 4096)
+    expect(batchLength(rule, 1)).toBe(16)
+  })
+
+  it('takes one in the pool for quick below 1 ms and 4 µs for each KiB, or when nothing was read', () => {
+    const rule = awake(0)
+    rule.poolStarted()
+    rule.poolEnded(1, 1.01, 4096)
+    rule.poolStarted()
+    rule.poolEnded(1, 4.9, 1 << 20)
+    expect(rule.allows(1)).toBe(true)
+    const busy = awake(0, 'read', BUSY)
+    busy.poolStarted()
+    busy.poolEnded(1, 40, 4096)
+    expect(busy.allows(1)).toBe(true)
+  })
+
+  it('leaves writes to the pool as long as the kernel holds writers back, and asks ten times a second', () => {
+    let held = true
+    let asked = 0
+    const kernel: MediumWatch = { lasting: true, waited: () => (asked++, held) }
+    const rule = awake(0, 'write', kernel)
+    rule.took(3, 4096)
+    through(rule, 100, 0)
+    expect(asked).toBe(1)
+    let allowed = 0
+    for (let now = 0; now < 1000; now++) if (rule.allows(now)) allowed++
+    expect(allowed).toBe(0)
+    expect(asked).toBe(11)
+    held = false
+    expect(rule.allows(1000)).toBe(true)
+    expect(rule.allows(1001)).toBe(true)
+    expect(asked).toBe(12)
+  })
+
+  it('hears from a write in the pool too that the kernel holds writers back', () => {
+    const rule = awake(0, 'write', { lasting: true, waited: () => true })
+    rule.poolStarted()
+    rule.poolEnded(1, 30, 4096)
+    through(rule, 100, 1)
+    expect(rule.allows(2)).toBe(false)
   })
 
   it('starts in the pool again after ten seconds without an access', () => {
@@ -173,10 +224,10 @@ describe('the adaptive rule', () => {
   })
 
   it('does not take a long access through the pool for idle time', () => {
-    const rule = new Adaptive(false)
+    const rule = new Adaptive(false, 'read', BUSY)
     rule.allows(0)
     rule.poolStarted()
-    rule.poolEnded(15_000)
+    rule.poolEnded(15_000, 15_000, 4096)
     expect(rule.allows(15_001)).toBe(true)
   })
 

@@ -61,7 +61,7 @@ export class SlotFile {
 
   read(buffer: Buffer, start: number, length: number, position: number): Promise<void> {
     if (this.cipher) return this.readEncrypted(this.cipher, buffer, start, length, position)
-    return this.pass(this.reading, (transfer) => transfer.read(this.fd, buffer, start, length, position))
+    return this.pass(this.reading, length, (transfer) => transfer.read(this.fd, buffer, start, length, position))
   }
 
   /** Whole data units, of which the caller may want a part. */
@@ -76,7 +76,7 @@ export class SlotFile {
     const bytes = Math.ceil((position + length - from) / CIPHER_UNIT_BYTES) * CIPHER_UNIT_BYTES
     const whole = bytes === length ? buffer : Buffer.allocUnsafe(bytes)
     const at = whole === buffer ? start : 0
-    await this.pass(this.reading, (transfer) => transfer.read(this.fd, whole, at, bytes, from))
+    await this.pass(this.reading, bytes, (transfer) => transfer.read(this.fd, whole, at, bytes, from))
     cipher.decrypt(whole, at, bytes, from)
     if (whole !== buffer) whole.copy(buffer, start, position - from, position - from + length)
   }
@@ -93,21 +93,25 @@ export class SlotFile {
     const { cipher } = this
     const bytes = cipher ? this.encrypted(cipher, buffer, start, length, position) : buffer
     const from = cipher ? 0 : start
-    const written = this.pass(this.writing, (transfer) => transfer.write(this.fd, bytes, from, length, position))
+    const written = this.pass(this.writing, length, (transfer) =>
+      transfer.write(this.fd, bytes, from, length, position)
+    )
     // A flush that began meanwhile may have missed the rest of it.
     return written.finally(() => (this.dirty = true))
   }
 
-  private pass(adaptive: Adaptive, start: (transfer: Transfer) => void): Promise<void> {
+  private pass(adaptive: Adaptive, length: number, start: (transfer: Transfer) => void): Promise<void> {
     return new Promise((resolve, reject) => {
-      const transfer = new Transfer((_transfer, error) => {
-        adaptive.poolEnded(performance.now())
+      const transfer = new Transfer(({ startedAt }, error) => {
+        const now = performance.now()
+        adaptive.poolEnded(now, now - startedAt, length)
         this.share.ended()
         if (error) reject(error)
         else resolve()
       })
       this.share.begin(() => {
         adaptive.poolStarted()
+        transfer.startedAt = performance.now()
         start(transfer)
       })
     })

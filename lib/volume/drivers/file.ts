@@ -4,9 +4,10 @@ import { resolve } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { assert } from '../../util/assert.js'
 import { IscsiError, codeOf, messageOf } from '../../util/errors.js'
-import { Adaptive, SYNC_BYTES_MAX, type MediumWatch } from '../adaptive.js'
+import { Adaptive, SYNC_BYTES_MAX } from '../adaptive.js'
 import { AdaptiveRegions } from '../adaptive-regions.js'
 import type { BlockIo } from '../block-io.js'
+import type { MediumWatch } from '../medium-watch.js'
 import { findMount } from '../mounts.js'
 import { FILE_THREADS_MAX, PoolShare } from '../pool-share.js'
 import { Volume, fail, closedError } from '../volume.js'
@@ -206,6 +207,7 @@ export class FileVolume extends Volume {
   private start(transfer: Transfer): void {
     const { buffer, start, length, offset } = transfer.io!
     const { fd } = this.handle!
+    transfer.startedAt = performance.now()
     if (transfer.reading) {
       this.reads.poolStarted(offset)
       transfer.read(fd, buffer, start, length, offset)
@@ -219,8 +221,9 @@ export class FileVolume extends Volume {
     const io = transfer.io!
     transfer.io = undefined
     const now = performance.now()
-    if (transfer.reading) this.reads.poolEnded(now, io.offset)
-    else this.writes.poolEnded(now)
+    const elapsedMs = now - transfer.startedAt
+    if (transfer.reading) this.reads.poolEnded(now, io.offset, elapsedMs, io.length)
+    else this.writes.poolEnded(now, elapsedMs, io.length)
     this.share.ended()
     if (this.idleTransfers.length < IDLE_TRANSFERS_MAX) this.idleTransfers.push(transfer)
     this.end(io, error)

@@ -72,6 +72,8 @@ export class Transfer {
   io: BlockIo | undefined
   /** Which way the bytes go. */
   reading = true
+  /** Milliseconds, `performance.now`: for its user, as `io`. */
+  startedAt = 0
   private fd = -1
   private buffer: Buffer = ZEROES
   private start = 0

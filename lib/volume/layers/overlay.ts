@@ -80,6 +80,7 @@ export class Overlay extends Volume {
   private cut = new WriteCut(1, 0)
   /** Reads of the base that it cannot give at once. */
   private readonly baseReads = new PoolShare<BlockIo>(UNIT_THREADS_MAX, (io) => this.base.read(io))
+  private readonly idleBaseReads: BaseRead[] = []
   /** Asynchronous requests under way. */
   private active = 0
   private drained: (() => void) | undefined
@@ -527,16 +528,22 @@ export class Overlay extends Volume {
   /** What most cold reads are: handed on as they came, without the promises of the others. */
   private readBaseLater(io: BlockIo): void {
     this.active++
-    const part = new BlockIo((_part, error) => {
-      this.baseReads.ended()
-      if (!error) {
-        this.reads++
-        this.bytesRead += io.length
-      }
-      this.endRequest()
-      io.complete(error)
-    })
-    this.baseReads.begin(part.set(io.buffer, io.start, io.length, io.offset))
+    const read = this.idleBaseReads.pop() ?? new BaseRead(this.baseRead)
+    read.whole = io
+    this.baseReads.begin(read.part.set(io.buffer, io.start, io.length, io.offset))
+  }
+
+  private readonly baseRead = (read: BaseRead, error: Error | undefined): void => {
+    const io = read.whole!
+    read.whole = undefined
+    if (this.idleBaseReads.length < IDLE_BASE_READS_MAX) this.idleBaseReads.push(read)
+    this.baseReads.ended()
+    if (!error) {
+      this.reads++
+      this.bytesRead += io.length
+    }
+    this.endRequest()
+    io.complete(error)
   }
 
   private async readLater(io: BlockIo): Promise<void> {
@@ -848,6 +855,16 @@ export class Overlay extends Volume {
   }
 }
 
+/** A request that is read from the base as it came; used again. */
+class BaseRead {
+  whole: BlockIo | undefined
+  readonly part: BlockIo
+
+  constructor(done: (read: BaseRead, error: Error | undefined) => void) {
+    this.part = new BlockIo((_part, error) => done(this, error))
+  }
+}
+
 async function writeSlots(
   delta: DeltaFile,
   buffer: Buffer,
@@ -1016,6 +1033,8 @@ class SlotFill {
 }
 
 const NO_CHUNK = -1
+/** Kept for the next cold reads; those out are bounded by the requests of the requesters. */
+const IDLE_BASE_READS_MAX = 32
 /** Bytes of a copy that are put into slots at a time; a multiple of every chunk size. */
 const SETTLE_BYTES = 1 << 20
 /** Chunks that one step copies: a fraction of a millisecond when each of them is somewhere else. */

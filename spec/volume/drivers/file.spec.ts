@@ -32,17 +32,19 @@ afterEach(async () => {
 })
 
 async function opened(readOnly = false, pooled?: boolean): Promise<FileVolume> {
-  const medium = { hasRead: () => true }
+  const medium = { waited: () => true }
   const volume = new FileVolume({ path, readOnly, medium, ...(pooled !== undefined && { pooled }) })
   volumes.push(volume)
   await volume.open()
   return volume
 }
 
-/** One whose first access, which always goes through the pool, is behind it. */
+/** One whose first accesses in its first regions, which always go through the pool, are behind it. */
 async function awake(readOnly = false): Promise<FileVolume> {
   const volume = await opened(readOnly, false)
-  await settle((io) => volume.read(io.set(Buffer.alloc(512), 0, 512, 0)))
+  for (let offset = 0; offset < Math.min(volume.size, 4 * MIB); offset += MIB) {
+    await settle((io) => volume.read(io.set(Buffer.alloc(512), 0, 512, offset)))
+  }
   if (!readOnly) await settle((io) => volume.write(io.set(content, 0, 512, 0)))
   // The first synchronous attempt may be slow on a busy machine, and then some go through the pool again.
   return volume
