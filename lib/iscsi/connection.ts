@@ -20,6 +20,7 @@ import type { IscsiTask } from './iscsi-task.js'
 import {
   CLOSE_TIME_MS,
   CONTROL_QUEUE_MAX,
+  CROWDED_TURN_OUTPUT,
   LOGIN_DATA_MAX,
   LOGIN_TIME_MS,
   type ProtocolLimits,
@@ -155,6 +156,10 @@ export class Connection implements ByteConsumer, PduSink {
 
   get neededBytes(): number {
     return this.reader.needed
+  }
+
+  get unitBytes(): number {
+    return this.reader.lastLength
   }
 
   get stopped(): boolean {
@@ -495,7 +500,8 @@ export class Connection implements ByteConsumer, PduSink {
 
   private capReached(): boolean {
     const output = this.socket.sentBytes - this.turnSentBefore + this.writer.pending
-    if (++this.turnPdus <= TURN_PDUS_MAX && output <= TURN_OUTPUT_MAX) return false
+    const outputMax = this.socket.crowded ? CROWDED_TURN_OUTPUT : TURN_OUTPUT_MAX
+    if (++this.turnPdus <= TURN_PDUS_MAX && output <= outputMax) return false
     this.stop(Stop.Cap)
     setImmediate(this.capOver)
     return true

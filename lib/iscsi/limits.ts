@@ -32,6 +32,14 @@ export const SESSION_WAITING_BYTES = 1024 * 1024
 export const TURN_PDUS_MAX = 256
 /** A turn fills at most about this much output before the others have theirs. */
 export const TURN_OUTPUT_MAX = 2 * 1024 * 1024
+/** The same, while others are at work too. */
+export const CROWDED_TURN_OUTPUT = 512 * 1024
+/** What a turn reads of one connection while others are at work; or one PDU, if that is longer. */
+export const CROWDED_TURN_INPUT = 256 * 1024
+/** Others are at work when one of them has received something since so many reads of this connection. */
+export const CROWDED_READS = 64
+/** Of shorter PDUs the rest that a read leaves over is copied sooner than its length is worked out. */
+export const WHOLE_UNIT_BYTES_MIN = 16 * 1024
 /** From TCP connect to full feature phase. */
 export const LOGIN_TIME_MS = 30_000
 /** Connections that have not logged in yet, all together. */

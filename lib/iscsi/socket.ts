@@ -1,5 +1,13 @@
 import { Socket } from 'node:net'
-import { KEEP_ALIVE_MS, RING_BYTES, RING_START_BYTES, SPARE_RINGS_MAX } from './limits.js'
+import {
+  CROWDED_READS,
+  CROWDED_TURN_INPUT,
+  KEEP_ALIVE_MS,
+  RING_BYTES,
+  RING_START_BYTES,
+  SPARE_RINGS_MAX,
+  WHOLE_UNIT_BYTES_MIN
+} from './limits.js'
 
 /**
  * The one place that knows how bytes arrive. They land behind each other in a receive ring, so that a PDU is viewed in
@@ -15,6 +23,10 @@ import { KEEP_ALIVE_MS, RING_BYTES, RING_START_BYTES, SPARE_RINGS_MAX } from './
  * moved, and positions reset, in that one moment only ({@link IscsiSocket.makeRoom}); at any other time they may be
  * consumed, no more.
  *
+ * Long units mostly come in rows of one length, so a read takes a whole number of them and leaves nothing over. While
+ * several connections are at work it takes no more than a fraction of the ring, and the others have their turn before
+ * it goes on: what waits meanwhile waits in the kernel and is not copied.
+ *
  * Node gives positioned reads (`onread`) to client sockets only; a server's socket gets them by moving its handle to
  * a new Socket. `handle` is an undocumented option, so the constructor looks whether the handle is there and else
  * listens to 'data' and copies. Both ways run the same specs. For 64 KiB writes positioned reads are worth 2.4 times
@@ -25,6 +37,8 @@ export interface ByteConsumer {
   consume(ring: Buffer, start: number, end: number): number
   /** Bytes that the unit at the head needs in all; the ring grows to hold it. */
   readonly neededBytes: number
+  /** Bytes of the last whole unit; 0 at first. */
+  readonly unitBytes: number
   /** True while it takes nothing, although whole units wait: it has called {@link IscsiSocket.pause}. */
   readonly stopped: boolean
   /** The connection is gone; called once. `ended` when the peer said FIN before. */
@@ -58,6 +72,7 @@ export class IscsiSocket {
   receivedBytes = 0
   sentBytes = 0
 
+  private readonly token = Symbol('socket')
   private readonly socket: Socket
   private readonly ringBytesMax: number
   /** {@link sharedRing}, or one's own. */
@@ -69,8 +84,17 @@ export class IscsiSocket {
   /** After {@link finish}: what still arrives is thrown away. */
   private draining = false
   private failure: Error | undefined
-  private readonly bufferForRead = () => (this.end === 0 ? this.ring : this.ring.subarray(this.end))
+  /** Counted: writes begun, those that Node has told to be over, those whose bytes were released. */
+  private writes = 0
+  private told = 0
+  private released = 0
+  private readonly releases: (() => void)[] = []
+  private readonly written = () => this.releaseTo(++this.told)
+  /** Where the place of the next read ends. */
+  private placeEnd = 0
+  private readonly bufferForRead = () => this.placeForRead()
   private readonly bytesRead = (count: number) => this.arrived(count)
+  private readonly goOn = () => this.resume()
 
   constructor(
     accepted: Socket,
@@ -105,9 +129,27 @@ export class IscsiSocket {
     return this.sentBytes - this.waitingBytes
   }
 
-  write(bytes: Buffer, written: (error?: Error | null) => void): void {
+  /** Others have received something lately too. */
+  get crowded(): boolean {
+    return lastReader !== this.token || readsInARow < CROWDED_READS
+  }
+
+  /** @param release - called once, in the order of the writes, when the bytes are no longer needed; maybe at once */
+  write(bytes: Buffer, release: () => void): void {
     this.sentBytes += bytes.length
-    this.socket.write(bytes, written)
+    this.writes++
+    this.releases.push(release)
+    this.socket.write(bytes, this.written)
+    // Mostly the kernel has taken everything by now. Node tells in a later step, but bytes that are reused at once are
+    // still in the processor's cache.
+    if (this.socket.writableLength === 0 && !this.socket.destroyed) this.releaseTo(this.writes)
+  }
+
+  private releaseTo(writes: number): void {
+    while (this.released < writes) {
+      this.released++
+      this.releases.shift()!()
+    }
   }
 
   /** Reads no more until {@link resume}. */
@@ -192,16 +234,45 @@ export class IscsiSocket {
     return accepted
   }
 
+  private placeForRead(): Buffer {
+    const { ring, end } = this
+    this.placeEnd = end + this.readLength(ring.length - end)
+    return end === 0 && this.placeEnd === ring.length ? ring : ring.subarray(end, this.placeEnd)
+  }
+
+  /** Bytes of the next read: what is missing of the unit at the head and as many whole ones behind it as there is room. */
+  private readLength(room: number): number {
+    const { neededBytes, unitBytes } = this.consumer
+    const here = this.end - this.start
+    const missing = here > 0 ? Math.max(0, neededBytes - here) : 0
+    const most = this.crowded ? Math.min(room, Math.max(CROWDED_TURN_INPUT, missing, unitBytes)) : room
+    if (unitBytes < WHOLE_UNIT_BYTES_MIN || missing > most) return most
+    return missing + Math.floor((most - missing) / unitBytes) * unitBytes || most
+  }
+
   /** @returns false when reading must stop */
   private arrived(count: number): boolean {
     this.lastReceivedAt = performance.now()
+    readsInARow = lastReader === this.token ? readsInARow + 1 : 0
+    lastReader = this.token
     this.receivedBytes += count
     if (this.draining) return true
     this.end += count
-    const filled = this.end === this.ring.length
+    const { length } = this.ring
+    const more = this.end === this.placeEnd && this.end < length && this.crowded
+    const filled = this.end === length
     this.consume()
     this.makeRoom(filled)
-    return !this.consumer.stopped
+    if (this.consumer.stopped) return false
+    if (!more || this.draining) return true
+    this.letOthers()
+    return false
+  }
+
+  /** There is more to read, but first the others have their turn. */
+  private letOthers(): void {
+    this.socket.pause()
+    setImmediate(this.goOn)
   }
 
   /** A peer that sends no more wants no more, once what it has sent is consumed. */
@@ -262,6 +333,10 @@ export class IscsiSocket {
  * Where reads of all connections land. Each is consumed, or its rest moved away, before the next read of any of them.
  */
 const sharedRing: Buffer = Buffer.allocUnsafeSlow(RING_BYTES)
+
+/** The last connection that received something, and how often it has since another one did. */
+let lastReader: symbol | undefined
+let readsInARow = 0
 
 /** Long rings that nobody uses now: a connection that writes much takes and leaves one many times a second. */
 const spareRings: Buffer[] = []

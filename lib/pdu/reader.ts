@@ -51,6 +51,9 @@ export class PduReader {
    */
   needed = BHS_LENGTH
 
+  /** Bytes of the last PDU that was consumed, in all; 0 at first. */
+  lastLength = 0
+
   /** True after {@link PduSink.error}. */
   failed = false
 
@@ -113,6 +116,7 @@ export class PduReader {
       return this.wait(next - offset)
     }
     this.needed = BHS_LENGTH
+    this.lastLength = next - offset
     return goOn ? next : -next
   }
 

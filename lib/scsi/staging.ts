@@ -9,6 +9,9 @@ export class Staging {
   /** For data that waits for its initiator rather than for a disk: a budget of its own, as large as the other. */
   readonly waiting: ByteBudget
   private usedBytes = 0
+  /** Buffers to be used again, by their length; a new one for each cold read keeps the garbage collector busy. */
+  private readonly spares = new Map<number, Buffer[]>()
+  private spareBytes = 0
   private readonly line: (() => boolean)[] = []
 
   /** @param capacityBytes - more than the largest piece, or that piece would wait for ever */
@@ -24,12 +27,34 @@ export class Staging {
   take(length: number): Buffer | undefined {
     if (this.usedBytes + length > this.capacityBytes) return undefined
     this.usedBytes += length
-    return Buffer.allocUnsafe(length)
+    const spare = this.spares.get(length)?.pop()
+    if (spare) this.spareBytes -= length
+    return spare ?? Buffer.allocUnsafeSlow(length)
   }
 
+  /** Nothing reads or writes it any more. */
   give(buffer: Buffer): void {
     this.usedBytes -= buffer.length
+    this.keep(buffer)
     if (this.line.length > 0) setImmediate(this.wake)
+  }
+
+  private keep(buffer: Buffer): void {
+    const { length } = buffer
+    if (this.spareBytes + length > SPARE_BYTES_MAX) return
+    let spares = this.spares.get(length)
+    if (!spares) {
+      if (this.spares.size === SPARE_LENGTHS_MAX) return this.forgetSpares()
+      this.spares.set(length, (spares = []))
+    }
+    spares.push(buffer)
+    this.spareBytes += length
+  }
+
+  /** Lengths that nobody asks for any more must not keep the others out. */
+  private forgetSpares(): void {
+    this.spares.clear()
+    this.spareBytes = 0
   }
 
   /**
@@ -47,4 +72,7 @@ export class Staging {
   }
 }
 
+/** Kept to be used again, in all; and how many different lengths of them. */
+const SPARE_BYTES_MAX = 4 * 1024 * 1024
+const SPARE_LENGTHS_MAX = 32
 const DEFAULT_STAGING_BYTES = 64 * 1024 * 1024

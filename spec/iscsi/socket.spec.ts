@@ -1,6 +1,7 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { afterEach, describe, expect, it } from '@jest/globals'
+import { CROWDED_TURN_INPUT } from '../../lib/iscsi/limits.js'
 import { IscsiSocket, plainAddress, type ByteConsumer } from '../../lib/iscsi/socket.js'
 import { Random, seedOf, steps } from '../support/random.js'
 
@@ -11,6 +12,7 @@ const HEAD_LENGTH = 4
 class UnitConsumer implements ByteConsumer {
   readonly units: Buffer[] = []
   neededBytes = HEAD_LENGTH
+  unitBytes = 0
   stopped = false
   ended: boolean | undefined
   socket!: IscsiSocket
@@ -30,6 +32,7 @@ class UnitConsumer implements ByteConsumer {
       this.neededBytes = HEAD_LENGTH + ring.readUInt32BE(at)
       if (end - at < this.neededBytes) return at
       this.units.push(Buffer.from(ring.subarray(at + HEAD_LENGTH, at + this.neededBytes)))
+      this.unitBytes = this.neededBytes
       at += this.neededBytes
       if (!this.stopAfter(this)) continue
       this.stopped = true
@@ -210,6 +213,45 @@ describe.each([true, false])('a socket with positioned reads: %s', (positionedRe
     expect(consumer.units.map((bytes) => bytes.equals(payload))).toEqual([true, true, false, true])
   })
 
+  it('releases what is written once, in order, and bytes that the kernel has taken at once', async () => {
+    const consumer = new UnitConsumer(() => false)
+    const client = await pair(consumer, positionedReads)
+    const released: number[] = []
+    const write = (index: number, length: number) =>
+      consumer.socket.write(Buffer.alloc(length, index), () => released.push(index))
+    write(0, 100)
+    write(1, 200)
+    expect(released).toEqual([0, 1])
+    // More than both kernels hold for a peer that does not read.
+    let count = 2
+    while (consumer.socket.waitingBytes < 4 << 20) write(count++, 1 << 20)
+    expect(released.length).toBeLessThan(count)
+    let received = 0
+    client.on('data', (bytes: Buffer) => (received += bytes.length))
+    while (released.length < count) await turn()
+    for (let i = 0; i < 5; i++) write(count++, 10)
+    while (received < consumer.socket.sentBytes) await turn()
+    expect(released).toEqual(Array.from({ length: count }, (_, index) => index))
+    client.destroy()
+    await consumer.gone()
+  })
+
+  it('releases what the peer never took when the connection ends', async () => {
+    const consumer = new UnitConsumer(() => false)
+    const client = await pair(consumer, positionedReads)
+    const released: number[] = []
+    for (let index = 0; consumer.socket.waitingBytes < 4 << 20; index++) {
+      consumer.socket.write(Buffer.alloc(1 << 20), () => released.push(index))
+    }
+    const before = released.length
+    client.resetAndDestroy()
+    await consumer.gone()
+    await turn()
+    expect(released.length).toBeGreaterThan(before)
+    expect(consumer.socket.waitingBytes).toBe(0)
+    expect(released).toEqual(released.map((_, index) => index))
+  })
+
   it('throws away what comes after finish, even of a consumer that is stopped, and sees the FIN', async () => {
     const consumer = new UnitConsumer(() => true)
     const client = await pair(consumer, positionedReads)
@@ -230,6 +272,40 @@ describe.each([true, false])('a socket with positioned reads: %s', (positionedRe
     client.resetAndDestroy()
     await consumer.gone()
     expect(consumer.ended).toBe(false)
+  })
+})
+
+describe('sockets with positioned reads', () => {
+  it('take a part of what one peer has sent, then have a look at the others', async () => {
+    const turns = new Map<number, number>()
+    let turnNumber = 0
+    let counting = true
+    const count = () => {
+      turnNumber++
+      if (counting) setImmediate(count)
+    }
+    setImmediate(count)
+    const flood = new UnitConsumer(({ neededBytes }) => {
+      turns.set(turnNumber, (turns.get(turnNumber) ?? 0) + neededBytes)
+      return false
+    })
+    const other = new UnitConsumer(() => false)
+    const flooding = await pair(flood, true)
+    const asking = await pair(other, true)
+    asking.write(unit(Buffer.from('0')))
+    while (other.units.length < 1) await turn()
+    const piece = unit(Buffer.alloc(20_000))
+    for (let i = 0; i < 100; i++) flooding.write(piece)
+    while (flood.units.length < 100) {
+      asking.write(unit(Buffer.from('more')))
+      await turn()
+    }
+    counting = false
+    // A turn ends with the unit that was begun in the one before.
+    expect(Math.max(...turns.values())).toBeLessThanOrEqual(CROWDED_TURN_INPUT + piece.length)
+    flooding.destroy()
+    asking.destroy()
+    await Promise.all([flood.gone(), other.gone()])
   })
 })
 
