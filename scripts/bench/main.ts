@@ -11,6 +11,7 @@ import { runMicro } from './micro.js'
 import { plot } from './plot.js'
 import { judge, tableOf } from './report.js'
 import { runRestore } from './restore.js'
+import { runShred } from './shred.js'
 import { runStorm } from './storm.js'
 import { IMAGE_BYTES, ROWS, type Row } from './rows.js'
 import { startCloudx, startTgtd, type Server } from './servers.js'
@@ -29,6 +30,7 @@ const HELP = `npm run bench -- [options]: our target beside tgtd, on one machine
   --restore          logins, logouts and a start with deltas of up to 50 GiB instead; --rounds, --folder and --quick hold
   --cold-start       the first login and listing behind a start, with an image that is not in memory, instead; as root, with
                      qemu-storage-daemon, ntfs-3g and ntfsls; --rounds and --folder hold
+  --shred            what encryption costs, on two servers in turn, instead; --rounds and --folder hold
   --storm            100 clients that read the same GiB and write 64 MiB each, 200 idle ones, and the maps of deltas, instead
   --list, --help
 
@@ -46,6 +48,7 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
       quick: { type: 'boolean' },
       micro: { type: 'boolean' },
       restore: { type: 'boolean' },
+      shred: { type: 'boolean' },
       storm: { type: 'boolean' },
       'cold-start': { type: 'boolean' },
       document: { type: 'boolean' },
@@ -73,6 +76,10 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
   }
   if (values['cold-start']) {
     await inFolder(values.folder, (folder) => runColdStart(root, folder, Number(values.rounds ?? 5)))
+    return 0
+  }
+  if (values.shred) {
+    await inFolder(values.folder, (folder) => runShred(root, folder, Number(values.rounds ?? 5)))
     return 0
   }
   if (values.storm) {

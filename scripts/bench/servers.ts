@@ -24,7 +24,10 @@ export type ServerName = 'cloudx' | 'tgtd'
 export const TARGET_NAME = 'iqn.2010-04.local.cloudx:bench'
 export const HOST = '127.0.0.1'
 
-/** Our own server, built, with every check, the journal and the log on, as a user starts it. */
+/**
+ * Our own server, built, with every check, the journal and the log on, as a user starts it.
+ * @param more - further arguments
+ */
 export async function startCloudx(
   root: string,
   folder: string,

@@ -114,24 +114,31 @@ describeWith(['qemu-io', 'qemu-img'], 'policies', () => {
     await client.quit()
   })
 
-  it('encrypt what is written, keep it over a killed server, and destroy its key at the logout', async () => {
+  it('encrypt what is written, keep it over a killed server, and leave neither it nor its key in any file at the logout', async () => {
     await start('--shred')
     const client = await QemuIo.open({ port: server.port, target: TARGET, initiatorName: PC })
     await client.command(`write -P ${0xaa} 1M 64k`)
+    await client.command('flush')
+    const files = () =>
+      readdirSync(`${image}.cloudx`, { recursive: true, withFileTypes: true })
+        .filter((entry) => entry.isFile())
+        .map((entry) => join(entry.parentPath, entry.name))
+    const deltas = () => files().filter((path) => /\.(key|map|slots)$/.test(path))
+    const holding = (secret: Buffer) => files().filter((path) => readFileSync(path).includes(secret))
+    const plain = Buffer.alloc(32, 0xaa)
+    expect(holding(plain)).toEqual([])
     await client.kill()
     await server.kill()
-    const deltas = () =>
-      readdirSync(`${image}.cloudx`, { recursive: true, encoding: 'utf8' }).filter((path) =>
-        /(key|map|slots)$/.test(path)
-      )
     expect(deltas().map((path) => path.slice(path.lastIndexOf('.')))).toEqual(['.key', '.map', '.slots'])
-    for (const path of deltas()) {
-      expect(readFileSync(join(`${image}.cloudx`, path)).includes(Buffer.alloc(64, 0xaa))).toBe(false)
-    }
+    expect(holding(plain)).toEqual([])
+    const key = readFileSync(deltas().find((path) => path.endsWith('.key'))!)
+    expect(key).toHaveLength(64)
+    expect(holding(key)).toHaveLength(1)
     await start('--shred')
     expect(await finds(PC, 0xaa)).toBe(true)
     await server.logged(/restored at/)
     await until('the files of the delta to go', () => deltas().length === 0)
+    expect([...holding(plain), ...holding(key.subarray(0, 32)), ...holding(key.subarray(32))]).toEqual([])
     expect((await cloudx('delta', 'undo', PC)).output).toContain('nothing of')
     expect((await cloudx('status')).output).toContain('their keys are destroyed when they are dropped')
     expect(await finds(PC, 0x11)).toBe(true)
