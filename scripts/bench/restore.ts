@@ -8,10 +8,11 @@ import {
   readdirSync,
   rmSync,
   truncateSync,
+  writeFileSync,
   writeSync
 } from 'node:fs'
 import { join } from 'node:path'
-import { setTimeout } from 'node:timers/promises'
+import { setImmediate as nextTurn, setTimeout } from 'node:timers/promises'
 import { bootId } from '../../lib/volume/delta/boot-id.js'
 import { DeltaFile } from '../../lib/volume/delta/delta-file.js'
 import {
@@ -35,7 +36,8 @@ import { HOST, TARGET_NAME, startCloudx } from './servers.js'
  *
  * Deltas of 50 GiB are made in no time: the server makes small ones itself; while it is down their maps get records for
  * every chunk, and their slot files the length, as holes. To the server that is a delta like any other. In `fragments`
- * each chunk has a record of its own and a slot anywhere, which is the most that a delta of that size can hold.
+ * each chunk was written by itself and in no order, which is the most that a delta of that size can hold. Their map is
+ * the one that they have when the process dies in the middle: with a snapshot and a tail of records behind it.
  */
 interface Kind {
   readonly title: string
@@ -58,7 +60,9 @@ export async function runRestore(root: string, folder: string, rounds: number, q
   closeSync(openSync(image, 'w'))
   truncateSync(image, DISK_BYTES)
   const kinds = KINDS.filter(({ chunks }) => !quick || chunks <= GIB)
-  const templates = kinds.map((kind) => makeTemplate(folder, kind))
+  const templates: string[] = []
+  for (const kind of kinds)
+    templates.push(await (kind.fragments ? writeFragments(folder, kind) : makeTemplate(folder, kind)))
   for (const [index, kind] of kinds.entries()) await reopen(folder, kind, templates[index]!)
   await leaveDeltas(root, folder, image, kinds, rounds)
   let chunks = 0
@@ -146,36 +150,50 @@ async function measure(initiatorName: string, times: Times, writes: number): Pro
   await next.logout()
 }
 
-/** The map of a delta, as the server writes it. */
-function makeTemplate(folder: string, { chunks, fragments }: Kind): string {
-  const path = join(folder, `template-${chunks}-${fragments}.map`)
-  const file = openSync(path, 'w')
-  writeSync(file, encodeHeader(HEADER), 0, HEADER_LENGTH, 0)
-  const buffer = Buffer.alloc(BOOT_RECORD_LENGTH + RECORD_LENGTH * BATCH)
+/** The map of a delta that was written in one piece. */
+function makeTemplate(folder: string, { chunks }: Kind): string {
+  const path = join(folder, `template-${chunks}.map`)
+  const buffer = Buffer.alloc(BOOT_RECORD_LENGTH + RECORD_LENGTH)
   putBootRecord(buffer, 0, Date.now(), 0, bootId())
-  let filled = sealRecord(buffer, 0, HEADER.salt)
-  let at = HEADER_LENGTH
-  const count = fragments ? chunks : 1
-  for (let done = 0; done < count;) {
-    for (const end = Math.min(count, done + BATCH); done < end; done++) {
-      // An odd factor meets each chunk of a power of two once.
-      const chunk = (done * SCATTER) % DISK_CHUNKS
-      putRecord(buffer, filled, RECORD.slots, chunk, done + 1, fragments ? 1 : chunks, done)
-      filled = sealRecord(buffer, filled, HEADER.salt)
-    }
-    writeSync(file, buffer, 0, filled, at)
-    at += filled
-    filled = 0
-  }
-  closeSync(file)
+  const at = sealRecord(buffer, 0, HEADER.salt)
+  putRecord(buffer, at, RECORD.slots, 0, 1, chunks, 0)
+  sealRecord(buffer, at, HEADER.salt)
+  writeFileSync(path, Buffer.concat([encodeHeader(HEADER), buffer]))
   return path
+}
+
+/** The map of a delta whose chunks were written one by one, made by the code that makes it while a server runs. */
+async function writeFragments(folder: string, { chunks }: Kind): Promise<string> {
+  const directory = join(folder, `fragments-${chunks}`)
+  mkdirSync(directory)
+  const { base, owner, incarnation } = HEADER
+  const delta = await DeltaFile.open({ directory, name: 'template', base, owner, incarnation })
+  await delta.create()
+  const before = process.cpuUsage()
+  for (let done = 0; done < chunks;) {
+    for (const end = Math.min(chunks, done + TURN); done < end; done++) {
+      delta.charge(1, 1)
+      // An odd factor meets each chunk of a power of two once.
+      delta.putSlots((done * SCATTER) % DISK_CHUNKS, 1, delta.takeSlots(1))
+    }
+    delta.commit()
+    if (done % TURNS_APART === 0) await nextTurn()
+  }
+  const { user, system } = process.cpuUsage(before)
+  const { compactions } = delta
+  await delta.release()
+  process.stdout.write(
+    `${chunks / GIB} GiB of fragments mapped in ${((user + system) / chunks).toFixed(2)} µs of CPU each, ${compactions} compactions\n`
+  )
+  return join(directory, 'template-1.map')
 }
 
 /** Puts the large map in the place of the one that the server wrote. */
 function enlarge(map: string, header: JournalHeader, { chunks }: Kind, template: string): void {
+  const { salt, snapshotRecords, firstSequence } = headerOf(template)
   copyFileSync(template, map)
   const file = openSync(map, 'r+')
-  writeSync(file, encodeHeader({ ...header, salt: HEADER.salt }), 0, HEADER_LENGTH, 0)
+  writeSync(file, encodeHeader({ ...header, salt, snapshotRecords, firstSequence }), 0, HEADER_LENGTH, 0)
   closeSync(file)
   truncateSync(map.replace(/map$/, 'slots'), chunks * CHUNK)
 }
@@ -204,15 +222,18 @@ async function reopen(folder: string, { title, chunks }: Kind, template: string)
   truncateSync(slots, chunks * CHUNK)
   const loop = new LoopWatch()
   const before = performance.now()
+  const cpuBefore = process.cpuUsage()
   const { base, owner, incarnation } = HEADER
   const delta = await DeltaFile.open({ directory: folder, name: 'reopen', base, owner, incarnation })
   const tookMs = performance.now() - before
+  const { user, system } = process.cpuUsage(cpuBefore)
+  const cpuUs = user + system
   const longestMs = loop.stop()
   await delta.close()
   rmSync(map)
   rmSync(slots)
   process.stdout.write(
-    `${title.padEnd(20)} read back in ${tookMs.toFixed(1)} ms, longest turn ${longestMs.toFixed(1)} ms\n`
+    `${title.padEnd(20)} read back in ${tookMs.toFixed(1)} ms, CPU ${(cpuUs / 1000).toFixed(0)} ms, longest turn ${longestMs.toFixed(1)} ms\n`
   )
 }
 
@@ -276,7 +297,9 @@ const KINDS: readonly Kind[] = [
   { title: '50 GiB, fragments', chunks: 50 * GIB, fragments: true }
 ]
 const SCATTER = 7919
-const BATCH = 65536
+/** Writes of one turn of the server, and between two turns of everything else. */
+const TURN = 32
+const TURNS_APART = 8 * TURN
 const PORT = 14290
 /** The server asks it every five seconds. */
 const SPACE_ASKED_MS = 5500
