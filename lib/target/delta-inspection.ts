@@ -12,6 +12,8 @@ export interface UnitDetail {
   /** Of the disk, in bytes. */
   readonly size: number
   readonly bytesStored: number
+  /** Memory that finds it; most of it counts against the client's limit. */
+  readonly mapBytes: number
   /** Bytes that are not as in the base, also those that read as zeroes and take no room. */
   readonly changedBytes: number
   /** Over the last minute of a session; undefined without one, or when it has just begun. */
@@ -121,6 +123,7 @@ export class DeltaInspection {
       lun,
       size: volume.size,
       bytesStored,
+      mapBytes: changes.mapBytes,
       changedBytes: areas.reduce((sum, area) => sum + area.changedBytes, 0),
       growthBytesPerMinute: this.state.growth.get(lun)?.perMinute(this.state.context.clock.monotonic(), bytesStored),
       keeping: this.state.keepingOf(lun),

@@ -31,4 +31,6 @@ export interface UnitView {
   readonly open: boolean
   /** Stored bytes; those of a delta that has not been opened since the start are what its files take on the disk. */
   readonly bytes: number | undefined
+  /** Memory that finds them; undefined for one that is not open. */
+  readonly mapBytes?: number | undefined
 }

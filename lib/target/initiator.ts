@@ -137,7 +137,8 @@ export class Initiator {
       stored: this.state.storedNow(unit),
       open: this.state.deltaOf(unit) !== undefined,
       keeping: this.state.keepingOf(unit.lun),
-      bytes: this.state.deltaOf(unit)?.bytesStored ?? this.state.resting.get(unit)
+      bytes: this.state.deltaOf(unit)?.bytesStored ?? this.state.resting.get(unit),
+      mapBytes: this.state.deltaOf(unit)?.changes.mapBytes
     }))
     const sessions = this.state.nexuses.size
     return {

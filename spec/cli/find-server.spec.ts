@@ -131,6 +131,7 @@ describe('what the commands say', () => {
     expect(stdout).toContain('on [::1]:3260')
     expect(stdout).toContain('1 session, 1 delta, 1 dropped delta in the bin (4 MiB)')
     expect(stdout).toContain('Deltas take 9 MiB, the file system does not say how much is free')
+    expect(stdout).toContain('\nFinding what deltas hold takes 7 MiB of memory.\n')
     expect(stdout).toMatch(/cloudx:share +0 +20 GiB +\/disks\/share\.img +read-only/)
   })
 
@@ -178,6 +179,7 @@ describe('more about deltas', () => {
   it('delta show: how much, how fast, and where', async () => {
     const { stdout } = await run('delta', 'show', FAKE_PC)
     expect(stdout).toContain('LUN 0: 5 MiB stored of a disk of 20 GiB, 1 MiB changed, +3 MiB a minute')
+    expect(stdout).toContain('\nFinding it takes 6 MiB of memory, because it is scattered over the disk.\n')
     expect(stdout).toMatch(/^1 MiB +2 MiB +1 MiB$/m)
     expect(JSON.parse((await run('delta', 'show', FAKE_PC, '--json')).stdout)).toMatchObject({ units: [{ lun: 0 }] })
   })

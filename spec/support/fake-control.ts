@@ -88,7 +88,16 @@ export function fakeControl(space: string, orders: UndoOrder[] = []): Control {
           policy: 'restore' as const,
           marked: false,
           units: [
-            { lun: 0, incarnation: 0, epoch: 1, stored: true, keeping: 'logout' as const, open: false, bytes: 5 * MIB },
+            {
+              lun: 0,
+              incarnation: 0,
+              epoch: 1,
+              stored: true,
+              keeping: 'logout' as const,
+              open: false,
+              bytes: 5 * MIB,
+              mapBytes: 7 * MIB
+            },
             { lun: 1, incarnation: 0, epoch: 0, stored: false, keeping: 'kept' as const, open: false, bytes: undefined }
           ]
         }
@@ -130,7 +139,13 @@ export function fakeControl(space: string, orders: UndoOrder[] = []): Control {
     show: ({ initiator }) => {
       if (initiator !== FAKE_PC) return Promise.reject(new TargetError('ERR_ISCSI_DELTA_NOTHING', 'nothing'))
       const areas = [{ offset: MIB, lengthBytes: 2 * MIB, changedBytes: MIB }]
-      const sizes = { size: 20 * 1024 * MIB, bytesStored: 5 * MIB, changedBytes: MIB, growthBytesPerMinute: 3 * MIB }
+      const sizes = {
+        size: 20 * 1024 * MIB,
+        bytesStored: 5 * MIB,
+        mapBytes: 6 * MIB,
+        changedBytes: MIB,
+        growthBytesPerMinute: 3 * MIB
+      }
       return Promise.resolve({
         ...names,
         sessions: 1,

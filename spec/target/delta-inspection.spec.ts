@@ -53,6 +53,8 @@ describe('show', () => {
           lun: 0,
           size: IMAGE_BYTES,
           bytesStored: 20480,
+          // 16 KiB for the first leaves, 4 bytes of directory, a counter of 2 bytes for twice as many leaves.
+          mapBytes: 16404,
           changedBytes: 20480,
           growthBytesPerMinute: 20480,
           keeping: 'logout',

@@ -12,6 +12,8 @@ export interface StatusAnswer extends ServerView {
   readonly sessionCount: number
   /** Initiators that have a delta, with a session or without. */
   readonly deltaCount: number
+  /** Memory that finds what the deltas of clients hold that are open. */
+  readonly mapBytes: number
   readonly bin: { readonly count: number; readonly bytes: number }
   /** Images whose clients will be asked, or should have been, to log in again. */
   readonly pushes: readonly (PushView & { readonly path: string })[]
@@ -39,6 +41,7 @@ export const status: readonly Route[] = [
         space,
         sessionCount: sessions.filter(({ type }) => type === 'Normal').length,
         deltaCount: initiators.filter(({ units }) => units.some(({ stored }) => stored)).length,
+        mapBytes: initiators.flatMap(({ units }) => units).reduce((sum, { mapBytes = 0 }) => sum + mapBytes, 0),
         bin: { count: bin.length, bytes: bin.reduce((sum, { bytes }) => sum + bytes, 0) },
         pushes: images.flatMap(plannedPush)
       }

@@ -13,6 +13,11 @@ const AREAS_SHOWN = 16
 /** Files that a person is shown. */
 const FILES_SHOWN = 40
 
+/** No map is called large for less. */
+const SCATTERED_BYTES_MIN = 2 ** 22
+/** What any map takes, however little was written: a byte for each MiB of the disk. */
+const MIB_BYTES = 2 ** 20
+
 type FileSystem = NonNullable<ShowAnswer['units'][number]['fileSystems']>[number]
 
 /** Who filled it, and with what. */
@@ -51,7 +56,7 @@ function describe({ initiatorName, targetName, sessions, units }: ShowAnswer): s
 }
 
 function describeUnit(unit: ShowAnswer['units'][number]): string[] {
-  const { lun, size, bytesStored, changedBytes, growthBytesPerMinute, keeping, areas } = unit
+  const { lun, size, bytesStored, mapBytes, changedBytes, growthBytesPerMinute, keeping, areas } = unit
   const growth = growthBytesPerMinute === undefined ? '' : `, ${signed(growthBytesPerMinute)} a minute`
   const shown = [...areas].sort((left, right) => right.changedBytes - left.changedBytes).slice(0, AREAS_SHOWN)
   shown.sort((left, right) => left.offset - right.offset)
@@ -64,10 +69,16 @@ function describeUnit(unit: ShowAnswer['units'][number]): string[] {
     '',
     `LUN ${lun}: ${formatSize(bytesStored)} stored of a disk of ${formatSize(size)}, ${formatSize(changedBytes)} changed${growth}; ` +
       KEEPINGS[keeping],
+    `Finding it takes ${formatSize(mapBytes)} of memory${isScattered(unit) ? ', because it is scattered over the disk' : ''}.`,
     ...table(['FROM', 'OVER', 'CHANGED'], rows),
     ...(areas.length > shown.length ? [`and ${areas.length - shown.length} smaller areas`] : []),
     ...(unit.fileSystems ?? []).flatMap(describeFileSystem)
   ]
+}
+
+/** More than a fourth of what is stored. It counts against the client's limit like the data. */
+function isScattered({ size, bytesStored, mapBytes }: ShowAnswer['units'][number]): boolean {
+  return mapBytes - size / MIB_BYTES > Math.max(SCATTERED_BYTES_MIN, bytesStored / 4)
 }
 
 function describeFileSystem(found: FileSystem): string[] {

@@ -46,6 +46,7 @@ function describe(status: FoundServer['status'], now: number): string[] {
     `${count(status.sessionCount, 'session')}, ${count(status.deltaCount, 'delta')}, ` +
       `${count(status.bin.count, 'dropped delta')} in the bin (${formatSize(status.bin.bytes)})`,
     ...status.space.map(describeSpace),
+    `Finding what deltas hold takes ${formatSize(status.mapBytes)} of memory.`,
     describeRetention(status),
     ...status.pushes.flatMap((push) => describePush(push, now).map((line) => plain(`${push.path}: ${line}`))),
     '',

@@ -17,6 +17,11 @@ export class Changes {
     readonly size: number
   ) {}
 
+  /** Memory that finds what was changed: little for what lies together, up to as much again for what is scattered. */
+  get mapBytes(): number {
+    return this.map.memoryBytes
+  }
+
   /** How many bytes of a range lie in changed chunks, written or zeroed. */
   bytesIn(offset: number, lengthBytes: number): number {
     let changed = 0
