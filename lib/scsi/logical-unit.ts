@@ -14,7 +14,13 @@ import {
   type SanitizeOptions,
   type SanitizeState
 } from './sanitize.js'
-import { MEDIUM_MAY_HAVE_CHANGED, MEDIUM_NOT_PRESENT, type SenseCondition, type SenseDetail } from './sense.js'
+import {
+  CAPACITY_CHANGED,
+  MEDIUM_MAY_HAVE_CHANGED,
+  MEDIUM_NOT_PRESENT,
+  type SenseCondition,
+  type SenseDetail
+} from './sense.js'
 import type { Task } from './task.js'
 import { TaskSet } from './task-set.js'
 
@@ -105,9 +111,10 @@ export interface LogicalUnitOptions {
 /** A logical unit (SAM-5 §4.6.19): identity, mode state and one volume. Owned by its initiator unless it is shared. */
 export class LogicalUnit implements Modes {
   readonly lun: number
-  readonly volume: Volume
+  /** Changed by {@link enlarge} alone, like {@link blockCount}. */
+  volume: Volume
   readonly blockSize: number
-  readonly blockCount: number
+  blockCount: number
   readonly physicalBlockSize: number
   readonly readOnly: boolean
   readonly thin: boolean
@@ -201,6 +208,19 @@ export class LogicalUnit implements Modes {
   /** Establishes a unit attention for the nexus of that name, if it is there now. */
   establishFor(nexusId: string, attention: SenseCondition): void {
     for (const entry of this.attached) if (entry.nexus.id === nexusId) entry.establish(attention)
+  }
+
+  /**
+   * The medium has become larger; what it held is where it was. Initiators that see it hear of that (SBC-3 §4.10), and
+   * commands that are under way go on with what they know.
+   * @param volume - the same, or another one that shows the same up to its end
+   */
+  enlarge(volume: Volume): void {
+    this.volume = volume
+    const blockCount = Math.floor(volume.size / this.blockSize)
+    if (blockCount === this.blockCount) return
+    this.blockCount = blockCount
+    this.establish(CAPACITY_CHANGED)
   }
 
   /**

@@ -1,9 +1,10 @@
 import type { DeltaBudget } from '../volume/delta/budget.js'
 import type { Changes } from '../volume/delta/changes.js'
 import type { BaseFingerprint } from '../volume/delta/journal-format.js'
+import type { Retry } from '../volume/layers/overlay.js'
 import type { Volume } from '../volume/volume.js'
 
-export type { BaseFingerprint }
+export type { BaseFingerprint, Retry }
 
 export interface DeltaDiskOptions {
   readonly base: Volume
@@ -63,6 +64,12 @@ export interface DeltaDisk {
   rest(): Promise<void>
   /** Puts what the client copied by the map alone into slots; no session is there. */
   settleCopies(): Promise<void>
+  /**
+   * Puts it over another generation that shows the same as its base, and may be larger, while its client works.
+   * @param base - the view of it, open
+   * @returns what to wait for, outside of the steps of its initiator, before it is tried again; undefined when it is done
+   */
+  exchangeBase(base: Volume, fingerprint: BaseFingerprint): Promise<Retry | undefined>
   /** Makes what was written survive a power cut. */
   flush(): Promise<void>
   /**

@@ -366,7 +366,7 @@ export class Image {
     return new TargetError('ERR_ISCSI_HASH', this.generations.trouble)
   }
 
-  /** A larger disk, by zeroes at its end, for those who log in from now on. */
+  /** A generation that is larger than the current one, by zeroes at its end. */
   async grow(sizeBytes: number): Promise<void> {
     if (this.options.located.kind !== 'file') {
       throw new TargetError('ERR_ISCSI_GROW', `${this.path} is no file, so it has the size of its device`)

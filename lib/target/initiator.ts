@@ -21,13 +21,16 @@ import type { InitiatorView } from './initiator-view.js'
 import { keyOf } from './owner.js'
 import { isBoot, loginEvent, restorePolicy, type DeltaEvent, type Grace, type LoginCase } from './restore-policy.js'
 import { RestoreUndo, type Undone, type UndoRequest } from './restore-undo.js'
-import { Units } from './units.js'
+import { Units, type EnlargeRequest } from './units.js'
 
 /** ISIDs that are remembered of an initiator: the last ones, and those that have looked at a new incarnation. */
 const MAX_ISIDS = 16
 
 /** A delta whose grace time is over, and which could not be put aside, is tried again after this. */
 const GRACE_RETRY_MS = 600_000
+
+/** Each unit can be in the way once, by its first write. */
+const ENLARGE_ATTEMPTS_MAX = 256
 
 /** A login that could not be noted on a full disk is noted after this, or tried again. */
 const NOTE_RETRY_MS = 60_000
@@ -257,6 +260,20 @@ export class Initiator {
       await this.settle()
       return true
     })
+  }
+
+  /**
+   * Puts its units over a generation that shows the same as the one that they see, and may be larger; a client that is
+   * there goes on and hears of its size. Does nothing to units that see another generation.
+   */
+  async enlarge(request: EnlargeRequest): Promise<void> {
+    for (let attempt = 1; attempt <= ENLARGE_ATTEMPTS_MAX; attempt++) {
+      const retry = await this.state.steps.run(() => this.units.enlarge(request))
+      if (!retry) return
+      // The first write of a delta, which waits for the steps.
+      await retry.behind
+    }
+    throw new TargetError('ERR_ISCSI_GROW', `${this.initiatorName} begins to write all the time`)
   }
 
   /** Makes a drained initiator take logins again. */

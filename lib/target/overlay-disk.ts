@@ -1,7 +1,8 @@
 import type { Changes } from '../volume/delta/changes.js'
 import { Overlay } from '../volume/layers/overlay.js'
 import { flushVolume } from '../volume/promises.js'
-import type { DeltaDisk, DeltaDiskOptions, DroppedEpoch, OpenDeltaDisk } from './delta-disk.js'
+import type { Volume } from '../volume/volume.js'
+import type { BaseFingerprint, DeltaDisk, DeltaDiskOptions, DroppedEpoch, OpenDeltaDisk, Retry } from './delta-disk.js'
 
 /** Delta disks as the volume layer makes them: an overlay whose delta lies in files. */
 export const openOverlayDisk: OpenDeltaDisk = async (options) => {
@@ -78,6 +79,10 @@ class OverlayDisk implements DeltaDisk {
 
   settleCopies(): Promise<void> {
     return this.volume.settleCopies()
+  }
+
+  exchangeBase(base: Volume, fingerprint: BaseFingerprint): Promise<Retry | undefined> {
+    return this.volume.exchangeBase(base, { ...fingerprint, size: base.size })
   }
 
   flush(): Promise<void> {

@@ -11,11 +11,19 @@ import type { InitiatorRole } from './initiator-context.js'
 import type { InitiatorView } from './initiator-view.js'
 import type { DeltaEvent } from './restore-policy.js'
 import type { Undone, UndoRequest } from './restore-undo.js'
+import type { EnlargeRequest } from './units.js'
+import { messageOf } from '../util/errors.js'
 
 /** Names an initiator as one target knows it. */
 export interface InitiatorKey {
   readonly targetName: string
   readonly initiatorName: string
+}
+
+/** Something could not be done for this one. */
+export interface Stuck {
+  readonly initiatorName: string
+  readonly why: string
 }
 
 /**
@@ -53,6 +61,8 @@ export interface Owners {
    * False while it has a session: it happens when that ends.
    */
   advance(key: InitiatorKey, imageUuid: string): Promise<boolean>
+  /** Whoever sees the one generation sees the other from now on, which shows the same. Answers who could not. */
+  enlarge(request: EnlargeRequest): Promise<Stuck[]>
   list(): Promise<InitiatorView[]>
   /** Resolves when everything that was begun has ended. */
   idle(): Promise<void>
@@ -178,6 +188,16 @@ export class LocalOwners implements Owners {
     const advanced = await initiator.advance(imageUuid)
     this.restSoon(initiator)
     return advanced
+  }
+
+  async enlarge(request: EnlargeRequest): Promise<Stuck[]> {
+    const stuck: Stuck[] = []
+    for (const initiator of [...this.initiators.values()]) {
+      const { initiatorName } = initiator
+      await initiator.enlarge(request).catch((error: unknown) => stuck.push({ initiatorName, why: messageOf(error) }))
+      this.restSoon(initiator)
+    }
+    return stuck
   }
 
   list(): Promise<InitiatorView[]> {

@@ -7,7 +7,7 @@ import { SOFT_SHARE } from '../volume/delta/budget.js'
 import { DeltaError } from '../volume/delta/errors.js'
 import type { Volume } from '../volume/volume.js'
 import type { BinSource } from './bin.js'
-import type { DeltaDisk } from './delta-disk.js'
+import type { DeltaDisk, Retry } from './delta-disk.js'
 import type { EpochEnds } from './epoch-ends.js'
 import { TargetError } from './errors.js'
 import { unitIdentity } from './identity.js'
@@ -17,6 +17,14 @@ import { deltaName, type InitiatorState, type OpenUnit } from './initiator-state
 import { keyOf } from './owner.js'
 import { SanitizeNote } from './sanitize-note.js'
 import type { DeltaEvent } from './restore-policy.js'
+
+export interface EnlargeRequest {
+  readonly imageUuid: string
+  /** The generation that units see. */
+  readonly from: number
+  /** The one that shows the same and is as large or larger. */
+  readonly to: number
+}
 
 /** Opens the units of an initiator: base, delta over it, and the logical unit that its nexuses see. */
 export class Units {
@@ -240,6 +248,50 @@ export class Units {
       if (source.shared || !records.includes(record)) continue
       this.state.open![index] = { ...open, unit: await this.makeUnit(source, record, unit.volume, delta) }
     }
+  }
+
+  /**
+   * Puts units over another generation that shows the same.
+   * @returns what to wait for, outside of the steps, before it is tried again; undefined when it is done
+   */
+  async enlarge({ imageUuid, from, to }: EnlargeRequest): Promise<Retry | undefined> {
+    const isAbsent = this.state.open === undefined
+    const mine = this.record.units.filter(({ lun }) => {
+      const source = this.context.sources.find((one) => one.lun === lun)
+      return source && !source.shared && source.image.uuid === imageUuid
+    })
+    // What a client left is over the generation that its files name, which is known when they are open.
+    if (isAbsent && mine.some((unit) => this.state.storedNow(unit))) await this.open(this.state.role)
+    const outdated = mine.filter((unit) => unit.generation === from)
+    for (const unit of outdated) {
+      const index = this.state.open?.findIndex(({ record }) => record === unit) ?? -1
+      const retry = index < 0 ? undefined : await this.enlargeUnit(index, to)
+      if (retry) return retry
+      this.see(unit, to)
+    }
+    if (outdated.length > 0) await this.state.save()
+    if (isAbsent) await this.state.closeUnits()
+    return undefined
+  }
+
+  private async enlargeUnit(index: number, to: number): Promise<Retry | undefined> {
+    const open = this.state.open![index]!
+    const { source, unit, delta, view } = open
+    const { image, blockSize } = source
+    const base = await image.view(to, view ? undefined : source.partition, blockSize)
+    const retry = await delta?.exchangeBase(base, image.fingerprint(to))
+    if (retry) return retry
+    // What lies over a delta stays; a partition has the size that its table says.
+    unit.enlarge(view ?? delta?.volume ?? base)
+    this.state.open![index] = { ...open, generation: to }
+    return undefined
+  }
+
+  /** Its client sees this generation of the image from now on. */
+  private see(record: UnitRecord, generation: number): void {
+    const source = this.context.sources.find(({ lun }) => lun === record.lun)!
+    record.generation = generation
+    source.image.use(keyOf(this.record), generation)
   }
 
   private async makeUnit(

@@ -2,8 +2,9 @@ import { afterEach, beforeEach, expect, it, jest } from '@jest/globals'
 import { createHash, randomBytes } from 'node:crypto'
 import { existsSync, mkdirSync, readdirSync, rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { AdminClient } from '../../lib/admin/client.js'
 import { FaultyProxy } from '../support/faulty-proxy.js'
-import { describeWith, run } from '../support/programs.js'
+import { describeWith, QemuIo, run } from '../support/programs.js'
 import { steps } from '../support/random.js'
 import { ServerProcess, sha256, until, workDirectory, type StartOptions } from '../support/server-process.js'
 
@@ -88,6 +89,48 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], "a Linux kernel's initiator i
     expect(output).toContain('ALL-PASS')
     expect(code).toBe(0)
     expect(await sha256(image)).toBe(original)
+  })
+
+  it('hears that its disk has grown under a mounted file system, and uses all of it', async () => {
+    const shared = join(work.path, 'shared')
+    mkdirSync(shared)
+    const sectors = [`BEFORE=${LENGTH / 512}`, `AFTER=${(2 * LENGTH) / 512}`]
+    const running = guest('grow.sh', sectors, ['-s', shared])
+    await until('the guest has written', () => existsSync(join(shared, 'ready')), GUEST_LIMIT_MS)
+    await new AdminClient(`${image}.cloudx`).grow({ sizeBytes: 2 * LENGTH })
+    writeFileSync(join(shared, 'grown'), '')
+    const { code, output } = await running
+    expect(output).toContain('ALL-PASS')
+    expect(code).toBe(0)
+    expect(await server.stop()).toBe(0)
+    expect(await sha256(image)).toBe(original)
+  })
+
+  it('logs out and in again when it is pushed, and reads nothing of the other disk before it has looked', async () => {
+    await server.stop()
+    const studio = 'iqn.2026-01.org.example:studio'
+    server = await start({}, ['--policy', `${studio}=author`])
+    const shared = join(work.path, 'shared')
+    mkdirSync(shared)
+    const after = createHash('sha256')
+      .update(Buffer.alloc(64 * 1024, 0x22))
+      .digest('hex')
+    const running = guest('push.sh', [`AFTER=${after}`], ['-s', shared])
+    await until('the guest has read', () => existsSync(join(shared, 'ready')), GUEST_LIMIT_MS)
+    const author = await QemuIo.open({ port: server.port, target: TARGET, initiatorName: studio })
+    await author.write(0x22, 0, 64 * 1024)
+    await author.quit()
+    const admin = new AdminClient(`${image}.cloudx`)
+    await admin.publish({})
+    await admin.push({})
+    const push = async () => (await admin.images()).images[0]!.push
+    await until('the push is done', async () => (await push())?.state === 'done', GUEST_LIMIT_MS)
+    expect(await push()).toMatchObject({ done: 1, stayed: [] })
+    expect(await server.logged(/iqn.2026-01.guest:.* left/)).toMatch(/logout that we asked for/)
+    writeFileSync(join(shared, 'pushed'), '')
+    const { code, output } = await running
+    expect(output).toContain('ALL-PASS')
+    expect(code).toBe(0)
   })
 
   it('mounts the drive that a new image is, and finds it as it was after its logout', async () => {

@@ -48,6 +48,24 @@ describe('a logical unit', () => {
     expect([first.attention, second.attention]).toEqual([POWER_ON, CAPACITY_CHANGED])
   })
 
+  it('tells its nexuses when it becomes larger, once, and covers what is new', () => {
+    const unit = makeUnit()
+    const entry = makeNexus([unit]).units.get(0)!
+    const larger = new FakeVolume(2048 * 512)
+    unit.enlarge(larger)
+    unit.enlarge(larger)
+    expect([unit.blockCount, unit.covers(2047, 1), unit.covers(2048, 1)]).toEqual([2048, true, false])
+    expect([entry.takeAttention(), entry.takeAttention()]).toEqual([CAPACITY_CHANGED, undefined])
+  })
+
+  it('is silent about another volume of the same size', () => {
+    const unit = makeUnit()
+    const entry = makeNexus([unit]).units.get(0)!
+    const same = new FakeVolume(1024 * 512)
+    unit.enlarge(same)
+    expect([unit.volume, entry.attention]).toEqual([same, undefined])
+  })
+
   it('has its first modes and no RESERVE after a reset', () => {
     const unit = makeUnit()
     const [one, two] = [makeNexus([unit]), makeNexus([unit], { isid: '400001370001' })]

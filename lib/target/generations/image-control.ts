@@ -10,6 +10,7 @@ import type { Jobs } from '../jobs.js'
 import { keyOf, type InitiatorKey } from '../owner.js'
 import { binnedFiles } from '../restore-undo.js'
 import type { StateRoot } from '../state-root.js'
+import type { EnlargeRequest } from '../units.js'
 import {
   NOTE_CHARACTERS_MAX,
   generationOf,
@@ -177,9 +178,25 @@ export class ImageControl implements ImageOrders {
 
   async grow({ sizeBytes, ...order }: GrowOrder): Promise<ImageView> {
     const image = this.find(order)
+    const from = image.generations.current
     await image.grow(sizeBytes)
-    image.tell(`generation ${image.generations.current} is a disk of ${formatSize(sizeBytes)}; new logins get it`)
+    const to = image.generations.current
+    await this.enlarge({ imageUuid: image.uuid, from, to })
+    image.tell(
+      `generation ${to} is a disk of ${formatSize(sizeBytes)}; new logins get it, and so does whoever saw generation ${from}`
+    )
     return this.describe(image)
+  }
+
+  /** Whoever sees the one generation sees the other from now on, which shows the same and is larger. */
+  async enlarge(request: EnlargeRequest): Promise<void> {
+    const image = this.find({ image: request.imageUuid })
+    for (const { sources, owners } of this.parts.targets()) {
+      if (!sources.some((one) => one.image === image)) continue
+      for (const { initiatorName, why } of await owners.enlarge(request)) {
+        this.parts.log.warn(`${initiatorName} keeps generation ${request.from} and its size: ${why}`)
+      }
+    }
   }
 
   async *exportImage({ generation, ...order }: ImageExportOrder): AsyncGenerator<CopyPart> {

@@ -149,7 +149,7 @@ export interface ImageOrders {
   flatten(order: FlattenOrder): Promise<JobView>
   /** Holds a generation against its hash tree, or notes one; the job tells what was found. */
   verify(order: VerifyOrder): Promise<JobView>
-  /** Makes the disk larger, for those who log in from then on. */
+  /** Makes the disk larger, for those who see the current generation and those who log in from then on. */
   grow(order: GrowOrder): Promise<ImageView>
   /** A generation as a whole, part by part. */
   exportImage(order: ImageExportOrder): AsyncGenerator<CopyPart>

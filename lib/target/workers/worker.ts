@@ -6,6 +6,7 @@ import { TargetError } from '../errors.js'
 import type { UserOf } from '../generations/image-control.js'
 import type { ChapCredentials, ServerOptions } from '../options.js'
 import { IscsiServer, type ServerParts } from '../server.js'
+import type { EnlargeRequest } from '../units.js'
 import type { LeasedBudget } from '../../volume/delta/budget.js'
 import { Calls, type Channel } from './calls.js'
 import type { ImageNews, ImageTogether } from './image-turns.js'
@@ -69,6 +70,7 @@ export class Worker {
       reconsider: () => this.opened.reconsider(),
       flattenOver: (order: FlattenOrder, elsewhere: readonly UserOf[]) =>
         this.opened.imageControl.flatten(order, elsewhere),
+      enlarge: (request: EnlargeRequest) => this.opened.imageControl.enlarge(request),
       hashNewest: (order: ImageOrder) => this.opened.imageControl.hashNewest(order),
       imageNews: (uuid: string, news: ImageNews) => this.server?.hearOfImage(uuid, news),
       readsMerged: (uuid: string) => this.server?.readsMerged(uuid) ?? false,

@@ -46,6 +46,7 @@ export type WorkerVerb =
   | 'reconsider'
   | 'flattenOver'
   | 'hashNewest'
+  | 'enlarge'
   | 'exportBegin'
   | 'exportNext'
   | 'exportEnd'
@@ -218,8 +219,12 @@ export class WorkersControl implements Control {
   }
 
   async grow(order: GrowOrder): Promise<ImageView> {
-    const { keeper, image } = await this.imageOf(order)
-    return this.ordered(keeper, 'grow', { ...order, image })
+    const { keeper, workers, image } = await this.imageOf(order)
+    const { current: to, generations } = (await this.ask(keeper, 'grow', { ...order, image })) as ImageView
+    const from = generations.find(({ number }) => number === to)!.parent!
+    const others = workers.filter((worker) => worker !== keeper)
+    await Promise.all(others.map((worker) => this.ask(worker, 'enlarge', { imageUuid: image, from, to })))
+    return (await this.imageOf({ image })).view
   }
 
   async verify(order: VerifyOrder): Promise<JobView> {

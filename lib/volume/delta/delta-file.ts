@@ -19,9 +19,11 @@ import {
   SESSION,
   chunkCountOf,
   isChunkSize,
+  type BaseFingerprint,
   type JournalHeader,
   type SessionMark
 } from './journal-format.js'
+import { rebaseDelta } from './reissue.js'
 import type { SlotFile } from './slot-file.js'
 import { Slots } from './slots.js'
 import { UndoList } from './undo-list.js'
@@ -144,6 +146,39 @@ export class DeltaFile {
 
   get directory(): string {
     return this.options.directory
+  }
+
+  /**
+   * Closes it and opens it over a base that shows the same up to the end of this one, and zeroes behind it. Nobody uses
+   * it meanwhile.
+   * @throws what was in the way; then this one is closed, and whether it could be changed shows when it is opened
+   */
+  async over(base: BaseFingerprint): Promise<DeltaFile> {
+    const { exists } = this
+    if (exists) await this.clearTail()
+    await this.close()
+    if (exists) await rebaseDelta(this.paths.map, base)
+    return this.reopened({ ...this.options, base })
+  }
+
+  /** The same epoch once more, after it was closed. */
+  async reopened(options = this.options): Promise<DeltaFile> {
+    const { incarnation, epoch } = this
+    const delta = await DeltaFile.open({ ...options, incarnation, epochAfter: epoch - 1 })
+    await delta.wake(incarnation)
+    return delta
+  }
+
+  /** What a slot of the short chunk at the end of the disk holds behind that end becomes a part of the disk. */
+  private async clearTail(): Promise<void> {
+    const within = this.header.base.size % this.chunkSize
+    if (within === 0) return
+    this.map.run(this.map.chunkCount - 1, 1)
+    const { entry } = this.map
+    if (!isSlot(entry)) return
+    const tail = Buffer.alloc(this.chunkSize - within)
+    await this.slotFile.write(tail, 0, tail.length, (entry - 1) * this.chunkSize + within)
+    await this.flush()
   }
 
   get chunkSize(): number {

@@ -4,6 +4,7 @@ import { assert } from '../../util/assert.js'
 import { Slices } from '../../util/slices.js'
 import { BlockIo } from '../block-io.js'
 import { DeltaFile } from '../delta/delta-file.js'
+import type { BaseFingerprint } from '../delta/journal-format.js'
 import { Changes } from '../delta/changes.js'
 import { BASE, COPIED, LEAF_BYTES, ZERO, isCopied, isSlot } from '../delta/delta-map.js'
 import type { DeltaOptions, DeltaReport, RetiredDelta } from '../delta/delta-options.js'
@@ -54,6 +55,12 @@ export interface Restored {
   readonly durable: Promise<void>
 }
 
+/** Something could not be done now. */
+export interface Retry {
+  /** It can be tried again when this resolves. */
+  readonly behind: Promise<unknown>
+}
+
 export interface OverlayStats {
   reads: number
   bytesRead: number
@@ -70,7 +77,7 @@ export interface OverlayStats {
 
 export class Overlay extends Volume {
   readonly readOnly = false
-  private readonly base: Volume
+  private base: Volume
   private delta: DeltaFile | undefined
   private chunkSize = 0
   private readonly holds = new RangeHolds()
@@ -84,6 +91,9 @@ export class Overlay extends Volume {
   /** Asynchronous requests under way. */
   private active = 0
   private drained: (() => void) | undefined
+  /** Files are being made, and somebody is asked to remember that. */
+  private creation: Promise<unknown> | undefined
+  private creationBegan: (() => void) | undefined
   /** Set while a restore or a close waits for requests to end and none may begin. */
   private paused = false
   private resumed: Promise<void> = Promise.resolve()
@@ -241,6 +251,58 @@ export class Overlay extends Volume {
     } finally {
       resume()
     }
+  }
+
+  /**
+   * Exchanges the base for one that shows the same up to the end of this one, and is as large or larger, while clients
+   * read and write. What comes meanwhile waits.
+   * @param base - opened and closed by its owner
+   * @returns undefined when it is done; otherwise what has to be waited for before it is tried again: the files of the
+   *   delta are just being made, and who has to remember that may wait for the caller
+   * @throws what was in the way; the disk is as it was then, or gone when not even that could be opened
+   */
+  async exchangeBase(base: Volume, fingerprint: BaseFingerprint): Promise<Retry | undefined> {
+    assert(fingerprint.size === base.size && base.size >= this.size, 'a base that shows less')
+    await this.ready().flush()
+    const resume = await this.drainUnlessCreating()
+    if (!resume) return { behind: this.creation! }
+    const old = this.ready()
+    try {
+      this.attach(await old.over(fingerprint), base)
+    } catch (error) {
+      this.delta = undefined
+      this.attach(await old.reopened(), this.base)
+      throw error
+    } finally {
+      resume()
+    }
+    return undefined
+  }
+
+  private attach(delta: DeltaFile, base: Volume): void {
+    this.base = base
+    this.delta = delta
+    this.cut = new WriteCut(this.chunkSize, base.size)
+  }
+
+  /** A drain that gives way to the making of files; undefined when it did. */
+  private async drainUnlessCreating(): Promise<(() => void) | undefined> {
+    if (this.creation) return undefined
+    const drained = this.drain()
+    const began = new Promise<undefined>((resolve) => (this.creationBegan = () => resolve(undefined)))
+    const resume = await Promise.race([drained, began])
+    this.creationBegan = undefined
+    if (!resume) void drained.then((late) => late())
+    return resume
+  }
+
+  /** Makes the files before the first write. */
+  private async create(delta: DeltaFile): Promise<void> {
+    if (delta.exists) return
+    const creation = delta.create()
+    this.creation = creation.catch(() => undefined)
+    this.creationBegan?.()
+    await creation.finally(() => (this.creation = undefined))
   }
 
   /** Lets no request begin and resolves when none is under way. Returns what lets them begin again. */
@@ -595,7 +657,7 @@ export class Overlay extends Volume {
 
   private async writeLater(io: BlockIo): Promise<void> {
     const delta = this.ready()
-    await delta.create()
+    await this.create(delta)
     const edges = new Edges()
     edges.chunkSize = this.chunkSize
     edges.set(delta, this.size, io.offset, io.length)
@@ -611,7 +673,7 @@ export class Overlay extends Volume {
    */
   private async writeAtomicLater(io: BlockIo): Promise<void> {
     const delta = this.ready()
-    await delta.create()
+    await this.create(delta)
     const first = this.chunkOf(io.offset)
     const count = this.chunkOf(io.offset + io.length - 1) + 1 - first
     const whole = Buffer.alloc(Math.min(count * this.chunkSize, this.size - first * this.chunkSize))
@@ -642,7 +704,7 @@ export class Overlay extends Volume {
 
   private async zeroLater(io: BlockIo): Promise<void> {
     const delta = this.ready()
-    await delta.create()
+    await this.create(delta)
     const edges = new Edges()
     edges.chunkSize = this.chunkSize
     edges.set(delta, this.size, io.offset, io.length)
@@ -700,7 +762,7 @@ export class Overlay extends Volume {
   /** Returns how many chunks are done. */
   private async copyLater(source: number, chunk: number, count: number): Promise<number> {
     const delta = this.ready()
-    await delta.create()
+    await this.create(delta)
     let done = 0
     while (done < count) {
       if (done > 0) await nextTurn()

@@ -140,10 +140,13 @@ describe('cloudx image', () => {
     await expect(bench.login({ initiatorName: BOB })).rejects.toThrow(/nobody new is let in/)
   })
 
-  it('makes the disk larger for those who come, and exports any generation', async () => {
+  it('makes the disk larger for those who are there and those who come, and exports any generation', async () => {
     const before = await bench.login()
-    expect(await said('grow', '8M')).toEqual(['New logins get generation 1, a disk of 8 MiB.'])
-    expect(before.units.get(0)!.unit.volume.size).toBe(4 << 20)
+    expect(await said('grow', '8M')).toEqual([
+      'New logins get generation 1, a disk of 8 MiB.',
+      'Already logged in and told of the new size: 1. Their systems may have to look for it.'
+    ])
+    expect(before.units.get(0)!.unit.volume.size).toBe(8 << 20)
     const after = await bench.login({ initiatorName: BOB })
     expect(after.units.get(0)!.unit.volume.size).toBe(8 << 20)
     expect(await said('export', 'new.img')).toEqual(['/new.img: 8 MiB, raw.'])

@@ -299,8 +299,13 @@ describe('a server with workers', () => {
     expect(await writeOwn(writing, 0x61)).toBe(0)
     await writing.leave()
     await control.publish({})
-    await control.grow({ sizeBytes: 2 << 20 })
     const readers = [await login(CLIENTS[0]![1]!), await login(CLIENTS[1]![1]!)]
+    for (const reader of readers) expect(await firstByte(reader)).toBe(0x61)
+    await control.grow({ sizeBytes: 2 << 20 })
+    // Those of either worker are told: TEST UNIT READY answers 2A/09 CAPACITY DATA HAS CHANGED.
+    for (const reader of readers) {
+      expect((await reader.command([0, 0, 0, 0, 0, 0])).senseText).toBe('06/2a/09')
+    }
     await control.flatten({})
     await until(async () => (await control.jobs()).every(({ state }) => state !== 'running'))
     expect((await control.jobs()).map(({ kind, state }) => [kind, state])).toContainEqual(['flatten', 'done'])

@@ -1,9 +1,9 @@
-import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
+import { mkdtemp, readFile, readdir, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { encodeHeader, HEADER_LENGTH, type JournalHeader } from '../../../lib/volume/delta/journal-format.js'
-import { readDeltaHeader, reissueDelta } from '../../../lib/volume/delta/reissue.js'
+import { readDeltaHeader, rebaseDelta, reissueDelta } from '../../../lib/volume/delta/reissue.js'
 
 const HEADER: JournalHeader = {
   chunkSize: 4096,
@@ -43,5 +43,25 @@ describe('reissueDelta', () => {
     expect((await readFile(path)).equals(bytes)).toBe(true)
     await writeFile(path, bytes.subarray(0, 100))
     await expect(readDeltaHeader(path)).rejects.toThrow('100 bytes')
+  })
+})
+
+describe('rebaseDelta', () => {
+  const base = { ...HEADER.base, generation: 4, size: 1 << 21 }
+
+  it('changes what lies below, and nothing else', async () => {
+    await rebaseDelta(path, base)
+    expect(await readDeltaHeader(path)).toEqual({ ...HEADER, base })
+    expect((await readFile(path)).subarray(HEADER_LENGTH).toString()).toBe('records')
+    expect(await readdir(folder)).toEqual(['lun-2-4.map'])
+  })
+
+  it('leaves a map that is damaged as it is, and no other file', async () => {
+    const bytes = await readFile(path)
+    bytes[20]! ^= 1
+    await writeFile(path, bytes)
+    await expect(rebaseDelta(path, base)).rejects.toThrow('damaged')
+    expect((await readFile(path)).equals(bytes)).toBe(true)
+    expect(await readdir(folder)).toEqual(['lun-2-4.map'])
   })
 })

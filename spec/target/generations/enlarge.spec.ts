@@ -1,0 +1,132 @@
+import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import type { Nexus } from '../../../lib/scsi/nexus.js'
+import { CAPACITY_CHANGED } from '../../../lib/scsi/sense.js'
+import { ALICE, BASE_BYTE, BOB, LOGOUT, SILENCE, TargetBench } from '../../support/target-bench.js'
+
+const STUDIO = 'iqn.2026-01.org.example:studio'
+const MIB = 1 << 20
+
+let bench: TargetBench
+beforeEach(async () => {
+  const initiators = [
+    { match: STUDIO, policy: 'author' as const },
+    { match: `${BOB}-reads`, policy: 'read-only' as const }
+  ]
+  bench = await TargetBench.make({}, { initiators })
+  await bench.start()
+})
+afterEach(() => bench.remove())
+
+const control = () => bench.server!.control
+const open = (initiatorName: string) => bench.login({ initiatorName })
+const entryOf = (nexus: Nexus) => nexus.units.get(0)!
+const unitOf = (nexus: Nexus) => entryOf(nexus).unit
+const grow = (mib: number) => control().grow({ sizeBytes: mib * MIB })
+const usersOf = async (generation: number) => {
+  const [image] = await control().images()
+  return image!.generations.find(({ number }) => number === generation)!.users.map((user) => user.initiatorName)
+}
+
+describe('a disk that grows', () => {
+  it('is larger at once for sessions that see the current generation, with what they wrote, and tells them so', async () => {
+    const reader = await open(ALICE)
+    const writer = await open(BOB)
+    await bench.write(writer, 8192, 0x55)
+    await grow(8)
+    for (const nexus of [reader, writer, await open(`${BOB}-2`)]) {
+      expect(unitOf(nexus).blockCount).toBe((8 * MIB) / 512)
+      expect(unitOf(nexus).volume.size).toBe(8 * MIB)
+    }
+    expect([reader, writer].map((nexus) => entryOf(nexus).attention)).toEqual([CAPACITY_CHANGED, CAPACITY_CHANGED])
+    expect(await bench.read(writer, 8192)).toBe(0x55)
+    expect(await bench.read(writer, 4 * MIB - 512)).toBe(BASE_BYTE)
+    expect(await bench.read(writer, 8 * MIB - 512)).toBe(0)
+    await bench.write(writer, 8 * MIB - 4096, 0x66)
+    expect(await bench.read(writer, 8 * MIB - 512)).toBe(0x66)
+    expect(await usersOf(1)).toEqual([ALICE, BOB, `${BOB}-2`])
+    expect(await usersOf(0)).toEqual([])
+  })
+
+  it('is that of a read-only client too, and of several sizes one after the other', async () => {
+    const reader = await open(`${BOB}-reads`)
+    const writer = await open(BOB)
+    await bench.write(writer, 0, 0x55)
+    await grow(5)
+    await grow(6)
+    expect([unitOf(reader).volume.size, unitOf(writer).volume.size]).toEqual([6 * MIB, 6 * MIB])
+    expect(unitOf(reader).readOnly).toBe(true)
+    expect(await bench.read(writer, 0)).toBe(0x55)
+    expect(entryOf(writer).takeAttention()).toBe(CAPACITY_CHANGED)
+    expect(entryOf(writer).attention).toBe(undefined)
+  })
+
+  it('keeps its size for those who see an older generation', async () => {
+    const older = await open(ALICE)
+    await bench.visit(0x11, LOGOUT, { initiatorName: STUDIO })
+    await control().publish({})
+    const newer = await open(BOB)
+    await grow(8)
+    expect([unitOf(older), unitOf(newer)].map(({ volume }) => volume.size)).toEqual([4 * MIB, 8 * MIB])
+    expect(entryOf(older).attention).toBe(undefined)
+    expect(await bench.read(newer, 0)).toBe(0x11)
+    expect(await usersOf(0)).toEqual([ALICE])
+  })
+
+  it('waits for those who are away with a delta, and for what an author has not published yet', async () => {
+    await bench.visit(0x55, SILENCE, { initiatorName: BOB })
+    await bench.visit(0x66, LOGOUT, { initiatorName: STUDIO })
+    await grow(8)
+    const again = await open(BOB)
+    expect(unitOf(again).volume.size).toBe(8 * MIB)
+    expect(await bench.read(again, 0)).toBe(0x55)
+    expect((await control().publish({})).current).toBe(2)
+    const newest = await open(ALICE)
+    expect([unitOf(newest).volume.size, await bench.read(newest, 0)]).toEqual([8 * MIB, 0x66])
+  })
+
+  it('is as large as it was after a restart of the server, with the same deltas', async () => {
+    const writer = await open(BOB)
+    await bench.write(writer, 0, 0x55)
+    await grow(8)
+    await bench.write(writer, 7 * MIB, 0x77)
+    const { serial } = unitOf(writer).identity
+    await bench.start()
+    const again = await open(BOB)
+    expect([await bench.read(again, 0), await bench.read(again, 7 * MIB)]).toEqual([0x55, 0x77])
+    expect(unitOf(again).identity.serial).toBe(serial)
+    expect(bench.log.lines.filter((line) => /lost its delta/.test(line))).toEqual([])
+  })
+
+  it('drops at logout what was written on the larger disk, like any other delta', async () => {
+    const writer = await open(BOB)
+    await bench.write(writer, 0, 0x55)
+    await grow(8)
+    await bench.write(writer, 7 * MIB, 0x77)
+    await bench.end(writer, LOGOUT)
+    const again = await open(BOB)
+    expect([await bench.read(again, 0), await bench.read(again, 7 * MIB)]).toEqual([BASE_BYTE, 0])
+  })
+
+  it('lets a first write through that comes while it grows', async () => {
+    const writers = await Promise.all(['1', '2', '3'].map((name) => open(`${BOB}-${name}`)))
+    await Promise.all([grow(8), ...writers.map((writer) => bench.write(writer, 4096, 0x55))])
+    for (const writer of writers) {
+      expect(unitOf(writer).volume.size).toBe(8 * MIB)
+      expect(await bench.read(writer, 4096)).toBe(0x55)
+    }
+  })
+
+  it('can be merged into the raw file while those sessions go on', async () => {
+    const writer = await open(BOB)
+    await bench.write(writer, 0, 0x55)
+    await grow(8)
+    await control().flatten({})
+    await bench.settled()
+    expect((await control().images())[0]!.raw).toBe(1)
+    expect(await bench.read(writer, 0)).toBe(0x55)
+    await grow(9)
+    expect(unitOf(writer).volume.size).toBe(9 * MIB)
+    expect(await bench.read(writer, 0)).toBe(0x55)
+    expect(await bench.read(writer, 8192)).toBe(BASE_BYTE)
+  })
+})
