@@ -174,7 +174,8 @@ async function writeFragments(folder: string, { chunks }: Kind): Promise<string>
     for (const end = Math.min(chunks, done + TURN); done < end; done++) {
       delta.charge(1, 1)
       // An odd factor meets each chunk of a power of two once.
-      delta.putSlots((done * SCATTER) % DISK_CHUNKS, 1, delta.takeSlots(1))
+      const chunk = (done * SCATTER) % DISK_CHUNKS
+      delta.putSlots(chunk, 1, delta.takeSlots(chunk, 1))
     }
     delta.commit()
     if (done % TURNS_APART === 0) await nextTurn()
