@@ -179,6 +179,8 @@ async function writeFragments(folder: string, { chunks }: Kind): Promise<string>
     }
     delta.commit()
     if (done % TURNS_APART === 0) await nextTurn()
+    // A server would be busy with the data meanwhile, for seconds.
+    if (done % GIB === 0) await delta.idle()
   }
   const { user, system } = process.cpuUsage(before)
   const { compactions } = delta

@@ -293,19 +293,21 @@ export class RecordView {
     return true
   }
 
-  /** Runs of a record of them. */
-  get runCount(): number {
-    return getU16(this.bytes, this.at + AT_RUN_COUNT)
-  }
-
-  /** Chunks of a run. */
-  runChunks(index: number): number {
-    return getU16(this.bytes, this.at + AT_RUNS + index * RUN_BYTES)
-  }
-
-  /** What the map has for the first chunk of a run. */
-  runEntry(index: number): number {
-    return getU32(this.bytes, this.at + AT_RUNS + index * RUN_BYTES + 2)
+  /**
+   * Takes a record of runs apart, into arrays that hold {@link RUNS_MAX} each: there may be millions of runs.
+   * @param counts - get the chunks of each
+   * @param entries - get what the map has for the first chunk of each, as a signed number
+   * @returns how many there are
+   */
+  readRuns(counts: Uint16Array, entries: Int32Array): number {
+    const { bytes, at } = this
+    const runCount = getU16(bytes, at + AT_RUN_COUNT)
+    for (let index = 0, place = at + AT_RUNS; index < runCount; index++, place += RUN_BYTES) {
+      counts[index] = getU16(bytes, place)
+      entries[index] =
+        (bytes[place + 2]! << 24) | (bytes[place + 3]! << 16) | (bytes[place + 4]! << 8) | bytes[place + 5]!
+    }
+    return runCount
   }
 
   /** A copy of the boot id. */

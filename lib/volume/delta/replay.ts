@@ -20,6 +20,7 @@ import {
   LAST_TYPE,
   RECORD,
   RECORD_LENGTH_MAX,
+  RUNS_MAX,
   RecordView,
   SESSION,
   WORD,
@@ -205,32 +206,41 @@ function assignPart(view: RecordView, map: DeltaMap, entry: number, done: number
   if (type === RECORD.shared) map.shared.mark(slot + done, length)
 }
 
-/** Each run is checked and then applied, as if it had a record of its own; short ones together. */
+/** Each run is checked and then applied, as if it had a record of its own; short ones of slots and gaps together. */
 function assignRuns(view: RecordView, map: DeltaMap, seen: Scan): void {
-  const chunksOfBase = Math.min(map.chunkCount, COPIED_CHUNK_MAX)
+  const runCount = view.readRuns(COUNTS, ENTRIES)
   let chunk = view.argument
-  /** Chunks before `chunk` whose entries are gathered. */
+  for (let index = 0; index < runCount; index++) chunk += COUNTS[index]!
+  if (chunk > map.chunkCount) throw unreadable(`record ${seen.count} names chunks up to ${chunk} of ${map.chunkCount}`)
+  chunk = view.argument
+  const sharedThere = map.shared.any
+  /** Chunks before `chunk` whose entries wait in GATHERED. */
   let gathered = 0
-  for (let index = 0; index < view.runCount; index++) {
-    const count = view.runChunks(index)
-    const entry = view.runEntry(index)
-    const slots = isSlot(entry)
-    const end = slots ? SLOT_COUNT_MAX + 1 : isCopied(entry) ? COPIED + chunksOfBase : Infinity
-    if (count === 0 || chunk + count > map.chunkCount || entry + count > end) {
-      throw unreadable(`record ${seen.count} has an impossible run of ${count} chunks from ${chunk} on`)
-    }
-    if (slots) map.shared.forget(entry - 1, count)
-    // Of a gap the record says nothing.
-    const gathers = count <= SHORT_RUN_CHUNKS && (slots || entry === BASE)
+  for (let index = 0; index < runCount; index++) {
+    const count = COUNTS[index]!
+    const entry = ENTRIES[index]!
+    const gathers = entry >= 0 && count <= SHORT_RUN_CHUNKS
     if (gathered > (gathers ? GATHERED.length - count : 0)) {
       map.assignEntries(chunk - gathered, GATHERED, gathered)
       gathered = 0
     }
-    if (gathers) for (let i = 0; i < count; i++) GATHERED[gathered++] = slots ? entry + i : BASE
-    else if (entry !== BASE) map.assign(chunk, count, entry)
+    if (count === 0 || (gathers ? entry + count > SLOT_COUNT_MAX + 1 : !mayBe(map, entry >>> 0, count))) {
+      throw unreadable(`record ${seen.count} has an impossible run of ${count} chunks from ${chunk} on`)
+    }
+    if (entry > 0 && sharedThere) map.shared.forget(entry - 1, count)
+    const step = entry === BASE ? 0 : 1
+    if (gathers) for (let i = 0; i < count; i++) GATHERED[gathered++] = entry + step * i
+    // Of a gap the record says nothing.
+    else if (entry !== BASE) map.assign(chunk, count, entry >>> 0)
     chunk += count
   }
   if (gathered > 0) map.assignEntries(chunk - gathered, GATHERED, gathered)
+}
+
+/** Whether so many chunks from one with this entry on can be what it begins. */
+function mayBe(map: DeltaMap, entry: number, count: number): boolean {
+  if (isSlot(entry)) return entry + count <= SLOT_COUNT_MAX + 1
+  return !isCopied(entry) || entry + count <= COPIED + Math.min(map.chunkCount, COPIED_CHUNK_MAX)
 }
 
 function isLong({ type, count }: RecordView): boolean {
@@ -395,6 +405,8 @@ const RECORDS_IN_A_ROW = 64
 const CHUNKS_IN_A_ROW = 1 << 16
 /** Entries of runs that are put into the map together, and of how many chunks such a run is at most. */
 const GATHERED = new Uint32Array(1024)
+const COUNTS = new Uint16Array(RUNS_MAX)
+const ENTRIES = new Int32Array(RUNS_MAX)
 const SHORT_RUN_CHUNKS = 32
 /** Sequence numbers are compared modulo 2^32. */
 const HALF = 0x80000000

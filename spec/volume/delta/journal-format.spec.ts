@@ -28,6 +28,11 @@ const RUNS = [
 ]
 const BOOT = '04 04 019000000001 00000000 b0b1b2b3b4b5b6b7b8b9babbbcbdbebf 27b08a9f'
 
+function runsOf(view: RecordView): number[][] {
+  const [counts, entries] = [new Uint16Array(RUNS_MAX), new Int32Array(RUNS_MAX)]
+  return Array.from({ length: view.readRuns(counts, entries) }, (_, index) => [counts[index]!, entries[index]!])
+}
+
 describe('the header of a map file', () => {
   it('is written byte by byte as the format says', () => {
     expect(encodeHeader(HEADER).toString('hex')).toBe(goldenHeader().toString('hex'))
@@ -122,8 +127,7 @@ describe('a record', () => {
     const read = RUNS.map((hex) => {
       const bytes = Buffer.from(hex.replaceAll(' ', ''), 'hex')
       expect(view.read(bytes, 0, bytes.length, SALT)).toBe(true)
-      const runs = Array.from({ length: view.runCount }, (_, index) => [view.runChunks(index), view.runEntry(index)])
-      return [view.type, view.length, view.argument, view.sequence, runs]
+      return [view.type, view.length, view.argument, view.sequence, runsOf(view)]
     })
     expect(read).toEqual([
       [
@@ -134,10 +138,11 @@ describe('a record', () => {
         [
           [2, 9],
           [256, 0],
-          [65535, 0xffffffff]
+          [65535, -1]
         ]
       ],
-      [9, 24, 0x100000002, 8, [[1, 0x80000005]]]
+      // 80000005h as a signed number.
+      [9, 24, 0x100000002, 8, [[1, 5 - 2 ** 31]]]
     ])
   })
 
@@ -149,7 +154,7 @@ describe('a record', () => {
     expect([sealRecord(bytes, 0, SALT), bytes[1]]).toEqual([2040, 255])
     const view = new RecordView()
     expect(view.read(bytes, 0, 2040, SALT)).toBe(true)
-    expect([view.runCount, view.runEntry(336)]).toEqual([337, 673])
+    expect([runsOf(view).length, runsOf(view).at(-1)]).toEqual([337, [1, 673]])
   })
 
   it('is none when any one bit is wrong, when it is cut, or of another delta', () => {
