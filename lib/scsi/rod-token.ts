@@ -1,5 +1,6 @@
 import { randomFillSync } from 'node:crypto'
 import { bytes, defineLayout, u16, u32, u64, u8 } from '../layout/layout.js'
+import { THIN_READS_ZEROES } from './commands/read-capacity.js'
 import type { LogicalUnit } from './logical-unit.js'
 import type { Nexus } from './nexus.js'
 import { LOGICAL_UNIT, TYPE_NAA, targetDeviceDesignator } from './vpd/device-identification.js'
@@ -16,7 +17,10 @@ export const ROD_TOKEN_LENGTH = 512
 /** ROD TOKEN LENGTH: what follows that field. */
 export const ROD_TOKEN_LENGTH_FIELD = 0x01f8
 
-/** SPC-4 table 112, up to the designator of the target; behind it all is random. */
+/**
+ * SPC-4 table 112, up to the designator of the target; behind it all is random. From the block size on it is what READ
+ * CAPACITY(16) says of the disk.
+ */
 const layout = defineLayout(128, {
   type: u32,
   reserved: u16,
@@ -77,6 +81,7 @@ export function makeRodToken(type: number, unit: LogicalUnit, nexus: Nexus, byte
   fields.byteCount = byteCount
   fields.blockSize = unit.blockSize
   fields.physicalBlockExponent = Math.log2(unit.physicalBlockSize / unit.blockSize)
+  fields.provisioning = unit.thin ? THIN_READS_ZEROES : 0
   return token
 }
 

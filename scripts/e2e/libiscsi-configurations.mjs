@@ -115,7 +115,7 @@ export const EXCUSED = {
   'ALL.iSCSITMF.LUNResetSimpleAsync':
     "wants its command in libiscsi's send queue, where it stays only while the window is closed; what follows polls for POLLOUT alone, so it would never see the window open",
   'ALL.GetLBAStatus.UnmapSingle':
-    'where a physical block has 8 logical ones it unmaps blocks 0 to i - 1, asks for LBA i + 1, which is mapped, and wants an answer that begins at i + 8, behind it; QEMU refuses an answer that begins elsewhere than asked. Passes with 4096-byte blocks'
+    'where a physical block has 8 logical ones it unmaps blocks 0 to i - 1, asks for LBA i + 1, which is mapped, and wants an answer that begins at i + 8, behind it. SBC wants the first descriptor to begin at the LBA that was asked for, whatever the granularity of provisioning is, and QEMU refuses another. Passes with 4096-byte blocks'
 }
 
 /** Tests that pass nowhere because of what this target is, each with the reason. */

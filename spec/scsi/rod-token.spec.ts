@@ -17,7 +17,13 @@ describe('a ROD token (SPC-4 table 112)', () => {
       hex('e4 00 0000 01 03 00 10 60a1b2c3d4e5f60718293a4b5c6d7e8f 00000000 00001000')
     )
     expect(token.subarray(48, 64).toString('hex')).toBe(hex('0000000000000000 0000000500001000'))
-    expect(token.subarray(64, 128).toString('hex')).toBe(hex('00'.repeat(32) + '00001000' + '00'.repeat(28)))
+    expect(token.subarray(64, 128).toString('hex')).toBe(hex('00'.repeat(32) + '00001000 00 00 c000' + '00'.repeat(24)))
+  })
+
+  it('tells of the disk what READ CAPACITY(16) does', () => {
+    const one = makeUnit({ thin: false })
+    const bytes = makeRodToken(0x00800001, one, makeNexus([one]), 512)
+    expect(bytes.subarray(96, 104).toString('hex')).toBe(hex('00000200 00 03 0000'))
   })
 
   it('names the target device', () => {

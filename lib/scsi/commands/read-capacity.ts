@@ -58,7 +58,7 @@ const capacity16 = defineLayout(32, {
 })
 
 /** LBPME: not fully provisioned. LBPRZ: what is unmapped reads as zeroes. The lowest aligned LBA is 0. */
-const THIN_READS_ZEROES = 0xc000
+export const THIN_READS_ZEROES = 0xc000
 
 /** READ CAPACITY(16), SBC-3 §5.16. */
 export const readCapacity16 = defineCommand(
