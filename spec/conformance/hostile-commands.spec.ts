@@ -14,6 +14,15 @@ import {
   write10
 } from '../support/raw-commands.js'
 import type { ScriptedInitiator } from '../support/scripted-initiator.js'
+import {
+  ZERO_TOKEN,
+  abortCdb,
+  populateCdb,
+  populateList,
+  receiveCdb,
+  writeCdb,
+  writeList
+} from '../support/token-list.js'
 
 /** Full feature phase; see besieged.ts for what is looked at after each. */
 let plan = new FaultPlan()
@@ -256,6 +265,13 @@ describe('SBC-3, SPC-4: a parameter list', () => {
     }
     return bytes
   }
+  const copyCdb = (serviceAction: number, length: number) => {
+    const cdb = Buffer.from([0x83, serviceAction, ...Buffer.alloc(14)])
+    cdb.writeUInt32BE(length, 10)
+    return [...cdb]
+  }
+  const ranges = (count: number) => populateList(Array.from({ length: count }, (_unused, at) => [at, 1] as const))
+  const FORGED = Buffer.concat([Buffer.from('00800001000001f8', 'hex'), Buffer.alloc(504, 0xa5)])
   it.each([
     ['UNMAP of 0 bytes', unmap(0), undefined, ''],
     ['UNMAP of 7 bytes', unmap(7), Buffer.alloc(7), '05/1a/00'],
@@ -270,6 +286,40 @@ describe('SBC-3, SPC-4: a parameter list', () => {
     ['PERSISTENT RESERVE OUT of 0 bytes', [0x5f, 0, 0, 0, 0, 0, 0, 0, 0, 0], undefined, '05/1a/00'],
     ['PERSISTENT RESERVE OUT of 4 GiB', [0x5f, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0], Buffer.alloc(24), '05/1a/00'],
     ['WRITE SAME(10) of two blocks of data', [0x41, 0, 0, 0, 0, 0, 0, 0, 1, 0], Buffer.alloc(2 * BLOCK), '05/0e/03'],
+    ['EXTENDED COPY(LID4) of 47 bytes', copyCdb(1, 47), Buffer.alloc(47), '05/1a/00'],
+    ['EXTENDED COPY(LID4) of 4 GiB', copyCdb(1, 0xffffffff), Buffer.alloc(64), '05/1a/00'],
+    ['POPULATE TOKEN of 0 bytes', [...populateCdb(1, 0)], undefined, ''],
+    ['POPULATE TOKEN of 15 bytes', [...populateCdb(1, 15)], Buffer.alloc(15), '05/1a/00'],
+    ['POPULATE TOKEN of 4 GiB', [...populateCdb(1, 0xffffffff)], Buffer.alloc(32), '05/1a/00'],
+    ['POPULATE TOKEN with less data than it says', [...populateCdb(1, 32)], populateList([]), '05/1a/00'],
+    ['POPULATE TOKEN of 4095 ranges', [...populateCdb(1, 65536)], ranges(4095), '05/26/08'],
+    ['POPULATE TOKEN whose range overflows', [...populateCdb(1, 32)], populateList([[2n ** 64n - 1n, 2]]), '05/21/00'],
+    [
+      'POPULATE TOKEN of ranges that overlap',
+      [...populateCdb(1, 48)],
+      populateList([
+        [0, 8],
+        [4, 8]
+      ]),
+      '05/26/00'
+    ],
+    ['WRITE USING TOKEN of 535 bytes', [...writeCdb(1, 535)], Buffer.alloc(535), '05/1a/00'],
+    ['WRITE USING TOKEN with less data than it says', [...writeCdb(1, 552)], Buffer.alloc(536), '05/1a/00'],
+    ['WRITE USING TOKEN with nothing in it', [...writeCdb(1, 552)], Buffer.alloc(552), '05/26/00'],
+    [
+      'WRITE USING TOKEN of zeroes behind the end',
+      [...writeCdb(1, 552)],
+      writeList(ZERO_TOKEN, [[BLOCKS, 1]]),
+      '05/21/00'
+    ],
+    [
+      'WRITE USING TOKEN with a token of its own making',
+      [...writeCdb(1, 552)],
+      writeList(FORGED, [[0, 1]]),
+      '05/23/04'
+    ],
+    ['RECEIVE ROD TOKEN INFORMATION of nothing', [...receiveCdb(0xffffffff)], undefined, '05/24/00'],
+    ['COPY OPERATION ABORT of nothing', [...abortCdb(0)], undefined, '05/24/00'],
     [
       'COMPARE AND WRITE of half its data',
       [0x89, ...new Array<number>(12).fill(0), 1, 0, 0],

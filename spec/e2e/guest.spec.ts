@@ -16,7 +16,7 @@ const LENGTH = 128 * 1024 * 1024
 const GUEST_LIMIT_MS = 180_000
 /** What fio writes, and how often the way to the server breaks in each manner: little in a test run, much in a campaign. */
 const WRITTEN_MB = Math.min(96, steps(8))
-const COPIED_MB = Math.min(192, steps(48))
+const COPIED_MB = Math.min(192, steps(24))
 const FAULT_ROUNDS = Math.min(10, steps(1))
 const GUEST = 'scripts/e2e/guest/guest.sh'
 const SCRIPTS = 'scripts/e2e/guest/scripts'
@@ -51,6 +51,13 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], "a Linux kernel's initiator i
     run('bash', [GUEST, '-t', '300', ...options, join(SCRIPTS, script), `PORT=${server.port}`, `SUM=${sum}`, ...args], {
       limitMs: 590_000
     })
+  /** Scripts that need the same server, in one boot. */
+  const several = (scripts: readonly string[], args: readonly string[] = []) =>
+    guest(
+      'several.sh',
+      [`SCRIPTS=${scripts.join(' ')}`, ...args],
+      scripts.flatMap((script) => ['-f', join(SCRIPTS, script.replace(/:.*/, ''))])
+    )
   /** Two guests at a time, which tell each other by files in a shared directory where they are. */
   const guests = async (script: string, names: readonly string[], argsOf: (name: string) => readonly string[]) => {
     const shared = join(work.path, 'shared')
@@ -59,9 +66,17 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], "a Linux kernel's initiator i
     return Promise.all(all)
   }
 
-  it('makes a file system with files on the disk, and finds the original after its logout', async () => {
-    const { code, output } = await guest('restore.sh')
-    expect(output).toContain('ALL-PASS')
+  it('makes ext4, NTFS, FAT32 and exFAT, verifies with fio under both digests, and finds the original each time', async () => {
+    const { code, output } = await several([
+      'restore.sh',
+      'foreign.sh',
+      `verify.sh:HEADER_DIGEST=CRC32C,DATA_DIGEST=CRC32C,MB=${WRITTEN_MB}`
+    ])
+    for (const check of ['fsck', 'ntfs: fsck', 'vfat: fsck', 'exfat: fsck', 'write and verify']) {
+      expect(output).toContain(`PASS: ${check}\n`)
+    }
+    expect(output.match(/^PASS: the original is back$/gm)).toHaveLength(3)
+    expect(output.match(/^ALL-PASS$/gm)).toHaveLength(4)
     expect(code).toBe(0)
     expect(await server.stop()).toBe(0)
     expect(await sha256(image)).toBe(original)
@@ -145,50 +160,26 @@ describeWith(['qemu-system-x86_64', 'cpio', 'bc'], "a Linux kernel's initiator i
     expect(await sha256(fresh)).toBe(made)
   })
 
-  it('proves itself, wants to be proved to, and checks digests', async () => {
+  it('comes in with its secret alone, proves itself, wants to be proved to, and checks digests', async () => {
     await server.stop()
     const secrets = { CLOUDX_CHAP_SECRET: 'open sesame 1', CLOUDX_CHAP_MUTUAL_SECRET: 'who goes there' }
     server = await start({ environment: secrets }, ['--chap-user', 'pc', '--chap-mutual-user', 'disk'])
-    const proof = ['CHAP_USER=pc', 'CHAP_PASS=open sesame 1', 'CHAP_USER_IN=disk', 'CHAP_PASS_IN=who goes there']
-    const digests = ['HEADER_DIGEST=CRC32C', 'DATA_DIGEST=CRC32C']
-    const algorithms = ['CHAP_ALGS=SHA3-256,SHA256,SHA1,MD5']
-    const { code, output } = await guest('secured.sh', [`TARGET=${TARGET}`, ...proof, ...digests, ...algorithms])
-    expect(output).toContain('ALL-PASS')
+    const mutual = 'CHAP_USER=pc,CHAP_PASS="$SECRET",CHAP_USER_IN=disk,CHAP_PASS_IN="$OTHER_SECRET"'
+    const digests = 'HEADER_DIGEST=CRC32C,DATA_DIGEST=CRC32C'
+    const { code, output } = await several(
+      ['chap.sh:NAME=pc', `secured.sh:${mutual},${digests}`],
+      [`TARGET=${TARGET}`, 'SECRET=open sesame 1', 'OTHER_SECRET=who goes there', 'CHAP_ALGS=SHA3-256,SHA256,SHA1,MD5']
+    )
+    for (const check of ['with a wrong secret it is refused', 'the target refuses us', 'we refuse the target']) {
+      expect(output).toContain(`PASS: ${check}\n`)
+    }
+    expect(output.match(/^ALL-PASS$/gm)).toHaveLength(3)
     expect(code).toBe(0)
     expect(await server.stop()).toBe(0)
-    expect(server.lines(/refused \(0201h\)/).length).toBeGreaterThan(0)
+    // Without a secret, with a wrong one, and with a wrong one again.
+    expect(server.lines(/refused \(0201h\)/)).toHaveLength(3)
     expect(server.log.join('\n')).not.toMatch(/open sesame|who goes there/)
     expect(await sha256(image)).toBe(original)
-  })
-
-  it('verifies mixed block sizes with fio, and every byte under both digests', async () => {
-    const { code, output } = await guest('verify.sh', [
-      'HEADER_DIGEST=CRC32C',
-      'DATA_DIGEST=CRC32C',
-      `MB=${WRITTEN_MB}`
-    ])
-    expect(output).toContain('ALL-PASS')
-    expect(code).toBe(0)
-    expect(await server.stop()).toBe(0)
-    expect(await sha256(image)).toBe(original)
-  })
-
-  it('makes NTFS, FAT32 and exFAT on the disk, and their checkers find nothing', async () => {
-    const { code, output } = await guest('foreign.sh')
-    expect(output).toContain('ALL-PASS')
-    expect(code).toBe(0)
-    expect(await server.stop()).toBe(0)
-    expect(await sha256(image)).toBe(original)
-  })
-
-  it('comes in with its secret alone, and with none or a wrong one not', async () => {
-    await server.stop()
-    server = await start({ environment: { CLOUDX_CHAP_SECRET: 'open sesame 1' } }, ['--chap-user', 'pc'])
-    const { code, output } = await guest('chap.sh', [`TARGET=${TARGET}`, 'NAME=pc', 'SECRET=open sesame 1'])
-    expect(output).toContain('ALL-PASS')
-    expect(code).toBe(0)
-    expect(await server.stop()).toBe(0)
-    expect(server.lines(/refused \(0201h\)/)).toHaveLength(2)
   })
 
   it('sees no I/O error and no wrong byte when its connection is cut, reset and stalled', async () => {

@@ -60,6 +60,14 @@ initiator_start() {
   _n=0; while [ ! -e /run/iscsid.pid ] && [ $_n -lt 50 ]; do sleep 0.1; _n=$((_n+1)); done
 }
 
+# initiator_stop: no iscsid and none of its records any more, as after a boot
+initiator_stop() {
+  iscsiadm -m node -U all >/dev/null 2>&1
+  iscsiadm -k 0 >/dev/null 2>&1
+  _n=0; while pidof iscsid >/dev/null && [ $_n -lt 50 ]; do sleep 0.1; _n=$((_n+1)); done
+  rm -rf /run/iscsid.pid /etc/iscsi/nodes/* /etc/iscsi/send_targets/* /var/lib/iscsi/nodes/* /var/lib/iscsi/send_targets/*
+}
+
 # discover [PORTAL]: what SendTargets reports.  Nothing is stored: a target bound to
 # 127.0.0.1 reports 127.0.0.1:port, which in the guest is the guest itself.
 discover() { iscsiadm -m discoverydb -t st -p "${1:-$PORTAL}" -o new >/dev/null 2>&1; iscsiadm -m discoverydb -t st -p "${1:-$PORTAL}" --discover -o nonpersistent; }

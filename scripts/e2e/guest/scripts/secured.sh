@@ -1,5 +1,6 @@
 #!/bin/sh
-# CHAP in both directions and CRC32C digests, as iscsid and the kernel do them; a wrong secret stays outside.
+# CHAP in both directions and CRC32C digests, as iscsid and the kernel do them; a wrong secret stays outside. Behind
+# chap.sh, which proves itself alone to the same target.
 #   PORT= TARGET= CHAP_USER= CHAP_PASS= CHAP_USER_IN= CHAP_PASS_IN= HEADER_DIGEST= DATA_DIGEST= [CHAP_ALGS=]
 . /job/lib.sh
 note "login with a secret and digests"
