@@ -35,7 +35,7 @@ export const TURN_OUTPUT_MAX = 2 * 1024 * 1024
 /** The same, while others are at work too. */
 export const CROWDED_TURN_OUTPUT = 512 * 1024
 /** What a turn reads of one connection while others are at work; or one PDU, if that is longer. */
-export const CROWDED_TURN_INPUT = 256 * 1024
+export const CROWDED_TURN_INPUT = 128 * 1024
 /** Others are at work when one of them has received something since so many reads of this connection. */
 export const CROWDED_READS = 64
 /** Of shorter PDUs the rest that a read leaves over is copied sooner than its length is worked out. */
