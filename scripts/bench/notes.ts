@@ -27,30 +27,45 @@ What one operation costs at least is what the kernel does for it: on a quiet mac
 64 KiB reads from memory needs 9 to 14 µs, and reading 64 KiB from the page cache 8 more; tgtd needs 48. So at 64 KiB a ratio of
 0.4 is the floor and 0.5 leaves 5 µs for everything else. At 256 KiB and beyond both targets do little but copy.
 
-- **The machine was busy.** These rows were measured while other programs kept both processors full, so rates swing by a
-  factor of two and more (1 MiB reads reach their goal, 256 KiB reads miss theirs); the CPU for each operation is the steadier
-  column, and the ratio of it the one to compare.
-- **Writes of 64 KiB and more, first touch.** System calls of one turn at 256 KiB: one read of the socket for three writes, one
+- **Whose machine it is.** A target that does its work in one thread is hit harder by other programs than one with 16 threads,
+  among which the scheduler shares. Where both processors are kept busy by others (see the last line below the table), rates
+  swing by a factor of two; the CPU for each operation is the steadier column, and the ratio of it the one to compare.
+- **Writes of 256 KiB and more, first touch.** System calls of one turn at 256 KiB: one read of the socket for three writes, one
   \`pwrite\` for each, one record of 24 bytes for all, one answer; no data is copied in the program. What is left is the kernel's
-  work for pages that are new to the slot file. A loop of \`pwrite\` alone shows it, CPU µs for each call on this machine, which
-  gives free memory back to its host, so that a new page is often a page fault of the host as well:
+  work for pages that are new to the slot file: of the samples of the server 51 % are in \`pwrite\`, 43 % in the copy into the
+  new page (\`copy_folio_from_iter_atomic\`), where this virtual machine, which gives free memory back to its host, takes a page
+  fault of the host as well; the file system has 8 %, receiving the data 4 %. A loop of \`pwrite\` alone shows it, CPU µs for each
+  call, on a busy and on a less busy machine:
 
-  |                                  | 4 KiB | 64 KiB | 256 KiB | 1 MiB |
-  | -------------------------------- | ----- | ------ | ------- | ----- |
-  | into a new file                  | 5.0   | 143    | 97      | 456   |
-  | into the same file, a second time | 1.8   | 10     | 29      | 111   |
+  |                                         | 4 KiB | 64 KiB | 256 KiB | 1 MiB |
+  | --------------------------------------- | ----- | ------ | ------- | ----- |
+  | into a new file, busy                   | 5.0   | 143    | 97      | 456   |
+  | into a new file                         | 5.0   | 18     | 67      | 484   |
+  | into a file that was cut to nothing     | 4.3   | 17     | 59      | 247   |
+  | into the same file, a second time       | 2.2   | 8.6    | 28      | 112   |
 
-  tgtd writes into an image whose pages are all there, which is the second line. The overwrite rows compare like with like.
-  Tried: one receive ring of 1 MiB for all connections (1.0 → 2.3 times the rate at 64 KiB), and a rule for slow writes that a
-  busy processor does not fool. Not tried: to keep the slot file of a dropped delta for the next one.
+  tgtd writes into an image whose pages are all there, which is the last line; the overwrite rows compare like with like. So at
+  256 KiB a first touch costs 30 µs more than an overwrite at best, a quarter of what tgtd needs in all, and 1 MiB 130 to 370.
+  Tried: one receive ring of 1 MiB for all connections (1.0 → 2.3 times the rate at 64 KiB), reads of the socket that end where a
+  PDU ends, and a rule for slow writes that a busy processor does not fool. Not done: to keep the slot file of a dropped delta
+  for the next one. It would make a first touch an overwrite, but only where a delta is deleted at once (\`--undo 0\`; after an hour
+  in the bin its pages are gone too), the kernel would write to the disk what nobody wants any more, and what one session has
+  dropped would lie in the file of the next.
+- **Reads of 64 KiB and more** read each batch from the page cache into a buffer and send it from there. Tried, CPU µs for each
+  read of 64 KiB in the same run: a buffer that is used again as soon as the kernel has taken its bytes, and so is still in the
+  processor's cache, 52 → 34 (256 KiB: 251 → 167); sending at 128 KiB or 64 KiB instead of a whole batch, 56 and 70.
 - **4 KiB, depth 4 × 16 sessions.** A turn is what one connection has sent, four commands at most, so a read and a write of the
-  socket and two rounds through Node are shared by four instead of by 32: 44 % of the samples are the kernel, mostly
-  its network, 40 % Node and V8 (17 of them the compiler, in a fresh server), 12 % our code. Answers of several connections cannot leave in one system call.
-- **Cold reads and what runs beside them.** A cold read goes through the thread pool, because Node has no other way to wait for a
-  file: two hops between threads, of 10 to 20 µs each on a virtual machine. tgtd has the same hops for every read, hot or cold, so
-  here it loses nothing. Tried: the first rule, by time alone (11 times tgtd's 99th percentile for the hot session), regions
-  (1.7 to 3 times), reads of the base without promises. \`preadv2(RWF_NOWAIT)\` would tell a cold page exactly, but needs a native
-  module.
-- **A hot session beside a writer.** Both are served by one thread, and a turn of a session that writes as fast as it can is up to
-  1 MiB: a read behind it waits for 16 writes of 64 KiB. Not tried yet: shorter turns while others wait.
+  socket and two rounds through Node are shared by four instead of by 32: 54 % of the samples are the kernel, mostly its network
+  and its scheduler, 29 % Node and V8, 13 % compiled code, ours and Node's; no function has more than 3 %. Answers of several connections
+  cannot leave in one system call.
+- **Cold reads.** A cold read goes through the thread pool, because Node has no other way to wait for a file: two hops between
+  threads, of 10 to 20 µs each on a virtual machine; 36 % of the samples are the kernel changing threads. tgtd has the same
+  hops for every read, hot or cold, so here it loses nothing. Tried: the first rule, by time alone (11 times tgtd's 99th
+  percentile for a hot session beside it), regions (1.7 to 3 times), reads of the base without promises, the first access of a
+  region through the pool (0.8 times tgtd's percentile), buffers and requests that are used again (0.73 → 0.84 of tgtd's rate on a
+  busy machine), 8 and 32 threads instead of 16 (no gain). \`preadv2(RWF_NOWAIT)\` would tell a cold page exactly, but needs a
+  native module.
+- **A hot session beside a writer.** Both are served by one thread. Tried, 99th percentile of the hot session ÷ tgtd's: turns of a
+  writer of 1 MiB 7.7, of 256 KiB 1.2, of 128 KiB 0.6, of 64 KiB 0.6 with fewer writes; and to ask the kernel whether it holds
+  writers back, so that they wait in the pool.
 `
