@@ -191,8 +191,9 @@ export class Units {
     const generation = await this.generationOf(source, record)
     const base = await this.baseOf(source, record, generation)
     record.whole = this.writesWhole(source) || undefined
+    const restingBytes = this.state.resting.get(record) ?? 0
     this.state.wake(record)
-    const delta = await this.context.openDelta({
+    const opening = this.context.openDelta({
       base,
       fingerprint: source.image.fingerprint(generation),
       directory,
@@ -211,6 +212,11 @@ export class Units {
       beforeCreate: () => this.noteDelta(source.lun),
       makeRoom: () => this.context.state.makeRoom(),
       nearlyFull: () => this.warnNearlyFull(source.lun)
+    })
+    const delta = await opening.catch((error: unknown) => {
+      // It takes its room until it is put aside, and then it is told how much was lost.
+      this.state.rest(record, restingBytes)
+      throw error
     })
     try {
       this.compareIncarnation(record, delta)

@@ -522,6 +522,24 @@ describe('Room', () => {
     expect(space!.usedBytes).toBeLessThanOrEqual(2 ** 20)
   })
 
+  it('knows how much a delta holds that cannot be read', async () => {
+    await started()
+    await bench.visit(0xaa, SILENCE)
+    await bench.stop()
+    const map = (await deltaFiles()).find((path) => path.endsWith('.map'))!
+    const bytes = await readFile(map)
+    // In the middle of the first record.
+    bytes[4110]! ^= 1
+    await writeFile(map, bytes)
+    await bench.start()
+    expect(await bench.read(await bench.login(), 0)).toBe(BASE_BYTE)
+    const [lost] = await bench.server!.control.bin()
+    expect(lost!.reason).toBe('unreadable')
+    expect(lost!.bytes).toBeGreaterThanOrEqual(4096)
+    const [space] = await bench.server!.control.space()
+    expect(space!.usedBytes).toBe(0)
+  })
+
   it('gives back exactly what it counted', async () => {
     await started()
     for (const end of [SILENCE, LOGOUT]) {
