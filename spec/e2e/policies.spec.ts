@@ -61,9 +61,10 @@ describeWith(['qemu-io', 'qemu-img'], 'policies', () => {
     expect(await finds(PC, 0x11)).toBe(true)
   })
 
-  it('give each client a disk that is kept beside the one that is restored', async () => {
+  it('give each client a disk that is kept beside the one that is restored, also when the server was killed', async () => {
+    const personal = ['--lun', `${join(work.path, 'me.img')},personal`]
     writeFileSync(join(work.path, 'me.img'), Buffer.alloc(LENGTH))
-    await start('--lun', `${join(work.path, 'me.img')},personal`)
+    await start(...personal)
     for (const [name, pattern] of [
       [PC, 0xaa],
       [OTHER_PC, 0xbb]
@@ -71,11 +72,11 @@ describeWith(['qemu-io', 'qemu-img'], 'policies', () => {
       await write(name, pattern, 0)
       await write(name, pattern, 1)
     }
-    expect([await finds(PC, 0x11, 0), await finds(PC, 0xaa, 1), await finds(OTHER_PC, 0xbb, 1)]).toEqual([
-      true,
-      true,
-      true
-    ])
+    const found = async () => [await finds(PC, 0x11, 0), await finds(PC, 0xaa, 1), await finds(OTHER_PC, 0xbb, 1)]
+    expect(await found()).toEqual([true, true, true])
+    await server.kill()
+    await start(...personal)
+    expect(await found()).toEqual([true, true, true])
   })
 
   it('refuse the writes of a client, set by command and again after a restart', async () => {
