@@ -26,20 +26,35 @@ class ReadWatch implements MediumWatch {
 }
 
 /**
- * Whether the kernel holds writers back because too much of what was written has yet to reach a medium. Costs some
- * 100 µs.
+ * Whether the kernel holds writers back because too much of what was written has yet to reach a medium. To ask costs
+ * some 100 µs, so all files share an answer for a while.
  */
-class WriteWatch implements MediumWatch {
+export class WriteWatch implements MediumWatch {
   lasting = process.platform === 'linux'
+  private answer = false
+  private answeredAt = -Infinity
+
+  /**
+   * @param vmstat - gives the text of /proc/vmstat; throws where there is none
+   * @param now - milliseconds
+   */
+  constructor(
+    private readonly vmstat = () => fs.readFileSync('/proc/vmstat', 'latin1'),
+    private readonly now = () => performance.now()
+  ) {}
 
   waited(): boolean {
     if (!this.lasting) return true
+    const now = this.now()
+    if (now - this.answeredAt < ANSWER_MS) return this.answer
+    this.answeredAt = now
     try {
-      return holdsWritersBack(fs.readFileSync('/proc/vmstat', 'latin1'))
+      this.answer = holdsWritersBack(this.vmstat())
     } catch {
       this.lasting = false
-      return true
+      this.answer = true
     }
+    return this.answer
   }
 }
 
@@ -57,6 +72,9 @@ export function holdsWritersBack(vmstat: string): boolean {
 function pagesOf(vmstat: string, name: string): number {
   return Number(new RegExp(`^${name} (\\d+)$`, 'm').exec(vmstat)?.[1])
 }
+
+/** How long an answer on writers is good for. */
+const ANSWER_MS = 20
 
 export const READ_WATCH: MediumWatch = new ReadWatch()
 export const WRITE_WATCH: MediumWatch = new WriteWatch()

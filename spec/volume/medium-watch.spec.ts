@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { READ_WATCH, WRITE_WATCH, holdsWritersBack } from '../../lib/volume/medium-watch.js'
+import { READ_WATCH, WRITE_WATCH, WriteWatch, holdsWritersBack } from '../../lib/volume/medium-watch.js'
 
 /** As the kernel writes it: other lines before, between and behind. */
 function vmstat(dirty: number, writeback: number, limit: number, backgroundLimit: number): string {
@@ -30,6 +30,30 @@ describe('the watch over writes', () => {
 
   it.each(['', 'nr_dirty 5\n', 'nr_dirty x\nnr_writeback 0\n'])('knows nothing from %j', (text) => {
     expect(holdsWritersBack(text)).toBe(false)
+  })
+
+  const linux = process.platform === 'linux' ? it : it.skip
+  linux('asks once for all that ask within 20 ms', () => {
+    const texts = [vmstat(9000, 0, 8000, 4000), vmstat(0, 0, 8000, 4000)]
+    let now = 100
+    const watch = new WriteWatch(
+      () => texts.shift()!,
+      () => now
+    )
+    expect(watch.waited()).toBe(true)
+    now = 119
+    expect(watch.waited()).toBe(true)
+    now = 120
+    expect(watch.waited()).toBe(false)
+    expect(texts).toEqual([])
+  })
+
+  it('knows nothing, and takes every slow write for one that waited, where the kernel does not tell', () => {
+    const watch = new WriteWatch(() => {
+      throw new Error('no such file')
+    })
+    expect([watch.waited(), watch.waited()]).toEqual([true, true])
+    expect(watch.lasting).toBe(false)
   })
 
   it('answers, and says that its answer lasts where the kernel tells', () => {
