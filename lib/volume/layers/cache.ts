@@ -19,8 +19,10 @@ import { closedError, fail, type Extent, type Volume } from '../volume.js'
 const CHUNK_LENGTH = 1 << 16
 /** Node's largest buffer differs between versions, so a big cache consists of slabs of this many bytes. */
 const SLAB_LENGTH_MAX = 1 << 30
-/** Chunks that are read from bases at the same time. A request beyond that reads past the cache. */
+/** Chunks that are read from bases at the same time; others wait their turn. */
 const FILLS_MAX = 256
+/** Chunks that wait to be read. A request beyond that reads past the cache, so that nothing here grows without end. */
+const QUEUED_FILLS_MAX = 4096
 /** Chunk numbers in a key; with chunks of 64 KiB a volume may have 256 TiB. */
 const CHUNKS_MAX = 2 ** 32
 /** Layers that can be told apart: 53 bits less those of the chunk. */
@@ -33,6 +35,8 @@ export class SharedCache {
   private readonly freeSlots: number[] = []
   private slotsMade = 0
   private readonly fills = new Map<number, Fill>()
+  /** Those of them that wait. */
+  private readonly queued: Fill[] = []
   readonly counters = { hits: 0, misses: 0, joined: 0, bypassed: 0 }
 
   /** @param sizeBytes - memory for chunks, one chunk at least; it is taken as it is needed */
@@ -46,7 +50,7 @@ export class SharedCache {
     return this.slots.size
   }
 
-  /** Chunks that are being read now. */
+  /** Chunks that are being read now, or will be. */
   get fillCount(): number {
     return this.fills.size
   }
@@ -96,16 +100,32 @@ export class SharedCache {
   }
 
   private startFill(key: number, base: Volume, waiter: Waiter): boolean {
-    if (this.fills.size >= FILLS_MAX) return false
-    const slot = this.takeSlot()
-    if (slot === undefined) return false
-    const fill = new Fill(this, key, slot)
+    const fill = new Fill(this, key, base)
+    if (this.fills.size - this.queued.length >= FILLS_MAX) {
+      if (this.queued.length >= QUEUED_FILLS_MAX) return false
+      this.queued.push(fill)
+    } else if (!this.read(fill)) return false
     fill.waiters.push(waiter)
     this.fills.set(key, fill)
+    return true
+  }
+
+  /** False when all slots are with fills. */
+  private read(fill: Fill): boolean {
+    const slot = this.takeSlot()
+    if (slot === undefined) return false
+    fill.slot = slot
+    const { base, key } = fill
     const offset = (key % CHUNKS_MAX) * CHUNK_LENGTH
     const length = Math.min(CHUNK_LENGTH, base.size - offset)
     base.read(fill.set(this.slabOf(slot), this.offsetOf(slot), length, offset))
     return true
+  }
+
+  /** The slot that has just become free is there for the next one. */
+  private readNext(): void {
+    const next = this.queued.shift()
+    if (next && !this.read(next)) this.queued.unshift(next)
   }
 
   /** @internal */
@@ -114,6 +134,7 @@ export class SharedCache {
     if (!error) for (const waiter of fill.waiters) waiter.chunkRead(fill.slot, fill.key)
     if (error || fill.discard) this.freeSlots.push(fill.slot)
     else this.slots.set(fill.key, fill.slot)
+    this.readNext()
     // Each in its own turn: initiators meet here, and what one of them breaks must not keep the others waiting.
     for (const waiter of fill.waiters) setImmediate(() => waiter.pieceDone(error))
   }
@@ -149,11 +170,13 @@ class Fill extends BlockIo {
   readonly waiters: Waiter[] = []
   /** The chunk is not to be kept. */
   discard = false
+  /** Where it is read to, once that has begun. */
+  slot = 0
 
   constructor(
     cache: SharedCache,
     readonly key: number,
-    readonly slot: number
+    readonly base: Volume
   ) {
     super((io, error) => cache.filled(io as Fill, error))
   }

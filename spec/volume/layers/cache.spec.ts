@@ -1,9 +1,11 @@
+import assert from 'node:assert/strict'
 import { describe, expect, it } from '@jest/globals'
 import { MemoryVolume } from '../../../lib/volume/drivers/memory.js'
+import { ZeroVolume } from '../../../lib/volume/drivers/zero.js'
 import { CacheVolume, SharedCache } from '../../../lib/volume/layers/cache.js'
 import { FaultPlan, FaultVolume } from '../../../lib/volume/layers/fault.js'
 import { readVolume } from '../../../lib/volume/promises.js'
-import type { BlockIo } from '../../../lib/volume/block-io.js'
+import { BlockIo } from '../../../lib/volume/block-io.js'
 import { codeOf } from '../../../lib/util/errors.js'
 import { failure, settle, volumeContract } from '../../contracts/volume.contract.js'
 import { Random, seedOf } from '../../support/random.js'
@@ -145,13 +147,55 @@ describe('a read cache', () => {
     const reads = Array.from({ length: 400 }, (_, i) =>
       settle((io) => volume.read(io.set(Buffer.alloc(1), 0, 1, i * CHUNK)))
     )
-    expect(cache.fillCount).toBe(256)
-    expect(cache.counters.bypassed).toBe(144)
+    // The others wait their turn, so that whoever wants the same chunk finds them.
+    expect([plan.held, cache.fillCount, cache.counters.bypassed]).toEqual([256, 400, 0])
+    plan.release(7)
+    await new Promise((resolve) => setImmediate(resolve))
+    await new Promise((resolve) => setImmediate(resolve))
+    expect([plan.held, cache.fillCount]).toEqual([256, 399])
+    plan.clear()
     plan.releaseAll()
     await Promise.all(reads)
-    expect(cache.fillCount).toBe(0)
-    expect(cache.chunkCount).toBe(256)
+    expect([cache.fillCount, cache.chunkCount]).toEqual([0, 400])
   })
+
+  it('lets 4096 chunks wait to be read, and reads past the cache beyond that', async () => {
+    const base = new ZeroVolume(5000 * CHUNK)
+    const plan = new FaultPlan().add({ verb: 'read', effect: { kind: 'hold' } })
+    const cache = new SharedCache(5000 * CHUNK)
+    const volume = new CacheVolume(new FaultVolume(base, plan), cache, 5)
+    await volume.open()
+    const one = Buffer.alloc(1)
+    for (let chunk = 0; chunk < 4400; chunk++) volume.read(new BlockIo(() => undefined).set(one, 0, 1, chunk * CHUNK))
+    expect([cache.fillCount, cache.counters.bypassed]).toEqual([256 + 4096, 4400 - 256 - 4096])
+  })
+
+  for (const seed of [1, 2].map(seedOf)) {
+    it(`reads each byte of a slow medium once for a hundred clients that start one after the other (seed ${seed})`, async () => {
+      const random = new Random(seed)
+      const { volume, base, plan, cache } = await opened(64 * CHUNK)
+      plan.add({ verb: 'read', effect: { kind: 'hold' } })
+      let running = 100
+      const boot = async (start: number) => {
+        const buffer = Buffer.alloc(16384)
+        for (let turn = 0; turn < start; turn++) await new Promise((resolve) => setImmediate(resolve))
+        for (let offset = 0; offset < content.length; offset += buffer.length) {
+          const length = Math.min(buffer.length, content.length - offset)
+          if (!volume.tryRead(buffer, 0, length, offset)) await readVolume(volume, buffer.subarray(0, length), offset)
+          assert(buffer.subarray(0, length).equals(bytesAt(offset, length)))
+        }
+        running--
+      }
+      const boots = Array.from({ length: 100 }, (_, client) => boot(client % 10))
+      while (running > 0) {
+        await new Promise((resolve) => setImmediate(resolve))
+        if (plan.held > 0 && random.chance(0.2)) plan.release(random.int(plan.held))
+      }
+      await Promise.all(boots)
+      expect(base.reads.toSorted((a, b) => a - b)).toEqual(Array.from({ length: 11 }, (_, chunk) => chunk * CHUNK))
+      expect(cache.counters.joined).toBeGreaterThan(500)
+    })
+  }
 
   it('keeps layers apart and forgets one of them', async () => {
     const cache = new SharedCache(20 * CHUNK)
