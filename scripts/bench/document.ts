@@ -2,7 +2,10 @@ import type { Machine } from './machine.js'
 import type { MicroResult } from './micro.js'
 import type { RowResult } from './measure.js'
 import { tableOf, type Verdict } from './report.js'
-import { NOTES } from './notes.js'
+import { GROWTH_NOTES, NOTES, RESTORE_NOTES } from './notes.js'
+import type { Comparison } from './compare-restore.js'
+import { comparisonSection, growthSection } from './growth-report.js'
+import type { Growth } from './growth.js'
 
 /** What docs/performance.json holds. */
 export interface Measurement {
@@ -10,6 +13,8 @@ export interface Measurement {
   readonly machine?: Machine
   readonly rows: Readonly<Record<string, RowResult>>
   readonly micro?: readonly MicroResult[]
+  readonly growth?: Growth
+  readonly restores?: readonly Comparison[]
 }
 
 /** docs/performance.md, made from what was measured and from {@link NOTES}. */
@@ -26,6 +31,8 @@ export function documentOf(measurement: Measurement, verdicts: readonly Verdict[
       tableOf(verdicts),
       noise(verdicts),
       NOTES,
+      ...(measurement.growth ? [...growthSection(measurement.growth), GROWTH_NOTES] : []),
+      ...(measurement.restores ? [...comparisonSection(measurement.restores), RESTORE_NOTES] : []),
       ...microSection(measurement.micro),
       ''
     ]

@@ -10,6 +10,9 @@ import { canMeasure, measureOnce, measureRow, type RowResult, type Timing } from
 import { runMicro } from './micro.js'
 import { plot } from './plot.js'
 import { judge, tableOf } from './report.js'
+import { compareRestores } from './compare-restore.js'
+import { plotComparison, plotGrowth } from './growth-report.js'
+import { runGrowth } from './growth.js'
 import { runRestore } from './restore.js'
 import { runShred } from './shred.js'
 import { runStorm } from './storm.js'
@@ -31,6 +34,8 @@ const HELP = `npm run bench -- [options]: our target beside tgtd, on one machine
   --cold-start       the first login and listing behind a start, with an image that is not in memory, instead; as root, with
                      qemu-storage-daemon, ntfs-3g and ntfsls; --rounds and --folder hold
   --shred            what encryption costs, on two servers in turn, instead; --rounds and --folder hold
+  --compare          with --restore: beside cp --reflink on XFS and btrfs (as root), and qemu-img create -b, with tgt
+  --growth           CPU of 4 KiB against size of image and delta, sessions, and the order a delta was written in; 5 minutes
   --storm            100 clients that read the same GiB and write 64 MiB each, 200 idle ones, and the maps of deltas, instead
   --list, --help
 
@@ -48,6 +53,8 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
       quick: { type: 'boolean' },
       micro: { type: 'boolean' },
       restore: { type: 'boolean' },
+      compare: { type: 'boolean' },
+      growth: { type: 'boolean' },
       shred: { type: 'boolean' },
       storm: { type: 'boolean' },
       'cold-start': { type: 'boolean' },
@@ -67,6 +74,30 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
     const micro = await runMicro(values.quick ?? false)
     if (!values.quick || values.json) save(json, { ...load(json), micro })
     return 0
+  }
+  if (values.growth) {
+    await inFolder(values.folder, async (folder) => {
+      const growth = await runGrowth(
+        root,
+        folder,
+        Number(values.rounds ?? (values.quick ? 1 : 3)),
+        values.quick ?? false
+      )
+      if (!values.quick || values.json) save(json, { ...load(json), growth })
+    })
+    return values.document ? documented(root, json) : 0
+  }
+  if (values.restore && values.compare) {
+    await inFolder(values.folder, async (folder) => {
+      const restores = await compareRestores(
+        root,
+        folder,
+        Number(values.rounds ?? (values.quick ? 1 : 3)),
+        values.quick ?? false
+      )
+      if (!values.quick || values.json) save(json, { ...load(json), restores })
+    })
+    return values.document ? documented(root, json) : 0
   }
   if (values.restore) {
     await inFolder(values.folder, (folder) =>
@@ -171,10 +202,17 @@ function rounded(_key: string, value: unknown): unknown {
   return typeof value === 'number' ? Number(value.toPrecision(4)) : value
 }
 
+function documented(root: string, json: string): number {
+  writeDocument(root, load(json))
+  return 0
+}
+
 function writeDocument(root: string, measurement: Measurement): void {
   const verdicts = ROWS.flatMap(({ id }) => (measurement.rows[id] ? [judge(measurement.rows[id])] : []))
   writeFileSync(join(root, 'docs/performance.md'), documentOf(measurement, verdicts))
   writeFileSync(join(root, 'docs/performance.svg'), plot(verdicts))
+  if (measurement.growth) writeFileSync(join(root, 'docs/growth.svg'), plotGrowth(measurement.growth))
+  if (measurement.restores) writeFileSync(join(root, 'docs/restore.svg'), plotComparison(measurement.restores))
 }
 
 function say(text: string): number {

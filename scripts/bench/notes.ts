@@ -69,3 +69,20 @@ What one operation costs at least is what the kernel does for it: on a quiet mac
   writer of 1 MiB 7.7, of 256 KiB 1.2, of 128 KiB 0.6, of 64 KiB 0.6 with fewer writes; and to ask the kernel whether it holds
   writers back, so that they wait in the pool.
 `
+
+/** Behind the tables of growth. */
+export const GROWTH_NOTES = `What is not flat, and why:
+
+- *A first touch scattered over the image* adds a leaf of the map (4 KiB, filled with zeroes) for nearly each write once the image is
+  larger than 4 GiB or so; the leaf counts against the client's limit, and \`cloudx delta show\` tells the memory. File systems do not
+  write like that.
+- *Sessions*: a turn is what one connection has sent; with depth 4 a read and a write of the socket are shared by four commands at
+  most, however many connections there are, and with 200 of them the caches of the processor hold less of each.
+- *A delta that was written at random*: neighbours stay together ([decision 26](decisions/0026-neighbours-stay-together.md)). Where
+  half of the chunks are written, base and delta take turns, and each turn is a system call of its own or up to 8 KiB read twice.
+  Pages that the page cache took in one by one are a tenth to a third dearer to read than those that came as 64 KiB; that is in both columns.`
+
+/** Behind the table of restores. */
+export const RESTORE_NOTES = `50 GiB are measured for this server alone: its slot file is holes then, and no other way could do without writing them. tgtd reads
+no qcow2, so that row is the making and deleting of the file and of a target, and no client could use it. LVM and dm-snapshot need the
+device mapper, which the kernel that this was measured on is built without (\`CONFIG_MD\` is not set, there is no \`/dev/mapper/control\`).`

@@ -66,7 +66,8 @@ function verdictWords({ row, ours, reached, missed }: Verdict, hotP99: number | 
   return words.join('; ')
 }
 
-function markdown(rows: readonly (readonly string[])[]): string {
+/** Rows, the first one the head, as a table of Markdown. */
+export function markdown(rows: readonly (readonly string[])[]): string {
   const widths = rows[0]!.map((_, column) => Math.max(3, ...rows.map((row) => row[column]!.length)))
   const line = (cells: readonly string[]) =>
     `| ${cells.map((cell, column) => cell.padEnd(widths[column]!)).join(' | ')} |`

@@ -1,32 +1,18 @@
-import {
-  closeSync,
-  copyFileSync,
-  mkdirSync,
-  openSync,
-  readFileSync,
-  readSync,
-  readdirSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-  writeSync
-} from 'node:fs'
+import { closeSync, copyFileSync, mkdirSync, openSync, readFileSync, rmSync, statSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
 import { setImmediate as nextTurn, setTimeout } from 'node:timers/promises'
-import { bootId } from '../../lib/volume/delta/boot-id.js'
 import { DeltaFile } from '../../lib/volume/delta/delta-file.js'
 import {
-  BOOT_RECORD_LENGTH,
-  HEADER_LENGTH,
-  RECORD,
-  RECORD_LENGTH,
-  decodeHeader,
-  encodeHeader,
-  putBootRecord,
-  putRecord,
-  sealRecord,
-  type JournalHeader
-} from '../../lib/volume/delta/journal-format.js'
+  CHUNK,
+  CLIENT,
+  DISK_BYTES,
+  HEADER,
+  enlarge,
+  headerOf,
+  makeTemplate,
+  mapsBelow,
+  slotsOf
+} from './large-deltas.js'
 import type { LoadGroup, LoadJob } from './load/job.js'
 import { LoadSession } from './load/session.js'
 import { HOST, TARGET_NAME, startCloudx } from './servers.js'
@@ -62,7 +48,7 @@ export async function runRestore(root: string, folder: string, rounds: number, q
   const kinds = KINDS.filter(({ chunks }) => !quick || chunks <= GIB)
   const templates: string[] = []
   for (const kind of kinds)
-    templates.push(await (kind.fragments ? writeFragments(folder, kind) : makeTemplate(folder, kind)))
+    templates.push(await (kind.fragments ? writeFragments(folder, kind) : makeTemplate(folder, kind.chunks)))
   for (const [index, kind] of kinds.entries()) await reopen(folder, kind, templates[index]!)
   await leaveDeltas(root, folder, image, kinds, rounds)
   let chunks = 0
@@ -70,7 +56,7 @@ export async function runRestore(root: string, folder: string, rounds: number, q
     const header = headerOf(map)
     const index = Number(/kind-(\d+)/.exec(header.owner.initiator)?.[1] ?? NONE)
     if (index === NONE) continue
-    enlarge(map, header, kinds[index]!, templates[index]!)
+    enlarge(map, header, templates[index]!)
     chunks += kinds[index]!.chunks
   }
   const before = performance.now()
@@ -150,18 +136,6 @@ async function measure(initiatorName: string, times: Times, writes: number): Pro
   await next.logout()
 }
 
-/** The map of a delta that was written in one piece. */
-function makeTemplate(folder: string, { chunks }: Kind): string {
-  const path = join(folder, `template-${chunks}.map`)
-  const buffer = Buffer.alloc(BOOT_RECORD_LENGTH + RECORD_LENGTH)
-  putBootRecord(buffer, 0, Date.now(), 0, bootId())
-  const at = sealRecord(buffer, 0, HEADER.salt)
-  putRecord(buffer, at, RECORD.slots, 0, 1, chunks, 0)
-  sealRecord(buffer, at, HEADER.salt)
-  writeFileSync(path, Buffer.concat([encodeHeader(HEADER), buffer]))
-  return path
-}
-
 /** The map of a delta whose chunks were written one by one, made by the code that makes it while a server runs. */
 async function writeFragments(folder: string, { chunks }: Kind): Promise<string> {
   const directory = join(folder, `fragments-${chunks}`)
@@ -184,45 +158,22 @@ async function writeFragments(folder: string, { chunks }: Kind): Promise<string>
   }
   const { user, system } = process.cpuUsage(before)
   const { compactions } = delta
+  const map = join(directory, 'template-1.map')
+  truncateSync(slotsOf(map), delta.slots.highWater * CHUNK)
   await delta.release()
   process.stdout.write(
     `${chunks / GIB} GiB of fragments mapped in ${((user + system) / chunks).toFixed(2)} µs of CPU each, ${compactions} compactions\n`
   )
-  return join(directory, 'template-1.map')
-}
-
-/** Puts the large map in the place of the one that the server wrote. */
-function enlarge(map: string, header: JournalHeader, { chunks }: Kind, template: string): void {
-  const { salt, snapshotRecords, firstSequence } = headerOf(template)
-  copyFileSync(template, map)
-  const file = openSync(map, 'r+')
-  writeSync(file, encodeHeader({ ...header, salt, snapshotRecords, firstSequence }), 0, HEADER_LENGTH, 0)
-  closeSync(file)
-  truncateSync(map.replace(/map$/, 'slots'), chunks * CHUNK)
-}
-
-function mapsBelow(folder: string): string[] {
-  const deltas = join(folder, 'state/deltas')
-  return readdirSync(deltas, { recursive: true, encoding: 'utf8' })
-    .filter((name) => name.endsWith('.map'))
-    .map((name) => join(deltas, name))
-}
-
-function headerOf(map: string): JournalHeader {
-  const file = openSync(map, 'r')
-  const bytes = Buffer.alloc(HEADER_LENGTH)
-  readSync(file, bytes, 0, HEADER_LENGTH, 0)
-  closeSync(file)
-  return decodeHeader(bytes)
+  return map
 }
 
 /** Reads a delta back in this process and says how long the event loop stood still at most, in CPU time of this thread. */
-async function reopen(folder: string, { title, chunks }: Kind, template: string): Promise<void> {
+async function reopen(folder: string, { title }: Kind, template: string): Promise<void> {
   const map = join(folder, 'reopen-1.map')
   const slots = join(folder, 'reopen-1.slots')
   copyFileSync(template, map)
   closeSync(openSync(slots, 'w'))
-  truncateSync(slots, chunks * CHUNK)
+  truncateSync(slots, statSync(slotsOf(template)).size)
   const loop = new LoopWatch()
   const before = performance.now()
   const cpuBefore = process.cpuUsage()
@@ -288,9 +239,7 @@ function spread(values: readonly number[]): string {
   return `${median.toFixed(1)} (${first.toFixed(1)}–${last.toFixed(1)})`
 }
 
-const CHUNK = 4096
 const GIB = 2 ** 30 / CHUNK
-const DISK_BYTES = 2 ** 36
 const DISK_CHUNKS = DISK_BYTES / CHUNK
 const KINDS: readonly Kind[] = [
   { title: '1 MiB', chunks: 256, fragments: false },
@@ -309,7 +258,6 @@ const SPACE_ASKED_MS = 5500
 const NONE = -1
 /** Clients that have written a block each. */
 const OTHERS = 300
-const CLIENT = 'iqn.2010-04.local:restore'
 const WRITES: LoadGroup = {
   name: 'writes',
   sessions: 1,
@@ -332,14 +280,4 @@ const JOB: LoadJob = {
   warmUpMs: 0,
   durationMs: 0,
   groups: [WRITES]
-}
-const HEADER: JournalHeader = {
-  chunkSize: CHUNK,
-  base: { uuid: '00112233-4455-6677-8899-aabbccddeeff', generation: 0, size: DISK_BYTES, mtimeNs: 0n, inode: 0n },
-  owner: { target: TARGET_NAME, initiator: CLIENT, lun: 0, chapUser: '' },
-  incarnation: 0,
-  epoch: 1,
-  salt: 0x5a17,
-  snapshotRecords: 0,
-  firstSequence: 0
 }
