@@ -3,6 +3,7 @@ import {
   closeSync,
   copyFileSync,
   existsSync,
+  fsyncSync,
   mkdirSync,
   openSync,
   rmSync,
@@ -248,11 +249,12 @@ function copyDisk(folder: string): Disk {
   }
 }
 
-/** Pieces with as much between them, so that each is an extent of its own. */
+/** Pieces with as much between them, so that each is an extent of its own; on the medium when it returns. */
 function writeApart(path: string, bytes: number): void {
   const file = openSync(path, 'r+')
   const piece = Buffer.alloc(PIECE_BYTES, 0x5a)
   for (let done = 0; done < bytes; done += PIECE_BYTES) writeSync(file, piece, 0, PIECE_BYTES, done * 2)
+  fsyncSync(file)
   closeSync(file)
 }
 
@@ -266,11 +268,11 @@ const SIZES: readonly Size[] = [
   { label: '1 MiB', bytes: MIB },
   { label: '64 MiB', bytes: 64 * MIB },
   { label: '1 GiB', bytes: 1024 * MIB },
-  { label: '4 GiB', bytes: 4096 * MIB },
+  { label: '8 GiB', bytes: 8192 * MIB },
   { label: '50 GiB', bytes: 51_200 * MIB }
 ]
 /** What is really written to the disks of the others. */
-const THEIRS_BYTES_MAX = 4096 * MIB
+const THEIRS_BYTES_MAX = 1024 * MIB
 const IMAGE_DATA_BYTES = 1024 * MIB
 const DISK_BYTES = 2 ** 36
 const LOOP_BYTES = 2 ** 34

@@ -83,6 +83,7 @@ export const GROWTH_NOTES = `What is not flat, and why:
   Pages that the page cache took in one by one are a tenth to a third dearer to read than those that came as 64 KiB; that is in both columns.`
 
 /** Behind the table of restores. */
-export const RESTORE_NOTES = `50 GiB are measured for this server alone: its slot file is holes then, and no other way could do without writing them. tgtd reads
+export const RESTORE_NOTES = `More than 1 GiB is measured for this server alone: its slot file is holes then, and no other way could do without writing them.
+What was written is on the medium before the logout, theirs and ours. tgtd reads
 no qcow2, so that row is the making and deleting of the file and of a target, and no client could use it. LVM and dm-snapshot need the
 device mapper, which the kernel that this was measured on is built without (\`CONFIG_MD\` is not set, there is no \`/dev/mapper/control\`).`
