@@ -84,6 +84,34 @@ describe('DeltaMap', () => {
     expect(map.chunksMapped).toBe(0)
   })
 
+  it(`takes 8 bytes for each 4 KiB that a file system writes, and one for each MiB of the disk (seed ${seedOf(3)})`, () => {
+    const random = new Random(seedOf(3))
+    const chunks = 2 ** 24
+    const map = new DeltaMap(chunks)
+    let slot = 0
+    const write = (chunk: number, count: number) => {
+      map.assign(chunk, count, slot + 1)
+      slot += count
+    }
+    // As ext4 does: block groups of 128 MiB, metadata at their start, files of 4 KiB to 8 MiB behind each other in some of them.
+    for (let group = 0; group < chunks; group += 2 ** 15) {
+      if (random.chance(0.5)) continue
+      write(group, 512)
+      let at = group + 1024
+      for (let files = random.int(300); files > 0; files--) {
+        const length = 1 + random.int(random.pick([1, 4, 16, 64, 512, 2048]))
+        if (at + length > group + 2 ** 15) break
+        write(at, length)
+        at += length + random.pick([0, 0, 0, 1, random.int(512)])
+      }
+    }
+    expect(map.memoryBytes).toBeLessThanOrEqual(8 * slot + chunks / 256)
+    // What is scattered as far as can be costs a leaf for each chunk, and that is the most: as much as the data.
+    const worst = new DeltaMap(chunks)
+    for (let at = 0; at < 4096; at++) worst.assign(at * 4096, 1, at + 1)
+    expect([worst.leafCount, worst.memoryBytes <= 4096 * 4096 * 1.05 + chunks / 256]).toEqual([4096, true])
+  })
+
   it('adds no leaf for the ends of what is unmapped, only where three pieces and more meet in one', () => {
     const map = new DeltaMap(2 ** 28)
     // A file system keeps 100 chunks of each 128 MiB, and of every other one the last 7 as well.
