@@ -1,3 +1,4 @@
+import { setImmediate as nextTurn } from 'node:timers/promises'
 import type { RescuedFile } from './changed-files.js'
 import { readVolume } from '../volume/promises.js'
 import type { Volume } from '../volume/volume.js'
@@ -14,17 +15,44 @@ export type CopyPart =
 export const COPY_PART_BYTES = 256 * 1024
 /** How far one look for something that is stored goes. */
 const EXTENT_BYTES = 64 * 2 ** 20
+/** Bytes of a piece that differs. */
+const CHANGE_BYTES = 2 ** 20
+/** So often it is told how far it has come where nothing differs. */
+const TOLD_BYTES = 2 ** 30
 const ZEROES = Buffer.alloc(COPY_PART_BYTES)
 
-/** A disk from its beginning to its end, without what is zero anyway. */
-export async function* copyOf(volume: Volume): AsyncGenerator<CopyPart> {
+/** A disk from there to its end, without what is zero anyway. */
+export async function* copyOf(volume: Volume, fromBytes = 0): AsyncGenerator<CopyPart> {
   yield { kind: 'size', lengthBytes: volume.size }
-  for (let offset = 0; offset < volume.size;) {
+  for (let offset = fromBytes; offset < volume.size;) {
     const { length, mapped } = volume.extent(offset, EXTENT_BYTES)
     const end = offset + length
     if (mapped) yield* stored(volume, offset, end)
     yield { kind: 'reached', offset: end }
     offset = end
+  }
+}
+
+/**
+ * The pieces of a disk that may differ from another one, each as a whole, also when it is zero.
+ * @param touched - whether a range may differ
+ */
+export async function* changesOf(
+  volume: Volume,
+  touched: (offset: number, length: number) => boolean,
+  fromBytes: number
+): AsyncGenerator<CopyPart> {
+  yield { kind: 'size', lengthBytes: volume.size }
+  for (let offset = fromBytes; offset < volume.size; offset += CHANGE_BYTES) {
+    const length = Math.min(CHANGE_BYTES, volume.size - offset)
+    if (touched(offset, length)) {
+      const bytes = Buffer.allocUnsafe(length)
+      await readVolume(volume, bytes, offset)
+      yield { kind: 'data', offset, bytes }
+    } else if (offset % TOLD_BYTES === 0) {
+      await nextTurn()
+      yield { kind: 'reached', offset }
+    }
   }
 }
 

@@ -10,7 +10,7 @@ import { partitionOver } from '../volume/stack.js'
 import type { Volume } from '../volume/volume.js'
 import { saveEnds } from './author-backup.js'
 import { refuseDoubtful } from './creation/missing-image.js'
-import { copyOf, type CopyPart } from './delta-copy.js'
+import { changesOf, copyOf, type CopyPart } from './delta-copy.js'
 import { copyLayers } from './generations/flatten.js'
 import { firstDifference, hashLeaves, rootOf } from './generations/hash-tree.js'
 import { Generations, closeAll } from './generations/generations.js'
@@ -321,13 +321,17 @@ export class Image {
     this.options.log.info(`${this.path}: ${sentence}`)
   }
 
-  /** A generation from its beginning to its end; it stays for as long as that takes. */
-  async *copy(generation: number, key: string): AsyncGenerator<CopyPart> {
-    this.generations.require(generation)
+  /** A generation, or what differs in it; it stays for as long as that takes. */
+  async *copy(generation: number, key: string, { fromBytes, since }: CopyRange): AsyncGenerator<CopyPart> {
+    const { generations } = this
+    generations.require(generation)
+    if (since !== undefined) generations.requireOver(generation, since)
     this.hold(key, { targetName: '', initiatorName: 'an export' })
     try {
       this.use(key, generation)
-      yield* copyOf(await this.generations.whole(generation))
+      const volume = await generations.whole(generation)
+      if (since === undefined) yield* copyOf(volume, fromBytes)
+      else yield* changesOf(volume, await generations.touchedSince(generation, since), fromBytes)
     } finally {
       this.release(key)
     }
@@ -690,6 +694,12 @@ export class Image {
     if (!this.stored) throw new TargetError('ERR_ISCSI_IMAGE_CLOSED', `${this.path} is not open for reading`)
     return this.stored
   }
+}
+
+interface CopyRange {
+  readonly fromBytes: number
+  /** Only what may differ from this generation. */
+  readonly since: number | undefined
 }
 
 interface Retired {

@@ -51,10 +51,12 @@ export const images: readonly Route[] = [
     method: 'POST',
     path: '/v1/images/export',
     stream({ body }, { control }) {
-      refuseOthers(body, ['image', 'generation'])
+      refuseOthers(body, ['image', 'generation', 'fromBytes', 'since'])
       return control.exportImage({
         image: optionalText(body, 'image'),
-        generation: optionalCount(body, 'generation')
+        generation: optionalCount(body, 'generation'),
+        fromBytes: optionalCount(body, 'fromBytes'),
+        since: optionalCount(body, 'since')
       })
     }
   },

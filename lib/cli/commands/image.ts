@@ -1,12 +1,15 @@
 import type { Command } from '../command.js'
+import { imageBackup } from './image-backup.js'
 import { imageCreate } from './image-create.js'
 import { imageExport } from './image-export.js'
 import { imageFlatten } from './image-flatten.js'
 import { imageGrow } from './image-grow.js'
 import { imageHistory } from './image-history.js'
 import { imageInfo } from './image-info.js'
+import { imageNewId } from './image-new-id.js'
 import { imagePublish } from './image-publish.js'
 import { imagePush } from './image-push.js'
+import { imageRestore } from './image-restore.js'
 import { imageRollback } from './image-rollback.js'
 import { imageTest } from './image-test.js'
 import { imageVerify } from './image-verify.js'
@@ -31,7 +34,10 @@ export const image: Command = {
     imageFlatten,
     imageVerify,
     imageGrow,
-    imageExport
+    imageExport,
+    imageBackup,
+    imageRestore,
+    imageNewId
   ],
   options: (yargs) => yargs,
   run: () => Promise.resolve(0)

@@ -38,6 +38,8 @@ import {
   isProtected,
   leavesPath,
   layerNumbers,
+  leavesNumbers,
+  removeLeaves,
   layerPaths,
   moveBack,
   moveIn,
@@ -114,6 +116,7 @@ export class Generations {
         log.warn(`${path}: a publish was cut short, so what ${owner} wrote is its delta still: publish it again`)
       }
     }
+    if (this.recorded) await this.removeGoneLeaves()
   }
 
   /** A crash may have come before the layer was protected, or before it was removed. */
@@ -378,6 +381,22 @@ export class Generations {
     return leaves && { leaves, size, touched: (offset, length) => layer.touches(offset, length) }
   }
 
+  /** @throws TargetError when it does not lie over that one, or that one is not there any more */
+  requireOver(number: number, since: number): void {
+    this.require(since)
+    if (isOver(this.record, number, since)) return
+    throw new TargetError('ERR_ISCSI_COPY', `generation ${number} does not lie over generation ${since}`)
+  }
+
+  /** Where a generation may differ from one that it lies over. */
+  async touchedSince(number: number, since: number): Promise<(offset: number, length: number) => boolean> {
+    const { size } = this.require(since)
+    const path = layersOf(this.record, number)!
+    const above = path.slice(path.findIndex((one) => one.number === since) + 1)
+    const layers = await Promise.all(above.map((one) => this.layer(one.number)))
+    return (offset, length) => offset + length > size || layers.some((layer) => layer.touches(offset, length))
+  }
+
   async noteLeaves(number: number, leaves: Buffer): Promise<string> {
     const hash = rootOf(leaves, this.require(number).size)
     await mkdir(this.directory, { recursive: true, mode: 0o700 })
@@ -456,7 +475,15 @@ export class Generations {
       for (const number of await layerNumbers(this.directory)) {
         if (!this.isLayer(number)) await removeLayer(this.directory, number)
       }
+      await this.removeGoneLeaves()
     })
+  }
+
+  /** Hash trees of what cannot be shown any more: nothing can be held against them. */
+  private async removeGoneLeaves(): Promise<void> {
+    for (const number of await leavesNumbers(this.directory)) {
+      if (!this.has(number)) await removeLeaves(this.directory, number)
+    }
   }
 
   /** Its files are needed: it can be shown, and the raw file does not hold it. */

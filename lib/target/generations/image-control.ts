@@ -36,6 +36,7 @@ import type {
   TestOrder,
   VerifyOrder
 } from './image-orders.js'
+import { LEAF_BYTES } from './hash-tree.js'
 import { PushControl, type PushParts } from './push-control.js'
 
 /** What the orders act on. */
@@ -199,9 +200,11 @@ export class ImageControl implements ImageOrders {
     }
   }
 
-  async *exportImage({ generation, ...order }: ImageExportOrder): AsyncGenerator<CopyPart> {
+  async *exportImage({ generation, fromBytes = 0, since, ...order }: ImageExportOrder): AsyncGenerator<CopyPart> {
     const image = this.find(order)
-    yield* image.copy(generation ?? image.generations.current, `export ${++this.exports}`)
+    if (fromBytes % LEAF_BYTES !== 0) throw new TargetError('ERR_ISCSI_COPY', 'a copy begins at a whole MiB')
+    const key = `export ${++this.exports}`
+    yield* image.copy(generation ?? image.generations.current, key, { fromBytes, since })
   }
 
   /** At the start of the server: what a stop or a crash cut short goes on. */

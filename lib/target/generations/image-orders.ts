@@ -133,6 +133,10 @@ export interface GrowOrder extends ImageOrder {
 export interface ImageExportOrder extends ImageOrder {
   /** undefined = the current one. */
   readonly generation?: number | undefined
+  /** Where to begin, in whole MiB. */
+  readonly fromBytes?: number | undefined
+  /** Only MiB that may differ from this generation, which it lies over; each of them whole, also when it is zero. */
+  readonly since?: number | undefined
 }
 
 /** What an operator can see and order of images and their generations. */

@@ -1,4 +1,4 @@
-import { access, chmod, mkdir, rename, stat } from 'node:fs/promises'
+import { access, chmod, mkdir, rename, stat, unlink } from 'node:fs/promises'
 import { dirname, join } from 'node:path'
 import { namesIn, syncDirectory } from '../../util/directory.js'
 import { codeOf } from '../../util/errors.js'
@@ -32,6 +32,19 @@ export async function layerNumbers(directory: string): Promise<number[]> {
     return match ? [Number(match[1])] : []
   })
   return [...new Set(numbers)].sort((left, right) => left - right)
+}
+
+/** Numbers of generations whose leaves lie here. */
+export async function leavesNumbers(directory: string): Promise<number[]> {
+  const names = await namesIn(directory)
+  return names.flatMap((name) => {
+    const match = /^(\d{4,})\.hash$/.exec(name)
+    return match ? [Number(match[1])] : []
+  })
+}
+
+export async function removeLeaves(directory: string, number: number): Promise<void> {
+  await unlink(leavesPath(directory, number)).catch(unlessMissing)
 }
 
 /** Moves a delta in; the caller has closed it. It is all here, also after a power cut, when this resolves. */

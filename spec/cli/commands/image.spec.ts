@@ -1,4 +1,4 @@
-import { closeSync, openSync, readFileSync, statSync, writeSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, statSync, writeFileSync, writeSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { AdminServer } from '../../../lib/admin/server.js'
@@ -160,6 +160,50 @@ describe('cloudx image', () => {
     await bench.end(after, LOGOUT)
     await run('flatten', '--yes')
     expect(statSync(bench.image).size).toBe(8 << 20)
+  })
+
+  it('backs up what is current, keeps so many, and gives it back without a server', async () => {
+    expect((await said('backup', 'usb'))[0]).toMatch(
+      /^\/usb: backup 1: generation 0, 4 MiB \(the whole disk\), SHA-256 /
+    )
+    expect(await said('backup', 'usb', '--keep', '1')).toEqual([
+      '/usb: backup 1 has generation 0 already; nothing was written.'
+    ])
+    await write(0x11)
+    await said('publish', '--note', 'new player')
+    const [made, removed] = await said('backup', 'usb', '--keep', '1')
+    expect(made).toMatch(/^\/usb: backup 2: generation 1, 1 MiB \(changes\), SHA-256 /)
+    expect(removed).toBe('Removed: 1. Left, and whole: 1.')
+    await server.close()
+    expect((await said('restore', 'usb')).at(-1)).toMatch(/^2 .* 1 +4 MiB +whole +[0-9a-f]{12} +new player$/)
+    expect((await said('restore', 'usb', 'new.img'))[0]).toMatch(/^\/new\.img: backup 2, generation 1, 4 MiB, SHA-256/)
+    const content = readFileSync(join(bench.directory, 'new.img'))
+    expect(content.equals(Buffer.alloc(4 << 20, BASE_BYTE).fill(0x11, 0, 4096))).toBe(true)
+    expect((await run('restore', 'usb', 'share.img')).failed[0]).toMatch(/is replaced by backup 2, .* add --yes/)
+    expect((await run('restore', 'usb', 'share.img', '--yes')).failed[0]).toMatch(/a server shares .*: stop it first/)
+    expect((await run('restore', 'usb', 'new.img', '--backup', '7')).failed[0]).toMatch(/no backup 7/)
+    expect((await run('restore', 'usb', 'new.img', '--backup', 'x')).failed[0]).toMatch(
+      /must be the number of a backup/
+    )
+    expect((await run('restore', 'nothing', 'x.img')).failed[0]).toMatch(/there is no backup in \/nothing/)
+    expect((await run('backup', 'usb', '--keep', '0')).failed[0]).toMatch(/--keep: "0" must be a number from 1 on/)
+  })
+
+  it('gives a copy an identity of its own', async () => {
+    await server.close()
+    expect((await run('new-id', 'share.img')).failed[0]).toMatch(/has been shared from here/)
+    const copy = Buffer.alloc(4096)
+    copy.writeUInt32LE(0x1234abcd, 440)
+    copy[450] = 7
+    copy.writeUInt16LE(0xaa55, 510)
+    writeFileSync(join(bench.directory, 'copy.img'), copy)
+    expect((await said('new-id', 'copy.img'))[0]).toMatch(
+      /^\/copy\.img: disk signature [0-9A-F]{8} instead of 1234ABCD\. What is in/
+    )
+    for (const action of ['restore', 'new-id', 'backup']) {
+      expect((await said(action, '--help')).join('\n')).toContain(`cloudx image ${action}`)
+    }
+    expect((await run('backup', 'usb', 'share.img')).failed[0]).toMatch(/No server shares share\.img/)
   })
 
   it('shows who is on which generation', async () => {
