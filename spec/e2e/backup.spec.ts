@@ -13,7 +13,7 @@ const TARGET = 'iqn.2026-01.org.example:disk'
 const STUDIO = 'iqn.2026-01.org.example:studio'
 const PC = 'iqn.2026-01.org.example:pc'
 const MIB = 1024 * 1024
-const LENGTH = 96 * MIB
+const LENGTH = 16 * MIB
 
 let work: ReturnType<typeof workDirectory>
 let image: string
@@ -65,7 +65,7 @@ describeWith(['qemu-img', 'qemu-io'], 'a backup', () => {
     const sums = [await served()]
     for (const [fill, offset] of [
       [0x11, 0],
-      [0x22, 50 * MIB]
+      [0x22, 10 * MIB]
     ] as const) {
       await publish(fill, offset)
       expect(await order('backup', backups)).toMatchObject({ isNew: true, storedBytes: MIB })
@@ -100,7 +100,7 @@ describeWith(['qemu-img', 'qemu-io'], 'a backup', () => {
   it('that is killed in the middle goes on where it was', async () => {
     await server!.stop()
     // Long enough to be met in the middle: every MiB is hashed, also of a hole.
-    truncateSync(image, 400 * MIB)
+    truncateSync(image, 300 * MIB)
     server = await start()
     const child = spawn(process.execPath, [PROGRAM, 'image', 'backup', backups], { cwd: work.path, stdio: 'ignore' })
     await until('a part of it is noted', () => existsSync(join(backups, '000001.draft')))
@@ -118,13 +118,10 @@ describeWith(['qemu-img', 'qemu-io'], 'a backup', () => {
     await order('backup', backups)
     const raw = join(backups, '000001.raw')
     const bytes = readFileSync(raw)
-    bytes[70 * MIB + 5]! ^= 4
+    bytes[7 * MIB + 5]! ^= 4
     writeFileSync(raw, bytes)
     const { code, output } = await cloudx('restore', backups, 'copy.img')
-    expect([code, output]).toEqual([
-      1,
-      expect.stringMatching(/000001\.raw \(from byte 73400320 on\) is .*not what was/)
-    ])
+    expect([code, output]).toEqual([1, expect.stringMatching(/000001\.raw \(from byte 7340032 on\) is .*not what was/)])
     expect(existsSync(join(work.path, 'copy.img'))).toBe(false)
   })
 })
