@@ -2,13 +2,16 @@ import { closeSync, openSync, readFileSync, statSync, writeFileSync, writeSync }
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { AdminServer } from '../../../lib/admin/server.js'
+import { imageBackup } from '../../../lib/cli/commands/image-backup.js'
 import { imageExport } from '../../../lib/cli/commands/image-export.js'
 import { imageFlatten } from '../../../lib/cli/commands/image-flatten.js'
 import { imageGrow } from '../../../lib/cli/commands/image-grow.js'
 import { imageHistory } from '../../../lib/cli/commands/image-history.js'
 import { imageInfo } from '../../../lib/cli/commands/image-info.js'
+import { imageNewId } from '../../../lib/cli/commands/image-new-id.js'
 import { imagePublish } from '../../../lib/cli/commands/image-publish.js'
 import { imagePush } from '../../../lib/cli/commands/image-push.js'
+import { imageRestore } from '../../../lib/cli/commands/image-restore.js'
 import { imageRollback } from '../../../lib/cli/commands/image-rollback.js'
 import { imageTest } from '../../../lib/cli/commands/image-test.js'
 import { imageVerify } from '../../../lib/cli/commands/image-verify.js'
@@ -200,7 +203,8 @@ describe('cloudx image', () => {
     expect((await said('new-id', 'copy.img'))[0]).toMatch(
       /^\/copy\.img: disk signature [0-9A-F]{8} instead of 1234ABCD\. What is in/
     )
-    for (const action of ['restore', 'new-id', 'backup']) {
+    for (const { usage } of [imageRestore, imageNewId, imageBackup]) {
+      const action = String(usage).split(' ')[0]!
       expect((await said(action, '--help')).join('\n')).toContain(`cloudx image ${action}`)
     }
     expect((await run('backup', 'usb', 'share.img')).failed[0]).toMatch(/No server shares share\.img/)
