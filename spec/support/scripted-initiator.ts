@@ -376,7 +376,9 @@ export class ScriptedInitiator {
     const tag = this.takeTag()
     const lun = lunBytes(options.lun ?? 0)
     const length = options.expectedLength ?? write?.length ?? options.read ?? 0
-    if (!options.immediate) await this.room()
+    // Asked anew behind each wait, and nothing between it and the stamp: many that begin at once would all find the window
+    // open, and a target drops what is beyond it.
+    while (!options.immediate && this.window === 0) await this.windowMoves()
     const immediate = write ? write.subarray(0, Math.min(write.length, this.immediateLength())) : Buffer.alloc(0)
     const firstBurst = write && !this.isYes('InitialR2T', true) ? Math.min(write.length, this.firstBurst()) : 0
     const unsolicited = firstBurst > immediate.length
@@ -569,11 +571,9 @@ export class ScriptedInitiator {
     return Math.min(this.firstBurst(), this.number('MaxRecvDataSegmentLength', 8192))
   }
 
-  private async room(): Promise<void> {
-    while (this.window === 0) {
-      if (this.failure) throw this.failure
-      await new Promise<void>((resolve) => this.roomWaiters.push(resolve))
-    }
+  private windowMoves(): Promise<void> {
+    if (this.failure) return Promise.reject(this.failure)
+    return new Promise((resolve) => this.roomWaiters.push(resolve))
   }
 
   // ---- receiving
