@@ -158,9 +158,7 @@ async function run(
     servers.push(await startTgtd(folder, images.theirs, PORT + 1))
     for (const row of rows.filter(canMeasure)) {
       // Compilers that work while a program runs are done by now, and memory that the host had taken back is there.
-      for (let run = 0; run < WARM_UP_RUNS; run++) {
-        for (const server of servers) await measureOnce(row, server, timing)
-      }
+      for (const server of servers) await measureOnce(row, server, timing)
       const result = await measureRow(row, servers, timing)
       const verdict = judge(result)
       verdicts.push(verdict)
@@ -220,6 +218,4 @@ function say(text: string): number {
   return 0
 }
 
-/** Runs of each row that do not count. */
-const WARM_UP_RUNS = 2
 const PORT = 14260
