@@ -3,7 +3,7 @@ import { join, resolve } from 'node:path'
 import { afterEach, beforeEach, expect, it, jest } from '@jest/globals'
 import type { ImageView } from '../../lib/target/control.js'
 import { describeWith, QemuIo, run, succeed } from '../support/programs.js'
-import { Random } from '../support/random.js'
+import { Random, seedOf, steps } from '../support/random.js'
 import { ServerProcess, sha256, workDirectory } from '../support/server-process.js'
 
 jest.setTimeout(180_000)
@@ -124,6 +124,71 @@ describeWith(['qemu-img', 'qemu-io'], 'generations of an image', () => {
       await expectDisk(contents[round + 1]!)
     }
     expect(server!.lines(/lost its delta/)).toEqual([])
+  })
+
+  it('are merged, verified and exported, and each of these reads as what qemu-img read through the target', async () => {
+    await start('--undo', '0')
+    await write(0x11, MIB, 0)
+    await order('publish')
+    await expectDisk(contents[1]!)
+    const sum = await sha256(join(work.path, 'copy.img'))
+    expect((await cloudx('verify')).output).toMatch(/generation 1: SHA-256 [0-9a-f]{64} noted/)
+    for (const name of ['one.img', 'one.qcow2']) {
+      expect((await cloudx('export', name)).code).toBe(0)
+      await succeed('qemu-img', ['convert', '-O', 'raw', name, 'exported.img'], { cwd: work.path })
+      expect(await sha256(join(work.path, 'exported.img'))).toBe(sum)
+    }
+    expect((await cloudx('flatten', '--yes')).code).toBe(0)
+    expect(await sha256(image)).toBe(sum)
+    expect((await cloudx('verify')).output).toMatch(/generation 1 is what it was/)
+    await expectDisk(contents[1]!)
+  })
+
+  it('made of an encrypted delta keep its key, over a restart and until they are merged', async () => {
+    await start('--shred')
+    const writer = await open(PC)
+    await writer.write(0x66, 2 * MIB, MIB)
+    await writer.command('flush')
+    await succeed(process.execPath, [PROGRAM, 'initiator', 'policy', PC, 'author'], { cwd: work.path })
+    await writer.quit()
+    const { generations, uuid } = await order('publish', '--author', PC)
+    expect(generations.at(-1)).toMatchObject({ number: 1, layerBytes: MIB })
+    const layers = join(`${image}.cloudx`, 'generations', uuid)
+    expect(readdirSync(layers).sort()).toEqual(['0001.key', '0001.map', '0001.slots'])
+    expect(readFileSync(join(layers, '0001.slots')).includes(Buffer.alloc(512, 0x66))).toBe(false)
+    contents.push(Buffer.from(contents[0]!).fill(0x66, 2 * MIB, 3 * MIB))
+    await server!.kill()
+    await start('--shred')
+    await expectDisk(contents[1]!)
+    expect((await cloudx('verify')).output).toMatch(/SHA-256 [0-9a-f]{64} noted/)
+    expect((await cloudx('flatten', '--yes')).code).toBe(0)
+    expect(readFileSync(image).equals(contents[1]!)).toBe(true)
+    expect(readdirSync(layers).filter((name) => /^0001\.(key|map|slots)$/.test(name))).toEqual([])
+  })
+
+  const seed = seedOf(0x9e4)
+  it(`are the old or the new one whenever the server is killed in a publish or a merge (seed ${seed})`, async () => {
+    const random = new Random(seed)
+    await start('--undo', '0')
+    for (let round = 0; round < Math.min(60, steps(2)); round++) {
+      const previous = contents.at(-1)!
+      await write(1 + random.int(255), MIB * random.int(12), contents.length - 1)
+      const isMerge = random.chance(0.5)
+      if (isMerge) await order('publish')
+      const ordered = isMerge ? cloudx('flatten', '--yes') : cloudx('publish')
+      await new Promise((resolve) => setTimeout(resolve, random.int(900)))
+      await server!.kill()
+      await ordered
+      await start('--undo', '0')
+      expect((await order('info')).trouble).toBe(undefined)
+      const now = join(work.path, `now-${round}.img`)
+      await succeed('qemu-img', ['convert', '-f', 'raw', '-O', 'raw', server!.url(TARGET), now])
+      const isNew = readFileSync(now).equals(contents.at(-1)!)
+      const isOld = readFileSync(now).equals(previous)
+      expect(isNew || (!isMerge && isOld)).toBe(true)
+      // What was not published is the author's still.
+      if (!isNew) await order('publish')
+    }
   })
 
   it('leave a delta with its author when the server dies in the middle of a publish', async () => {
