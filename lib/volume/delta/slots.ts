@@ -99,6 +99,8 @@ export class Slots {
     if (base + group > this.slotCountMax / 2) return this.take(count)
     this.group = group
     if (base + group > this.highWater) {
+      // What lies between is for whoever comes next, and found at once.
+      if (base > this.highWater) this.cursor = this.highWater >>> 5
       this.highWater = base + group
       this.makeRoom(this.highWater)
     }
