@@ -2,7 +2,7 @@ import type { Machine } from './machine.js'
 import type { MicroResult } from './micro.js'
 import type { RowResult } from './measure.js'
 import { tableOf, type Verdict } from './report.js'
-import { GROWTH_NOTES, NOTES, RESTORE_NOTES } from './notes.js'
+import { GROWTH_NOTES, NOTES, RESTORE_NOTES, STORM_NOTES } from './notes.js'
 import type { Comparison } from './compare-restore.js'
 import { comparisonSection, growthSection } from './growth-report.js'
 import type { Growth } from './growth.js'
@@ -31,6 +31,7 @@ export function documentOf(measurement: Measurement, verdicts: readonly Verdict[
       tableOf(verdicts),
       noise(verdicts),
       NOTES,
+      STORM_NOTES,
       ...(measurement.growth ? [...growthSection(measurement.growth), GROWTH_NOTES] : []),
       ...(measurement.restores ? [...comparisonSection(measurement.restores), RESTORE_NOTES] : []),
       ...microSection(measurement.micro),

@@ -87,3 +87,23 @@ export const RESTORE_NOTES = `More than 1 GiB is measured for this server alone:
 What was written is on the medium before the logout, theirs and ours. tgtd reads
 no qcow2, so that row is the making and deleting of the file and of a target, and no client could use it. LVM and dm-snapshot need the
 device mapper, which the kernel that this was measured on is built without (\`CONFIG_MD\` is not set, there is no \`/dev/mapper/control\`).`
+
+/** What many clients cost. */
+export const STORM_NOTES = `## Many clients
+
+\`npm run bench -- --storm\`, as measured on a busy machine (load 14):
+
+| what | measured | goal |
+| --- | --- | --- |
+| 200 connected idle clients, memory in all | 15 MiB | at most 100 MiB |
+| 100 clients read the same GiB of an image that is not in the page cache: read from the disk ÷ distinct bytes | 1.000 | at most 1.05 |
+| 100 clients read the same 128 MiB behind \`--cache 1GiB\`: asked of the base ÷ distinct bytes | 1.000 | at most 1.05 |
+| 100 clients, each begun 20 ms behind the last, on a driver that holds each read back: the same | 1.000 | at most 1.05 |
+| a map of an empty ext4 of 64 GiB: bytes for 4 KiB written, and for a MiB of the image | 6.0 and 1.0 | at most 8 and 1 |
+| UNMAP of all that is free on an empty ext4 of 1 TiB: memory, journal | 0 and 192 KiB | at most 1 MiB |
+| the same with \`/usr/share/doc\` in it, every second file removed | 256 and 249 KiB | at most 1 MiB |
+| the same of an empty NTFS | 16 and 24 KiB | at most 1 MiB |
+
+The first change of a disk of 1 TiB makes the directory of its map, 1 MiB, which is in the 1 byte for each MiB and not in the UNMAP.
+What is scattered over a disk costs at most a leaf of 4 KiB for each chunk of 4 KiB: it counts against \`--delta-limit\`, and \`cloudx
+delta show\` and \`cloudx status\` tell it.`
