@@ -6,6 +6,8 @@ npm run bench                                   # all rows, a quarter of an hour
 npm run bench -- --rows read-4k,write-4k        # some of them; --list names all
 npm run bench -- --quick                        # does everything run? Keeps nothing
 npm run bench -- --micro                        # the parts, without any server
+npm run bench -- --growth --document            # cost of growth, and this page
+npm run bench -- --restore --compare --document # restores beside others (root, xfsprogs, btrfs-progs), and this page
 npm run bench -- --no-run --document            # this page and its plot, from the JSON
 \`\`\`
 
