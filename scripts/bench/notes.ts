@@ -79,7 +79,7 @@ export const GROWTH_NOTES = `What is not flat, and why:
   larger than 4 GiB or so; the leaf counts against the client's limit, and \`cloudx delta show\` tells the memory. File systems do not
   write like that.
 - *Sessions*: a turn is what one connection has sent; with depth 4 a read and a write of the socket are shared by four commands at
-  most, however many connections there are, and with 200 of them the caches of the processor hold less of each.
+  most, however many connections there are, and with 200 of them the caches of the processor probably hold less of each (not profiled).
 - *A delta that was written at random*: neighbours stay together ([decision 26](decisions/0026-neighbours-stay-together.md)). Where
   half of the chunks are written, base and delta take turns, and each turn is a system call of its own or up to 8 KiB read twice.
   Pages that the page cache took in one by one are a tenth to a third dearer to read than those that came as 64 KiB; that is in both columns.`
