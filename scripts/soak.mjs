@@ -9,7 +9,7 @@ import { basename, dirname, join } from 'node:path'
 import { parseArgs } from 'node:util'
 import { prepare, ROOT } from './prepare.mjs'
 import { jest, suite, Tally } from './steps.mjs'
-import { SUITES } from './suites.mjs'
+import { SUITES, TWO_WORKERS } from './suites.mjs'
 
 /** A test run affords a thirtieth of a campaign. */
 const FULL_FACTOR = 30
@@ -19,6 +19,7 @@ const FUZZ_PDUS = 10_000_000
 const PARTS = [
   { name: 'unit', run: () => specs('unit specs', 'unit', [], (path) => !isEndToEnd(path)) },
   { name: 'e2e', run: () => specs('end-to-end specs', 'e2e', ['--runInBand'], isEndToEnd) },
+  { name: 'workers', run: spread },
   ...SUITES.filter(({ soak }) => soak).map(({ title, file, soak, args }) => ({
     name: basename(file, '.mjs'),
     run: async () => ({
@@ -73,6 +74,13 @@ async function specs(title, project, args, isOne) {
   const environment = { SPEC_STEPS_FACTOR: FACTOR }
   const all = ['--testTimeout', String(60 * 60 * 1000), ...args, '--runTestsByPath', ...campaigns().filter(isOne)]
   return { title, ...(await jest(`${title}, long`, project, { environment, args: all })) }
+}
+
+/** All end-to-end specs, as in a test run, on servers of two processes. */
+async function spread() {
+  const title = 'end-to-end specs, two workers'
+  const args = ['--testTimeout', String(60 * 60 * 1000), '--runInBand']
+  return { title, ...(await jest(title, 'e2e', { environment: TWO_WORKERS, args })) }
 }
 
 /** What an earlier run left of the parts that are not run now. */

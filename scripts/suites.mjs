@@ -21,3 +21,9 @@ export const SUITES = [
     needs: ['iscsi-test-cu']
   }
 ]
+
+/** What makes every server of an end-to-end spec spread its clients over two processes. */
+export const TWO_WORKERS = { CLOUDX_WORKERS: '2' }
+
+/** The end-to-end specs that a test run repeats so; a soak repeats all of them. */
+export const WORKER_SPECS = ['private-views', 'generations', 'push', 'kill'].map((name) => `spec/e2e/${name}.spec.ts`)

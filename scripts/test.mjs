@@ -8,7 +8,7 @@ import { hasOtherNode, otherNode } from './node-lts.mjs'
 import { prepare } from './prepare.mjs'
 import { installCommand, missingPrograms } from './programs.mjs'
 import { jest, report, suite, Tally } from './steps.mjs'
-import { SUITES } from './suites.mjs'
+import { SUITES, TWO_WORKERS, WORKER_SPECS } from './suites.mjs'
 
 const ci = process.env.CI === 'true'
 
@@ -21,6 +21,8 @@ try {
   for (const name of missing) tally.add(tellMissing(name))
   // Two at a time: they wait for processes, guests and clocks most of the time.
   tally.add(await jest('end-to-end specs', 'e2e', { args: ['--maxWorkers=2'] }))
+  const workers = { environment: TWO_WORKERS, args: ['--maxWorkers=2', '--runTestsByPath', ...WORKER_SPECS] }
+  tally.add(await jest('end-to-end specs, two workers', 'e2e', workers))
   for (const { title, file, args, needs } of SUITES) {
     const absent = needs.filter((name) => missing.includes(name))
     if (absent.length > 0) report(title, `left out without ${absent.join(', ')}`)

@@ -212,7 +212,7 @@ export class IscsiServer extends EventEmitter<ServerEvents> {
       const addresses = await this.portalGroup.listen()
       this.addresses = addresses
       for (const root of this.roots.values()) root.startListening()
-      this.tellRetention()
+      if (!this.share) this.tellRetention()
       this.operator.imageControl.resume()
       this.warmUp.start(this.warmDisks)
       return addresses

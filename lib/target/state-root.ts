@@ -124,7 +124,7 @@ export class StateRoot {
       reclaim: () => void this.bin.reclaim(),
       spare: (bytes) => this.takeReserve(bytes),
       shareCount: share?.workerCount,
-      silent: share !== undefined && share.index > 0,
+      silent: front === true || (share !== undefined && share.index > 0),
       askForRoom: share && ((bytes) => share.askForRoom(directory.path, bytes))
     })
     if (this.space.leased) share?.leased.set(directory.path, this.space.leased)

@@ -3,6 +3,7 @@ import { once } from 'node:events'
 import {
   closeSync,
   cpSync,
+  existsSync,
   mkdirSync,
   openSync,
   readFileSync,
@@ -110,6 +111,7 @@ async function logged(path: string, pattern: RegExp): Promise<void> {
 
 /** As an office fills it: many directories, written one after the other. */
 function makeNtfs(image: string, mount: string): void {
+  if (existsSync(image) && statSync(image).size === IMAGE_BYTES) return
   writeFileSync(image, '')
   truncateSync(image, IMAGE_BYTES)
   execFileSync('mkntfs', ['-q', '-F', '-f', image], { stdio: 'pipe' })
@@ -130,5 +132,5 @@ function spread(values: readonly number[]): string {
 }
 
 const IMAGE_BYTES = 4 * 2 ** 30
-const SOURCES = ['/usr/share', '/usr/include']
+const SOURCES = ['/usr/share/doc', '/usr/include']
 const PORT = 14292

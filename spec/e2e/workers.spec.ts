@@ -1,7 +1,8 @@
 import { readFileSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, it, jest } from '@jest/globals'
-import { describeWhen, run } from '../support/programs.js'
+import type { ImageView } from '../../lib/target/control.js'
+import { describeWhen, QemuIo, run, succeed } from '../support/programs.js'
 import { BLOCK, read10, TEST_UNIT_READY, write10 } from '../support/raw-commands.js'
 import { ScriptedInitiator } from '../support/scripted-initiator.js'
 import { ServerProcess, sha256, until, workDirectory } from '../support/server-process.js'
@@ -117,6 +118,71 @@ describeWhen(process.platform === 'linux', 'looks for the processes where Linux 
     }
     expect(await server.stop()).toBe(0)
     expect(await sha256(image)).toBe(original)
+  })
+
+  it('that are killed are not noticed by a QEMU with its disk open, whose initiator comes back by itself', async () => {
+    const disks: QemuIo[] = []
+    for (let index = 0; index < 4; index++) {
+      const disk = await QemuIo.open({ port: server.port, target: TARGET, initiatorName: nameOf(index) })
+      await disk.write(0x50 + index, 0, MIB)
+      disks.push(disk)
+    }
+    // Flushed by none of them: what was acknowledged is there all the same.
+    for (const victim of workersOf(server.pid)) {
+      process.kill(victim, 'SIGKILL')
+      await server.logged(new RegExp(`Worker \\d ended \\(SIGKILL\\)`))
+      for (const [index, disk] of disks.entries()) {
+        expect(await disk.holds(0x50 + index, 0, MIB)).toBe(true)
+        await disk.write(0x60 + index, 8 * MIB, MIB)
+        expect(await disk.holds(0x60 + index, 8 * MIB, MIB)).toBe(true)
+      }
+    }
+    for (const disk of disks) await disk.quit()
+    expect(await server.stop()).toBe(0)
+    expect(await sha256(image)).toBe(original)
+  })
+
+  it('follow a generation that one of them publishes, also one that was killed, and a merge under their clients', async () => {
+    await server.stop()
+    server = await start(['--policy', `${nameOf(0)}=author`])
+    const state = `${image}.cloudx`
+    const order = async (...args: string[]) =>
+      JSON.parse(
+        await succeed(process.execPath, [PROGRAM, 'image', ...args, '--json', '--state-dir', state])
+      ) as ImageView
+    const author = await login(0)
+    await write(author, 1)
+    await author.initiator.leave()
+    const before = []
+    for (let index = 1; index < 5; index++) before.push(await login(index))
+    expect((await order('publish')).current).toBe(1)
+    process.kill(workersOf(server.pid)[0]!, 'SIGKILL')
+    await server.logged(/Worker 1 runs again/)
+    const after = []
+    for (let index = 5; index < CLIENTS; index++) after.push(await login(index))
+    const published = Buffer.alloc(8 * BLOCK, 16)
+    const sees = async ({ initiator }: Client) =>
+      (await initiator.command(read10(64, 8), { read: 8 * BLOCK })).data.equals(published)
+    for (const client of after) expect(await sees(client)).toBe(true)
+    // Who was cut may have the old generation mounted: it comes back to it, and lets go of it.
+    for (const client of before) {
+      const there = client.isCut ? await login(client.index) : client
+      expect(await sees(there)).toBe(false)
+      await there.initiator.leave()
+    }
+    for (const client of after) await write(client, 2)
+    await succeed(process.execPath, [PROGRAM, 'image', 'flatten', '--yes', '--state-dir', state])
+    const merged = readFileSync(image).subarray(64 * BLOCK, 72 * BLOCK)
+    expect(merged.equals(published)).toBe(true)
+    for (const client of after) {
+      expect(await sees(client)).toBe(true)
+      expect(await holds(client, 2)).toBe(true)
+      await client.initiator.leave()
+    }
+    const last = await login(7)
+    expect(await sees(last)).toBe(true)
+    await last.initiator.leave()
+    expect(await server.stop()).toBe(0)
   })
 
   it('end with the server that is killed, whose next run has all deltas', async () => {

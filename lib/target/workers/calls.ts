@@ -25,6 +25,8 @@ export type Handlers = Readonly<Record<string, (...args: never[]) => unknown>>
  */
 export class Calls {
   private readonly waiting = new Map<number, Waiting>()
+  /** Sockets that the other side may not have yet. */
+  private readonly leaving = new Set<Socket>()
   private lastId = 0
   private cause: Error | undefined
 
@@ -54,7 +56,13 @@ export class Calls {
   /** The same with a socket, which is the other side's from then on. It is destroyed here. */
   give(name: string, args: readonly unknown[], socket: Socket): void {
     if (this.cause) return void socket.destroy()
-    this.channel.send({ kind: 'call', id: undefined, name, args }, socket, () => void socket.destroy())
+    this.leaving.add(socket)
+    this.channel.send({ kind: 'call', id: undefined, name, args }, socket, () => this.left(socket))
+  }
+
+  private left(socket: Socket): void {
+    this.leaving.delete(socket)
+    socket.destroy()
   }
 
   /** The other side has ended; whoever waits for an answer gets none. */
@@ -62,6 +70,8 @@ export class Calls {
     this.cause ??= cause
     for (const { reject } of this.waiting.values()) reject(cause)
     this.waiting.clear()
+    // A channel that breaks forgets those that wait behind others, and their peers would wait for ever.
+    for (const socket of this.leaving) this.left(socket)
   }
 
   private received(message: Message, socket: Socket | undefined): void {

@@ -22,34 +22,37 @@ export interface ImageTogether {
 }
 
 interface Turn {
-  readonly worker: number
+  readonly process: number
   begin(): void
 }
 
-/** Whose turn it is to change the generations of an image: one worker at a time, in the order in which they asked. */
+/**
+ * Whose turn it is to change the generations of an image: one process at a time, in the order in which they asked. A
+ * worker that was started again is another process, of which nothing counts that the one before it had.
+ */
 export class ImageTurns {
-  /** By image; the first one has it. A worker waits for one at a time. */
+  /** By image; the first one has it. */
   private readonly turns = new Map<string, Turn[]>()
   private readonly merging = new Map<string, number>()
 
-  /** @param tellOthers - resolves when all but this worker have heard it, or have ended */
-  constructor(private readonly tellOthers: (worker: number, uuid: string, news: ImageNews) => Promise<void>) {}
+  /** @param tellOthers - resolves when all but this process have heard it, or have ended */
+  constructor(private readonly tellOthers: (process: number, uuid: string, news: ImageNews) => Promise<void>) {}
 
-  /** Resolves when it is this worker's turn. */
-  take(worker: number, uuid: string): Promise<void> {
+  /** Resolves when it is the turn of this process. */
+  take(process: number, uuid: string): Promise<void> {
     return new Promise((resolve) => {
       const turns = this.turns.get(uuid) ?? []
-      turns.push({ worker, begin: resolve })
+      turns.push({ process, begin: resolve })
       this.turns.set(uuid, turns)
       if (turns.length === 1) resolve()
     })
   }
 
   /** Its change is made. Resolves when the others know. */
-  async end(worker: number, uuid: string): Promise<void> {
+  async end(process: number, uuid: string): Promise<void> {
     const turn = this.turns.get(uuid)?.[0]
-    if (turn?.worker !== worker) return
-    await this.tellOthers(worker, uuid, { kind: 'changed' })
+    if (turn?.process !== process) return
+    await this.tellOthers(process, uuid, { kind: 'changed' })
     const turns = this.turns.get(uuid)
     // It may have ended meanwhile.
     if (turns?.[0] !== turn) return
@@ -58,9 +61,10 @@ export class ImageTurns {
     else turns[0].begin()
   }
 
-  async tell(worker: number, uuid: string, news: ImageNews): Promise<void> {
+  /** @param worker - which of them the process is */
+  async tell(process: number, worker: number, uuid: string, news: ImageNews): Promise<void> {
     if (news.kind === 'merging') this.merging.set(uuid, worker)
-    await this.tellOthers(worker, uuid, news)
+    await this.tellOthers(process, uuid, news)
     if (news.kind === 'merged') this.merging.delete(uuid)
   }
 
@@ -71,10 +75,11 @@ export class ImageTurns {
   }
 
   /** It asks for nothing any more; what it was doing may be done or not. */
-  async ended(worker: number): Promise<void> {
-    for (const [uuid, [first, ...waiting]] of [...this.turns]) {
-      this.turns.set(uuid, [first!, ...waiting.filter((turn) => turn.worker !== worker)])
-      if (first!.worker === worker) await this.end(worker, uuid)
-    }
+  async ended(process: number): Promise<void> {
+    const ends = [...this.turns].map(([uuid, [first, ...waiting]]) => {
+      this.turns.set(uuid, [first!, ...waiting.filter((turn) => turn.process !== process)])
+      return this.end(process, uuid)
+    })
+    await Promise.all(ends)
   }
 }

@@ -78,7 +78,8 @@ export class Workers {
   /** By state directory, where a total limits all deltas in it. */
   private readonly rooms = new Map<string, Rooms>()
   private dividing: Timer | undefined
-  private readonly turns = new ImageTurns((worker, uuid, news) => this.tellOthers(worker, uuid, news))
+  private lastProcess = 0
+  private readonly turns = new ImageTurns((process, uuid, news) => this.tellOthers(process, uuid, news))
   private readonly clock: Clock
 
   constructor(
@@ -167,13 +168,13 @@ export class Workers {
 
   // --- Images that several have open ---
 
-  private othersThan(worker: number): Calls[] {
-    return this.slots.flatMap(({ index, talk }) => (index !== worker && talk ? [talk] : []))
+  private othersThan(process: number): Calls[] {
+    return this.slots.flatMap(({ processNumber, talk }) => (processNumber !== process && talk ? [talk] : []))
   }
 
-  private async tellOthers(worker: number, uuid: string, news: ImageNews): Promise<void> {
+  private async tellOthers(process: number, uuid: string, news: ImageNews): Promise<void> {
     await Promise.all(
-      this.othersThan(worker).map((calls) =>
+      this.othersThan(process).map((calls) =>
         calls.call('imageNews', uuid, news).catch((error: unknown) => {
           // One that has ended reads everything anew when it is back.
           if (codeOf(error) === 'ERR_ISCSI_WORKER') return
@@ -183,8 +184,8 @@ export class Workers {
     )
   }
 
-  private async isReadElsewhere(worker: number, uuid: string): Promise<boolean> {
-    const answers = this.othersThan(worker).map((calls) => calls.call('readsMerged', uuid).catch(() => false))
+  private async isReadElsewhere(process: number, uuid: string): Promise<boolean> {
+    const answers = this.othersThan(process).map((calls) => calls.call('readsMerged', uuid).catch(() => false))
     return (await Promise.all(answers)).includes(true)
   }
 
@@ -202,8 +203,9 @@ export class Workers {
 
   private async startNow(slot: Slot): Promise<void> {
     const process = this.parts.start()
-    const calls = new Calls(process.channel, this.handlersOf(slot))
-    slot.began(process, calls, this.clock.monotonic())
+    const number = ++this.lastProcess
+    const calls = new Calls(process.channel, this.handlersOf(slot, number))
+    slot.began(process, number, calls, this.clock.monotonic())
     slot.ended = new Promise((resolve) => {
       process.whenEnded((how) => {
         calls.end(new TargetError('ERR_ISCSI_WORKER', `worker ${slot.number} has ended (${how})`))
@@ -230,7 +232,7 @@ export class Workers {
     return { options: this.options, index, roots }
   }
 
-  private handlersOf(slot: Slot): Handlers {
+  private handlersOf(slot: Slot, process: number): Handlers {
     const { log } = this.parts
     return {
       log: (level: LogLevel, message: string, fields: LogFields | undefined) => log[level](message, fields),
@@ -243,11 +245,11 @@ export class Workers {
       raiseIncarnationFloor: (path: string, incarnation: number) =>
         this.rootOf(path).raiseIncarnationFloor(incarnation),
       noteAudit: (path: string, entry: AuditEntry) => this.rootOf(path).audit.note(entry),
-      beginImageChange: (uuid: string) => this.turns.take(slot.index, uuid),
-      endImageChange: (uuid: string) => this.turns.end(slot.index, uuid),
-      tellOfImage: (uuid: string, news: ImageNews) => this.turns.tell(slot.index, uuid, news),
+      beginImageChange: (uuid: string) => this.turns.take(process, uuid),
+      endImageChange: (uuid: string) => this.turns.end(process, uuid),
+      tellOfImage: (uuid: string, news: ImageNews) => this.turns.tell(process, slot.index, uuid, news),
       isImageMerging: (uuid: string) => this.turns.isMerging(slot.index, uuid),
-      isImageRead: (uuid: string) => this.isReadElsewhere(slot.index, uuid),
+      isImageRead: (uuid: string) => this.isReadElsewhere(process, uuid),
       room: (path: string, bytes: number) => this.rooms.get(path)?.divide({ index: slot.index, bytes })
     }
   }
@@ -264,7 +266,7 @@ export class Workers {
     const count = slot.connections.size
     const wasReady = slot.calls !== undefined
     slot.lost()
-    void this.turns.ended(slot.index)
+    void this.turns.ended(slot.processNumber)
     // One that never opened has told its start why; while we close nobody wonders.
     if (this.closing || !wasReady) return
     log.error(`Worker ${slot.number} ended (${how}): its ${count} connections are cut, its deltas are kept.`)
@@ -332,6 +334,8 @@ class Slot {
   /** The same from the start of its process on, when it may have opened some of its images. */
   talk: Calls | undefined
   process: WorkerProcess | undefined
+  /** Of all processes of the server, in the order in which they were started. */
+  processNumber = 0
   starting: Promise<void> | undefined
   ended: Promise<void> = Promise.resolve()
   restart: Timer | undefined
@@ -349,8 +353,9 @@ class Slot {
     return this.index + 1
   }
 
-  began(process: WorkerProcess, talk: Calls, now: number): void {
+  began(process: WorkerProcess, processNumber: number, talk: Calls, now: number): void {
     this.process = process
+    this.processNumber = processNumber
     this.talk = talk
     this.startedAt = now
   }

@@ -1,3 +1,4 @@
+import { Socket } from 'node:net'
 import { describe, expect, it } from '@jest/globals'
 import { Calls, type Channel, type Handlers, type Message } from '../../../lib/target/workers/calls.js'
 import { TargetError } from '../../../lib/target/errors.js'
@@ -59,6 +60,22 @@ describe('calls between processes', () => {
       'ERR_ISCSI_WORKER',
       'ERR_ISCSI_WORKER'
     ])
+  })
+
+  it('destroy a socket that the other side has, and one that it can never have', () => {
+    const sent: ((error: Error | null) => void)[] = []
+    const left = new Calls({ send: (_message, _socket, done) => void sent.push(done!), receive: () => undefined }, {})
+    const sockets = [new Socket(), new Socket(), new Socket()]
+    for (const socket of sockets) left.give('login', [], socket)
+    expect(sockets.map(({ destroyed }) => destroyed)).toEqual([false, false, false])
+    sent[0]!(null)
+    expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true, false, false])
+    // Of a channel that broke nobody hears any more what became of the others.
+    left.end(new TargetError('ERR_ISCSI_WORKER', 'it is gone'))
+    expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true, true, true])
+    const late = new Socket()
+    left.give('login', [], late)
+    expect(late.destroyed).toBe(true)
   })
 
   it('tell without an answer', async () => {

@@ -56,6 +56,20 @@ describe('changes of the generations of an image', () => {
     expect(log).toHaveLength(1)
   })
 
+  it('are not those of the process that takes the place of one that has ended', async () => {
+    const heard: (() => void)[] = []
+    const turns = new ImageTurns(() => new Promise((resolve) => heard.push(resolve)))
+    for (const uuid of ['a', 'b']) await turns.take(0, uuid)
+    const ended = turns.ended(0)
+    // It is there while the others are still being told.
+    const again = ['a', 'b'].map((uuid) => turns.take(1, uuid))
+    for (const hear of heard) hear()
+    await Promise.all([ended, ...again])
+    // A late word of the old one ends nothing.
+    await turns.end(0, 'a')
+    expect(heard).toHaveLength(2)
+  })
+
   it('are not waited for by a worker that has ended', async () => {
     const { turns } = turnsWithLog()
     await turns.take(0, 'a')
@@ -70,18 +84,18 @@ describe('changes of the generations of an image', () => {
 describe('a merge', () => {
   it('is known to all but the worker that makes it, until it has ended', async () => {
     const { turns, log } = turnsWithLog()
-    await turns.tell(0, 'a', { kind: 'merging' })
+    await turns.tell(10, 0, 'a', { kind: 'merging' })
     expect([0, 1].map((worker) => turns.isMerging(worker, 'a'))).toEqual([false, true])
     expect(turns.isMerging(1, 'b')).toBe(false)
-    await turns.tell(0, 'a', { kind: 'merged' })
+    await turns.tell(10, 0, 'a', { kind: 'merged' })
     expect(turns.isMerging(1, 'a')).toBe(false)
-    expect(log).toEqual(['0 a merging', '0 a merged'])
+    expect(log).toEqual(['10 a merging', '10 a merged'])
   })
 
   it('goes on after the end of its worker', async () => {
     const { turns } = turnsWithLog()
-    await turns.tell(0, 'a', { kind: 'merging' })
-    await turns.ended(0)
+    await turns.tell(10, 0, 'a', { kind: 'merging' })
+    await turns.ended(10)
     expect(turns.isMerging(1, 'a')).toBe(true)
   })
 })
