@@ -132,5 +132,5 @@ function spread(values: readonly number[]): string {
 }
 
 const IMAGE_BYTES = 4 * 2 ** 30
-const SOURCES = ['/usr/share/doc', '/usr/include']
+const SOURCES = ['/usr/share', '/usr/include']
 const PORT = 14292
