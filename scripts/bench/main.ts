@@ -17,6 +17,7 @@ import { runRestore } from './restore.js'
 import { runShred } from './shred.js'
 import { runStorm } from './storm.js'
 import { IMAGE_BYTES, ROWS, type Row } from './rows.js'
+import { runWorkers } from './workers.js'
 import { startCloudx, startTgtd, type Server } from './servers.js'
 
 const HELP = `npm run bench -- [options]: our target beside tgtd, on one machine, in pairs
@@ -36,6 +37,7 @@ const HELP = `npm run bench -- [options]: our target beside tgtd, on one machine
   --shred            what encryption costs, on two servers in turn, instead; --rounds and --folder hold
   --compare          with --restore: beside cp --reflink on XFS and btrfs (as root), and qemu-img create -b, with tgt
   --growth           CPU of 4 KiB against size of image and delta, sessions, and the order a delta was written in; 5 minutes
+  --workers          one worker process beside two, by turns, instead; --rounds, --seconds and --folder hold
   --storm            100 clients that read the same GiB and write 64 MiB each, 200 idle ones, and the maps of deltas, instead
   --list, --help
 
@@ -57,6 +59,7 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
       growth: { type: 'boolean' },
       shred: { type: 'boolean' },
       storm: { type: 'boolean' },
+      workers: { type: 'boolean' },
       'cold-start': { type: 'boolean' },
       document: { type: 'boolean' },
       'no-run': { type: 'boolean' },
@@ -117,12 +120,16 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
     await inFolder(values.folder, (folder) => runStorm(root, folder, values.quick ?? false))
     return 0
   }
+  const timing: Timing = {
+    rounds: Number(values.rounds ?? (values.quick ? 1 : 5)),
+    warmUpMs: values.quick ? 100 : 300,
+    durationMs: 1000 * Number(values.seconds ?? (values.quick ? 0.5 : 1.5))
+  }
+  if (values.workers) {
+    await inFolder(values.folder, (folder) => runWorkers(root, folder, timing))
+    return 0
+  }
   if (!values['no-run']) {
-    const timing: Timing = {
-      rounds: Number(values.rounds ?? (values.quick ? 1 : 5)),
-      warmUpMs: values.quick ? 100 : 300,
-      durationMs: 1000 * Number(values.seconds ?? (values.quick ? 0.5 : 1.5))
-    }
     await inFolder(values.folder, (folder) =>
       run(root, folder, chosen(values.rows), timing, values.quick && !values.json ? undefined : json)
     )

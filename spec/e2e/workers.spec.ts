@@ -120,6 +120,26 @@ describeWhen(process.platform === 'linux', 'looks for the processes where Linux 
     expect(await sha256(image)).toBe(original)
   })
 
+  it('that are killed before they have taken a login leave nobody waiting', async () => {
+    const workers = workersOf(server.pid)
+    for (const worker of workers) process.kill(worker, 'SIGSTOP')
+    const ends = [0, 1, 2, 3].map((index) =>
+      login(index).then(
+        () => 'logged in',
+        () => 'cut'
+      )
+    )
+    // Discovery is the front's own, so what came before it has been handed over.
+    for (let round = 0; round < 4; round++) {
+      const discovery = await ScriptedInitiator.login(server.port, { initiatorName: nameOf(9) })
+      await discovery.leave()
+    }
+    for (const worker of workers) process.kill(worker, 'SIGKILL')
+    for (const end of ends) expect(['logged in', 'cut']).toContain(await end)
+    for (const index of [0, 1, 2, 3]) await (await login(index)).initiator.leave()
+    expect(await server.stop()).toBe(0)
+  })
+
   it('that are killed are not noticed by a QEMU with its disk open, whose initiator comes back by itself', async () => {
     const disks: QemuIo[] = []
     for (let index = 0; index < 4; index++) {

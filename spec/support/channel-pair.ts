@@ -10,11 +10,10 @@ type Take = (message: Message, socket: Socket | undefined) => void
 export function channelPair(): [Channel, Channel] {
   const takers: Take[] = []
   const end = (own: number): Channel => ({
-    send: (message, socket, sent) => {
+    send: (message, socket) => {
       const copy = structuredClone(message)
       const moved = socket && moveHandle(socket)
       setImmediate(() => {
-        sent?.(null)
         takers[1 - own]!(copy, moved)
       })
     },

@@ -4,8 +4,8 @@ import { TargetError } from '../errors.js'
 
 /** One end of the channel between two processes. Messages arrive whole and in order; a socket may come with one. */
 export interface Channel {
-  /** `sent`: the other side has it, or never will. */
-  send(message: Message, socket?: Socket, sent?: (error: Error | null) => void): void
+  /** A socket stays open here until somebody destroys it. */
+  send(message: Message, socket?: Socket): void
   /** Called once, before the first message can come. */
   receive(take: (message: Message, socket: Socket | undefined) => void): void
 }
@@ -25,8 +25,6 @@ export type Handlers = Readonly<Record<string, (...args: never[]) => unknown>>
  */
 export class Calls {
   private readonly waiting = new Map<number, Waiting>()
-  /** Sockets that the other side may not have yet. */
-  private readonly leaving = new Set<Socket>()
   private lastId = 0
   private cause: Error | undefined
 
@@ -53,16 +51,16 @@ export class Calls {
     if (!this.cause) this.channel.send({ kind: 'call', id: undefined, name, args })
   }
 
-  /** The same with a socket, which is the other side's from then on. It is destroyed here. */
+  /**
+   * A call with a socket, which is the other side's from then on. Here it is closed as soon as the other side has it,
+   * or has ended.
+   */
   give(name: string, args: readonly unknown[], socket: Socket): void {
-    if (this.cause) return void socket.destroy()
-    this.leaving.add(socket)
-    this.channel.send({ kind: 'call', id: undefined, name, args }, socket, () => this.left(socket))
-  }
-
-  private left(socket: Socket): void {
-    this.leaving.delete(socket)
-    socket.destroy()
+    const left = () => void socket.destroy()
+    if (this.cause) return left()
+    const id = ++this.lastId
+    this.waiting.set(id, { resolve: left, reject: left })
+    this.channel.send({ kind: 'call', id, name, args }, socket)
   }
 
   /** The other side has ended; whoever waits for an answer gets none. */
@@ -70,8 +68,6 @@ export class Calls {
     this.cause ??= cause
     for (const { reject } of this.waiting.values()) reject(cause)
     this.waiting.clear()
-    // A channel that breaks forgets those that wait behind others, and their peers would wait for ever.
-    for (const socket of this.leaving) this.left(socket)
   }
 
   private received(message: Message, socket: Socket | undefined): void {

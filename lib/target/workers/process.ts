@@ -24,10 +24,10 @@ export function startWorkerProcess(): WorkerProcess {
 /** The channel of a child, or of this process to the one that started it. */
 export function channelOf(end: Pick<ChildProcess, 'send' | 'on' | 'connected'>): Channel {
   return {
-    send: (message, socket, sent = () => undefined) => {
-      // What has ended takes no message, and whoever looks after the process knows.
-      if (!end.connected) return sent(new Error('the channel is closed'))
-      end.send(message, socket, { keepOpen: false }, sent)
+    send: (message, socket) => {
+      // What has ended takes no message, and whoever looks after the process knows. A socket that Node takes out of our
+      // hands stays open for ever when the process ends before it has it.
+      if (end.connected) end.send(message, socket, { keepOpen: true })
     },
     receive: (take) => {
       end.on('message', (message, socket) => take(message as Message, socket as Socket | undefined))

@@ -62,15 +62,19 @@ describe('calls between processes', () => {
     ])
   })
 
-  it('destroy a socket that the other side has, and one that it can never have', () => {
-    const sent: ((error: Error | null) => void)[] = []
-    const left = new Calls({ send: (_message, _socket, done) => void sent.push(done!), receive: () => undefined }, {})
+  it('destroy a socket when the other side has it, and when it has ended', () => {
+    let answer = (_message: Message): void => undefined
+    const sent: Message[] = []
+    const channel: Channel = {
+      send: (message) => void sent.push(message),
+      receive: (take) => (answer = (message) => take(message, undefined))
+    }
+    const left = new Calls(channel, {})
     const sockets = [new Socket(), new Socket(), new Socket()]
     for (const socket of sockets) left.give('login', [], socket)
     expect(sockets.map(({ destroyed }) => destroyed)).toEqual([false, false, false])
-    sent[0]!(null)
-    expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true, false, false])
-    // Of a channel that broke nobody hears any more what became of the others.
+    answer({ kind: 'answer', id: (sent[1] as { id: number }).id, value: undefined })
+    expect(sockets.map(({ destroyed }) => destroyed)).toEqual([false, true, false])
     left.end(new TargetError('ERR_ISCSI_WORKER', 'it is gone'))
     expect(sockets.map(({ destroyed }) => destroyed)).toEqual([true, true, true])
     const late = new Socket()
