@@ -160,7 +160,8 @@ describe('worker processes', () => {
     await until(() => processes[1]!.names.includes('login'))
     const login = (process: FakeProcess) => process.asked.find(([name]) => name === 'login')!
     expect([login(processes[0]!)[3], login(processes[1]!)[3]]).toEqual([0, 1])
-    expect([first.destroyed, second.destroyed]).toEqual([true, true])
+    // They are the workers' as soon as those have said so.
+    await until(() => first.destroyed && second.destroyed)
   })
 
   it('tell of sessions that begin and connections that end', async () => {
