@@ -26,4 +26,4 @@ export const SUITES = [
 export const TWO_WORKERS = { CLOUDX_WORKERS: '2' }
 
 /** The end-to-end specs that a test run repeats so; a soak repeats all of them. */
-export const WORKER_SPECS = ['private-views', 'generations', 'push', 'kill'].map((name) => `spec/e2e/${name}.spec.ts`)
+export const WORKER_SPECS = ['private-views', 'push', 'kill'].map((name) => `spec/e2e/${name}.spec.ts`)
