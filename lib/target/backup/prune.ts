@@ -14,7 +14,7 @@ import type { Report } from './make-backup.js'
  * @throws TargetError ERR_ISCSI_BACKUP_DAMAGED when one that would remain is not whole; nothing was removed then
  */
 export async function pruneBackups(folder: BackupFolder, keep: number, report: Report): Promise<number> {
-  for (const backup of folder.backups) if (backup.over?.number === 0) await mergeIntoRaw(folder, backup)
+  await finishMerge(folder)
   const count = folder.backups.length - keep
   if (count <= 0) return 0
   await verifyRemaining(folder, folder.backups.slice(count), report)
@@ -27,11 +27,34 @@ export async function pruneBackups(folder: BackupFolder, keep: number, report: R
       await mergeIntoRaw(folder, merging)
     } else {
       await folder.forget(oldest)
-      await folder.remove(oldest.file)
-      await folder.remove(hashesName(oldest.number))
+      for (const name of [oldest.file, hashesName(oldest.number)]) await removeUnused(folder, name)
     }
   }
   return count
+}
+
+/** What a prune that was cut short has begun. */
+async function finishMerge(folder: BackupFolder): Promise<void> {
+  // The one that went is still listed when the crash came before its record was removed, or a power cut brought that back.
+  // Its raw file is the next one's from the record of the merge on: it is nobody's to read as it was, or to remove.
+  const superseded = folder.backups.filter((one) => {
+    const raw = rawOf(one)
+    return raw !== undefined && folder.backups.some((newer) => newer.number > one.number && rawOf(newer) === raw)
+  })
+  for (const backup of superseded) await folder.forget(backup)
+  for (const backup of folder.backups) if (backup.over?.number === 0) await mergeIntoRaw(folder, backup)
+}
+
+/** The raw file that holds its disk, or shall; undefined when it is changes over another backup. */
+function rawOf({ file, over }: Backup): string | undefined {
+  if (!over) return file
+  return over.number === 0 ? over.raw : undefined
+}
+
+/** A file that another backup reads from stays, whatever brought that about. */
+async function removeUnused(folder: BackupFolder, name: string): Promise<void> {
+  const isUsed = ({ number, file, over }: Backup) => [file, hashesName(number), over?.raw, over?.hashes].includes(name)
+  if (!folder.backups.some(isUsed)) await folder.remove(name)
 }
 
 /** The oldest of them through the whole chain, of the others what each of them adds. */

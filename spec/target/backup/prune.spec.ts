@@ -109,4 +109,32 @@ describe('pruning', () => {
     await expectWhole(2, 3, 4)
     expect(names()).not.toContain('000002.changes')
   })
+
+  // A crash between the two records of a step; or a power cut on a drive where a removed name comes back with it.
+  it.each(['before the merge', 'in the middle of it', 'behind it', 'behind the next one'])(
+    'goes on when the one that goes is still listed %s',
+    async (moment) => {
+      const saved = readFileSync(join(disk.path, '000001.json'))
+      const folder = await disk.open()
+      const [, second] = folder.backups
+      await folder.note({ ...second!, over: { number: 0, raw: '000001.raw', hashes: '000001.hashes' } })
+      await folder.close()
+      await expectWhole(1, 2, 3, 4)
+      const merging = readFileSync(join(disk.path, '000002.json'))
+      if (moment === 'in the middle of it') {
+        const raw = readFileSync(join(disk.path, '000001.raw'))
+        contents[2]!.copy(raw, 0, 0, SIZE / 2)
+        writeFileSync(join(disk.path, '000001.raw'), raw)
+      }
+      if (moment.startsWith('behind')) {
+        rmSync(join(disk.path, '000001.json'))
+        await prune(moment === 'behind it' ? 3 : 2)
+        writeFileSync(join(disk.path, '000001.json'), saved)
+      }
+      if (moment === 'behind the next one') writeFileSync(join(disk.path, '000002.json'), merging)
+      await prune(2)
+      await expectWhole(3, 4)
+      expect(readFileSync(join(disk.path, '000001.raw')).equals(contents[3]!)).toBe(true)
+    }
+  )
 })
