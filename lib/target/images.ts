@@ -21,7 +21,7 @@ import type { UnitOptions } from './options.js'
 import { keyOf, type InitiatorKey } from './owner.js'
 import type { JobProgress } from './jobs.js'
 import { Serial } from './serial.js'
-import type { StateDirectory } from './state-directory.js'
+import type { ImageIdentity, StateDirectory } from './state-directory.js'
 import type { ImageStorage, StoredImage } from './image-storage.js'
 import type { ImageNews, ImageTogether } from './workers/image-turns.js'
 
@@ -72,7 +72,7 @@ export class Images {
 
   /** Gives an image its UUID if it has none; for one that only other processes open. */
   async name({ path }: Pick<ImageRequest, 'path'>, state: StateDirectory): Promise<void> {
-    await uuidOf(await this.options.storage.locate(path), state)
+    await identityOf(await this.options.storage.locate(path), state)
   }
 
   /** Opens an image, or gives the one that is open already. */
@@ -82,8 +82,9 @@ export class Images {
     const known = this.images.get(located.key)
     if (known && (shared || known.shared)) throw privateAndShared(known.path)
     if (known) return known
-    const uuid = await uuidOf(located, state)
-    const image = new Image({ ...this.options, located, uuid, state, partition, shared, readOnly })
+    const identity = await identityOf(located, state)
+    const { uuid } = identity
+    const image = new Image({ ...this.options, ...identity, located, state, partition, shared, readOnly })
     const { together } = this.options
     const open = async () => {
       await image.open()
@@ -131,8 +132,8 @@ export class Images {
   }
 }
 
-function uuidOf({ kind, path }: LocatedImage, state: StateDirectory): Promise<string> {
-  return state.imageUuid(kind === 'file' ? relative(state.path, path) : path)
+function identityOf({ kind, path }: LocatedImage, state: StateDirectory): Promise<ImageIdentity> {
+  return state.imageIdentity(kind === 'file' ? relative(state.path, path) : path)
 }
 
 export interface ImagesOptions {
@@ -168,9 +169,8 @@ export interface LocatedImage {
   readonly kind: 'file' | 'device' | 'other'
 }
 
-interface ImageOptions extends ImagesOptions {
+interface ImageOptions extends ImagesOptions, ImageIdentity {
   readonly located: LocatedImage
-  readonly uuid: string
   readonly state: StateDirectory
   readonly partition: number | undefined
   readonly shared: boolean
@@ -190,6 +190,7 @@ interface Author extends InitiatorKey {
 export class Image {
   readonly path: string
   readonly uuid: string
+  readonly backupUuid: string
   private readonly options: ImageOptions
   private readonly steps = new Serial()
   private readonly readers = new Map<string, Reader>()
@@ -216,6 +217,7 @@ export class Image {
     this.options = options
     this.path = options.located.path
     this.uuid = options.uuid
+    this.backupUuid = options.backupUuid
     const { uuid, state, clock, log, together } = options
     this.generations = new Generations({ uuid, path: this.path, state, now: () => clock.now(), log, together })
   }

@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { chmod, mkdir, readdir, realpath, rm, rmdir, stat } from 'node:fs/promises'
-import { dirname, join } from 'node:path'
+import { dirname, join, resolve } from 'node:path'
 import { namesIn } from '../util/directory.js'
 import { codeOf, isFull, messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
@@ -22,7 +22,7 @@ import { Fields } from './shape.js'
  *     lock-workers                held by each of its worker processes, if it has any
  *     listening.json              how long a server has listened in all (the clock of grace times)
  *     forgotten.json              highest incarnation of initiators that were forgotten to make room
- *     images/<hash>.json          UUID of an image, by its path relative to this directory
+ *     images/<hash>.json          UUIDs of an image, by its path relative to this directory
  *     initiators/<hash>.json      what is remembered of an initiator at a target
  *     deltas/<hash>/              files of that initiator's deltas, `lun-<n>` in their names
  *     authors/<image UUID>/       partition table and ends of the image before an author's session, and `active.json`
@@ -166,12 +166,41 @@ export class StateDirectory {
    * @param name - the image's path relative to this directory, so that both can be moved together
    */
   async imageUuid(name: string): Promise<string> {
-    const path = join(this.path, 'images', `${hashOf(name)}.json`)
+    return (await this.imageIdentity(name)).uuid
+  }
+
+  /** The same with the UUID that its backups have. */
+  async imageIdentity(name: string): Promise<ImageIdentity> {
+    const path = this.imagePath(name)
     const value = await readJson(path)
-    if (value !== undefined) return parseImage(path, value)
-    const uuid = randomUUID()
-    await writeJson(path, { version: StateDirectory.VERSION, uuid, image: name })
-    return uuid
+    if (value === undefined) {
+      const uuid = randomUUID()
+      return this.saveImage(name, { uuid, backupUuid: uuid })
+    }
+    const { uuid, backupUuid, next } = parseImage(path, value)
+    if (!next || (await inodeOf(resolve(this.path, name))) !== next.inode) return { uuid, backupUuid }
+    // The image may be copied to another inode later, so this is settled now.
+    return this.saveImage(name, { uuid: next.uuid, backupUuid })
+  }
+
+  /**
+   * The image has a new UUID from the moment in which another file is renamed to it: clients that come back must not take
+   * that for the disk which they have in their caches. Until then, also after a crash, all is as it was.
+   * @param replacement - the path of that file
+   */
+  async renewImageUuid(name: string, replacement: string): Promise<void> {
+    const inode = await inodeOf(replacement)
+    const next = { uuid: randomUUID(), inode: String(inode) }
+    await this.saveImage(name, { ...(await this.imageIdentity(name)), next })
+  }
+
+  private async saveImage<Record extends ImageIdentity>(name: string, record: Record): Promise<Record> {
+    await writeJson(this.imagePath(name), { version: StateDirectory.VERSION, ...record, image: name })
+    return record
+  }
+
+  private imagePath(name: string): string {
+    return join(this.path, 'images', `${hashOf(name)}.json`)
   }
 
   /**
@@ -340,6 +369,13 @@ export interface Listened {
   readonly notedAt: number
 }
 
+export interface ImageIdentity {
+  /** Of the disk: what clients, generations and reservations know it by. */
+  readonly uuid: string
+  /** Of the image, whatever was restored to its place: a folder of backups goes on with it. */
+  readonly backupUuid: string
+}
+
 export interface InitiatorList {
   readonly records: InitiatorRecord[]
   /** Hashes (names of their delta directories) of records that cannot be read. */
@@ -356,10 +392,27 @@ export function hashOf(...parts: readonly string[]): string {
   return hash.digest('hex').slice(0, 32)
 }
 
-function parseImage(path: string, value: unknown): string {
+interface ImageRecord extends ImageIdentity {
+  /** The UUID when the file with this inode is in its place. */
+  readonly next: { readonly uuid: string; readonly inode: bigint } | undefined
+}
+
+function parseImage(path: string, value: unknown): ImageRecord {
   const fields = new Fields(path, value)
   fields.version(StateDirectory.VERSION)
-  const uuid = fields.string('uuid')
+  const uuid = parseUuid(path, fields.string('uuid'))
+  const next = fields.optionalRecord('next', (one) => ({
+    uuid: parseUuid(path, one.string('uuid')),
+    inode: one.decimal('inode')
+  }))
+  return { uuid, backupUuid: parseUuid(path, fields.optionalString('backupUuid') ?? uuid), next }
+}
+
+function parseUuid(path: string, uuid: string): string {
   if (/^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/.test(uuid)) return uuid
   throw new TargetError('ERR_ISCSI_STATE', `${path} is damaged: uuid should be a UUID`)
+}
+
+async function inodeOf(path: string): Promise<bigint> {
+  return (await stat(path, { bigint: true })).ino
 }

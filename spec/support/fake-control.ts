@@ -8,6 +8,7 @@ const MIB = 1 << 20
 export const FAKE_IMAGE: ImageView = {
   path: '/disks/share.img',
   uuid: '00000000-0000-4000-8000-000000000000',
+  backupUuid: '00000000-0000-4000-8000-000000000000',
   current: 1,
   raw: 0,
   tests: [],

@@ -1,4 +1,16 @@
-import { chmod, mkdir, mkdtemp, readdir, realpath, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import {
+  chmod,
+  copyFile,
+  mkdir,
+  mkdtemp,
+  readdir,
+  realpath,
+  rename,
+  rm,
+  stat,
+  symlink,
+  writeFile
+} from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
@@ -60,6 +72,28 @@ describe('StateDirectory', () => {
     expect(await again.imageUuid('../share.img')).toBe(uuid)
     expect(await again.imageUuid('../other.img')).not.toBe(uuid)
     expect(uuid).toMatch(/^[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[89ab][0-9a-f]{3}-[0-9a-f]{12}$/)
+  })
+
+  it('gives it another UUID in the moment in which another file takes its place, and backups know it as before', async () => {
+    const image = join(root, 'share.img')
+    await writeFile(image, 'old')
+    await writeFile(`${image}.restored`, 'new')
+    const before = await state.imageUuid('../share.img')
+    await state.renewImageUuid('../share.img', `${image}.restored`)
+    // A crash here: the old file, its generations and its clients belong together still.
+    expect(await state.imageIdentity('../share.img')).toEqual({ uuid: before, backupUuid: before })
+    await rename(`${image}.restored`, image)
+    const renewed = await state.imageIdentity('../share.img')
+    expect(renewed.uuid).not.toBe(before)
+    expect(renewed.backupUuid).toBe(before)
+    // From now on it is the image's, wherever that is moved.
+    await copyFile(image, `${image}.copy`)
+    await rename(`${image}.copy`, image)
+    expect(await state.imageIdentity('../share.img')).toEqual(renewed)
+    await state.renewImageUuid('../share.img', image)
+    const again = await state.imageIdentity('../share.img')
+    expect(again.uuid).not.toBe(renewed.uuid)
+    expect(again.backupUuid).toBe(before)
   })
 
   it('refuses a damaged UUID instead of making a new one', async () => {

@@ -47,10 +47,10 @@ export const imageBackup: Command = {
 }
 
 function requestFor(client: AdminClient, image: ImageView, now: number): BackupRequest {
-  const { uuid, path, current, generations } = image
+  const { uuid, backupUuid, path, current, generations } = image
   const newest = generations.find(({ number }) => number === current)!
   return {
-    imageUuid: uuid,
+    imageUuid: backupUuid,
     imagePath: path,
     generation: { number: current, time: newest.time, note: newest.note },
     sizeBytes: newest.size,

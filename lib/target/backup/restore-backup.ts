@@ -52,7 +52,8 @@ async function compare(path: string, { leaves, leafCount }: BackupDisk, report: 
 
 /**
  * Puts a backup in the place of an image that no server shares. All of it is written and right before the image goes. The
- * generations that lay over the old file do not fit the new one; they are put aside in the state directory.
+ * generations that lay over the old file do not fit the new one; they are put aside in the state directory. And the image
+ * has another UUID, so that no client takes its disk for the one that it has mounted or reserved.
  * @returns where they are now; undefined when there were none
  * @throws TargetError ERR_ISCSI_LOCKED while a server runs with it
  */
@@ -73,10 +74,16 @@ export async function restoreOver(
     await unlink(made).catch(() => undefined)
     await restoreToFile(folder, backup, made, report)
     await chmod(made, mode & 0o777).catch(() => undefined)
+    const name = state && relative(state.path, path)
+    const uuid = name && (await state.imageUuid(name))
+    if (name) await state.renewImageUuid(name, made)
     await rename(made, path)
     await syncDirectory(dirname(path)).catch(() => undefined)
-    // Behind the image: until then they are refused over a file that they do not fit, and nobody gets half of both.
-    return state && (await putAside(state, path, now))
+    if (!uuid) return undefined
+    // Behind the image: until then they are those of the old file, which is there.
+    const aside = await putAside(state, uuid, now)
+    await state.imageUuid(name)
+    return aside
   } finally {
     for (const lock of locks) await lock.release()
   }
@@ -98,8 +105,7 @@ async function openState(path: string, image: string, locks: Lock[], log: Logger
   return state
 }
 
-async function putAside(state: StateDirectory, image: string, now: number): Promise<string | undefined> {
-  const uuid = await state.imageUuid(relative(state.path, image))
+async function putAside(state: StateDirectory, uuid: string, now: number): Promise<string | undefined> {
   const ending = `.before-restore-${new Date(now).toISOString().replace(/[:.]/g, '-')}`
   let aside: string | undefined
   for (const path of [state.generationsPath(uuid), state.layersPath(uuid)]) {

@@ -279,7 +279,7 @@ export class ImageControl implements ImageOrders {
   // --- What is shown ---
 
   private async describe(image: Image): Promise<ImageView> {
-    const { path, uuid, generations } = image
+    const { path, uuid, backupUuid, generations } = image
     const { record, trouble } = generations
     const users = await this.usersOf(image)
     const views = record.generations.map(({ source: _source, ...one }): GenerationView => {
@@ -289,7 +289,7 @@ export class ImageControl implements ImageOrders {
     const { current, raw, tests, flattening } = record
     const drafts = await this.draftsOf(image)
     const push = this.pushes.viewOf(image)
-    return { path, uuid, current, raw, tests, flattening, trouble, generations: views, drafts, push }
+    return { path, uuid, backupUuid, current, raw, tests, flattening, trouble, generations: views, drafts, push }
   }
 
   /** Everybody whose disk some generation is. */

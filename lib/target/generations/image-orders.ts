@@ -8,6 +8,8 @@ export type { JobView }
 export interface ImageView {
   readonly path: string
   readonly uuid: string
+  /** What its backups are known by; another one than `uuid` when one of them was restored in its place. */
+  readonly backupUuid: string
   /** What new logins get. */
   readonly current: number
   /** What the raw file holds. */

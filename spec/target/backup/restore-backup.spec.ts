@@ -4,7 +4,7 @@ import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { restoreOver, restoreToFile } from '../../../lib/target/backup/restore-backup.js'
 import { codeOf } from '../../../lib/util/errors.js'
 import { BackedDisk, MIB } from '../../support/backup-disk.js'
-import { BASE_BYTE, LOGOUT, SILENCE, TargetBench, BOB, IMAGE_BYTES } from '../../support/target-bench.js'
+import { ALICE, BASE_BYTE, LOGOUT, SILENCE, TargetBench, BOB, IMAGE_BYTES } from '../../support/target-bench.js'
 
 const STUDIO = 'iqn.2026-01.org.example:studio'
 
@@ -89,5 +89,24 @@ describe('a restore', () => {
     expect([await bench.read(nexus, 0), await bench.read(nexus, MIB)]).toEqual([0, 0x11])
     expect(bench.log.lines.join('\n')).toMatch(/lost its delta/)
     expect(BASE_BYTE).not.toBe(0)
+  })
+
+  it('gives the disks of all clients new identities, and is backed up to the same folder still', async () => {
+    await bench.start()
+    const before = await bench.login({ initiatorName: ALICE })
+    const serial = before.units.get(0)!.unit.identity.serial
+    expect(await bench.read(before, 0)).toBe(BASE_BYTE)
+    // Its PC sleeps, with the volume mounted and what it has read in its cache.
+    await bench.end(before, SILENCE)
+    const [image] = await bench.server!.control.images()
+    await bench.stop()
+    await over()
+    await bench.start()
+    const after = await bench.login({ initiatorName: ALICE })
+    expect(await bench.read(after, 0)).toBe(0)
+    expect(after.units.get(0)!.unit.identity.serial).not.toBe(serial)
+    const [restored] = await bench.server!.control.images()
+    expect(restored!.uuid).not.toBe(image!.uuid)
+    expect([image!.backupUuid, restored!.backupUuid]).toEqual([image!.uuid, image!.uuid])
   })
 })
