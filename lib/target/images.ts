@@ -14,7 +14,7 @@ import { changesOf, copyOf, type CopyPart } from './delta-copy.js'
 import { copyLayers } from './generations/flatten.js'
 import { firstDifference, hashLeaves, rootOf } from './generations/hash-tree.js'
 import { Generations, closeAll } from './generations/generations.js'
-import type { RawIdentity } from './generations/generation-record.js'
+import type { Generation, RawIdentity } from './generations/generation-record.js'
 import type { BaseFingerprint } from './delta-disk.js'
 import { TargetError } from './errors.js'
 import type { UnitOptions } from './options.js'
@@ -373,12 +373,13 @@ export class Image {
   }
 
   /** A generation that is larger than the current one, by zeroes at its end. */
-  async grow(sizeBytes: number): Promise<void> {
+  async grow(sizeBytes: number): Promise<Generation> {
     if (this.options.located.kind !== 'file') {
       throw new TargetError('ERR_ISCSI_GROW', `${this.path} is no file, so it has the size of its device`)
     }
-    await this.generations.grow(sizeBytes)
+    const made = await this.generations.grow(sizeBytes)
     await this.addWantedViews()
+    return made
   }
 
   /** One partition of a disk that lies over this image. */

@@ -346,7 +346,7 @@ export class Generations {
   }
 
   /** A generation that differs from the current one in its size alone. */
-  grow(sizeBytes: number): Promise<void> {
+  grow(sizeBytes: number): Promise<Generation> {
     return this.step(async () => {
       const { current } = this
       this.judge(current, { beside: false })
@@ -361,6 +361,7 @@ export class Generations {
       const plain = { number, parent: current, time: this.options.now(), author: '', note: 'a larger disk' }
       const generation = { ...plain, size: sizeBytes, layerBytes: undefined, hash: undefined, source: undefined }
       await this.save(withCurrent(withGeneration(this.record, generation), number))
+      return generation
     })
   }
 

@@ -177,21 +177,39 @@ export class ImageControl implements ImageOrders {
     this.startVerify(this.find({ image: path }), number)
   }
 
-  async grow({ sizeBytes, ...order }: GrowOrder): Promise<ImageView> {
-    const image = this.find(order)
-    const from = image.generations.current
-    await image.grow(sizeBytes)
-    const to = image.generations.current
-    await this.enlarge({ imageUuid: image.uuid, from, to })
-    image.tell(
-      `generation ${to} is a disk of ${formatSize(sizeBytes)}; new logins get it, and so does whoever saw generation ${from}`
-    )
-    return this.describe(image)
+  async grow(order: GrowOrder): Promise<ImageView> {
+    await this.growHere(order)
+    return this.describe(this.find(order))
   }
 
-  /** Whoever sees the one generation sees the other from now on, which shows the same and is larger. */
+  /**
+   * The same, of which others are to hear.
+   * @returns what was made, which need not be what new logins get by now: somebody else may have given another order
+   */
+  async growHere({ sizeBytes, ...order }: GrowOrder): Promise<EnlargeRequest> {
+    const image = this.find(order)
+    const { number: to, parent } = await image.grow(sizeBytes)
+    const request = { imageUuid: image.uuid, from: parent!, to }
+    await this.enlarge(request)
+    image.tell(
+      `generation ${to} is a disk of ${formatSize(sizeBytes)}; new logins get it, and so does whoever saw generation ${parent}`
+    )
+    return request
+  }
+
+  /**
+   * Whoever sees the one generation sees the other from now on, which shows the same and is larger.
+   * @throws TargetError ERR_ISCSI_GROW when it shows something else: clients have their caches filled from the one
+   */
   async enlarge(request: EnlargeRequest): Promise<void> {
     const image = this.find({ image: request.imageUuid })
+    const made = generationOf(image.generations.record, request.to)
+    if (made?.parent !== request.from || made.layerBytes !== undefined) {
+      throw new TargetError(
+        'ERR_ISCSI_GROW',
+        `generation ${request.to} of ${image.path} is none that shows the same as generation ${request.from}`
+      )
+    }
     for (const { sources, owners } of this.parts.targets()) {
       if (!sources.some((one) => one.image === image)) continue
       for (const { initiatorName, why } of await owners.enlarge(request)) {

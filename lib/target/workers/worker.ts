@@ -1,7 +1,7 @@
 import type { Socket } from 'node:net'
 import { PortalGroup, type HandedLogin } from '../../iscsi/portal-group.js'
 import type { Logger, LogFields, LogLevel } from '../../util/log.js'
-import type { Control, CopyPart, FlattenOrder, ImageOrder } from '../control.js'
+import type { Control, CopyPart, FlattenOrder, GrowOrder, ImageOrder } from '../control.js'
 import { TargetError } from '../errors.js'
 import type { UserOf } from '../generations/image-control.js'
 import type { ChapCredentials, ServerOptions } from '../options.js'
@@ -35,7 +35,6 @@ const CONTROL_VERBS = [
   'rollback',
   'test',
   'verify',
-  'grow',
   'jobs'
 ] as const
 
@@ -70,6 +69,7 @@ export class Worker {
       reconsider: () => this.opened.reconsider(),
       flattenOver: (order: FlattenOrder, elsewhere: readonly UserOf[]) =>
         this.opened.imageControl.flatten(order, elsewhere),
+      growHere: (order: GrowOrder) => this.opened.imageControl.growHere(order),
       enlarge: (request: EnlargeRequest) => this.opened.imageControl.enlarge(request),
       hashNewest: (order: ImageOrder) => this.opened.imageControl.hashNewest(order),
       imageNews: (uuid: string, news: ImageNews) => this.server?.hearOfImage(uuid, news),

@@ -46,6 +46,7 @@ export type WorkerVerb =
   | 'reconsider'
   | 'flattenOver'
   | 'hashNewest'
+  | 'growHere'
   | 'enlarge'
   | 'exportBegin'
   | 'exportNext'
@@ -220,10 +221,9 @@ export class WorkersControl implements Control {
 
   async grow(order: GrowOrder): Promise<ImageView> {
     const { keeper, workers, image } = await this.imageOf(order)
-    const { current: to, generations } = (await this.ask(keeper, 'grow', { ...order, image })) as ImageView
-    const from = generations.find(({ number }) => number === to)!.parent!
+    const made = await this.ask(keeper, 'growHere', { ...order, image })
     const others = workers.filter((worker) => worker !== keeper)
-    await Promise.all(others.map((worker) => this.ask(worker, 'enlarge', { imageUuid: image, from, to })))
+    await Promise.all(others.map((worker) => this.ask(worker, 'enlarge', made)))
     return (await this.imageOf({ image })).view
   }
 
@@ -242,11 +242,7 @@ export class WorkersControl implements Control {
   }
 
   /** The image as all of them see it when the order is done. */
-  private async ordered(
-    worker: number,
-    verb: WorkerVerb,
-    order: PublishOrder | TestOrder | GrowOrder
-  ): Promise<ImageView> {
+  private async ordered(worker: number, verb: WorkerVerb, order: PublishOrder | TestOrder): Promise<ImageView> {
     await this.ask(worker, verb, order)
     return (await this.imageOf(order)).view
   }

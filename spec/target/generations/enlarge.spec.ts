@@ -72,6 +72,29 @@ describe('a disk that grows', () => {
     expect(await usersOf(0)).toEqual([ALICE])
   })
 
+  it('keeps its size for those who see a generation that a roll-back beside it takes away', async () => {
+    await bench.visit(0x11, LOGOUT, { initiatorName: STUDIO })
+    await control().publish({})
+    const reader = await open(BOB)
+    await bench.write(reader, 8192, 0x55)
+    await Promise.all([control().rollback({}), grow(8)])
+    expect(unitOf(reader).volume.size).toBe(4 * MIB)
+    expect([await bench.read(reader, 0), await bench.read(reader, 8192)]).toEqual([0x11, 0x55])
+    expect(await usersOf(1)).toEqual([BOB])
+    const newest = await open(ALICE)
+    expect([unitOf(newest).volume.size, await bench.read(newest, 0)]).toEqual([8 * MIB, BASE_BYTE])
+  })
+
+  it('is not put in the place of one that shows something else', async () => {
+    await bench.visit(0x11, LOGOUT, { initiatorName: STUDIO })
+    await control().publish({})
+    const [image] = await control().images()
+    const { imageControl } = bench.server!
+    await expect(imageControl.enlarge({ imageUuid: image!.uuid, from: 0, to: 1 })).rejects.toThrow(/shows the same/)
+    await grow(8)
+    await expect(imageControl.enlarge({ imageUuid: image!.uuid, from: 0, to: 2 })).rejects.toThrow(/shows the same/)
+  })
+
   it('waits for those who are away with a delta, and for what an author has not published yet', async () => {
     await bench.visit(0x55, SILENCE, { initiatorName: BOB })
     await bench.visit(0x66, LOGOUT, { initiatorName: STUDIO })
