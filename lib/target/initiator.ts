@@ -760,9 +760,13 @@ export class Initiator {
     else await this.state.save()
   }
 
-  /** Throws LoginError while an author has one of them. */
+  /** With the generations that its client saw, which nobody merges away then. Throws LoginError while an author has one. */
   private holdImages(): void {
-    for (const { image } of this.privateSources) image.hold(this.key, this)
+    for (const { image, lun } of this.privateSources) {
+      image.hold(this.key, this)
+      const generation = this.record.units.find((unit) => unit.lun === lun)?.generation
+      if (generation !== undefined && image.generations.has(generation)) image.use(this.key, generation)
+    }
   }
 
   private releaseImages(): void {

@@ -105,6 +105,7 @@ export class Units {
 
   private async openPrivate(source: UnitSource): Promise<OpenUnit> {
     const record = this.unitRecord(source)
+    this.noticeGone(source, record)
     if (source.readOnly) {
       const base = await this.baseOf(source, record, this.generationWithoutDelta(source, record))
       const unit = await this.makeUnit(source, record, base, undefined)
@@ -150,6 +151,22 @@ export class Units {
     const { generations } = image
     if (generation !== undefined && generations.has(generation)) return generation
     return generations.generationFor(this.record.initiatorName)
+  }
+
+  /**
+   * What the client saw is not there any more, and it may have that mounted still: the generation that it gets instead
+   * is another disk. Of a delta over it, {@link openDelta} judges.
+   */
+  private noticeGone({ image, lun }: UnitSource, record: UnitRecord): void {
+    const { generation } = record
+    if (generation === undefined || image.generations.has(generation) || this.state.storedNow(record)) return
+    const isMissed = !this.record.letGo
+    Object.assign(record, isMissed && this.ends.renewed(record), { generation: undefined })
+    if (!isMissed) return
+    this.context.log.warn(
+      `${this.initiatorName}: generation ${generation} of the image is not there any more, so LUN ${lun} shows another ` +
+        'one, under a new disk identity'
+    )
   }
 
   /** The delta of this unit; one that is not what the record and the base say counts as lost, and a new one follows. */

@@ -214,7 +214,21 @@ describe('a flatten', () => {
     ['a session', () => bench.login({ initiatorName: ALICE })],
     ['a delta that is kept', () => bench.visit(1, SILENCE, { initiatorName: ALICE })],
     ['a delta in the bin', () => bench.visit(1, LOGOUT, { initiatorName: ALICE })],
-    ['a client that comes back, which wrote nothing', async () => bench.end(await bench.login(), SILENCE)]
+    ['a client that comes back, which wrote nothing', async () => bench.end(await bench.login(), SILENCE)],
+    [
+      'the same after a restart of the server',
+      async () => {
+        await bench.end(await bench.login(), SILENCE)
+        await bench.start()
+      }
+    ],
+    [
+      'a session that a stop of the server ended',
+      async () => {
+        await bench.login()
+        await bench.start()
+      }
+    ]
   ])('is refused while %s needs a generation below, and goes as far as it can', async (_what, use) => {
     const contents = await makeGenerations(new Random(4))
     await control().rollback({ to: 1 })
@@ -248,6 +262,24 @@ describe('a flatten', () => {
     await bench.visit(0xbb, LOGOUT, { initiatorName: STUDIO })
     await control().publish({})
     expect((await content()).equals(Buffer.from(contents[3]!).fill(0xbb, 0, 4096))).toBe(true)
+  })
+
+  it('shows another disk to a client that wrote nothing, when the generation that it saw is gone', async () => {
+    await makeGenerations(new Random(8))
+    await flattened()
+    const first = await bench.login()
+    await bench.end(first, SILENCE)
+    await bench.stop()
+    await writeFile(bench.image, Buffer.alloc(SIZE, 0xdd))
+    await bench.start()
+    const again = await bench.login()
+    expect(await bench.read(again, 0)).toBe(0xdd)
+    expect(again.units.get(0)!.fenced).toBe(true)
+    expect(again.units.get(0)!.unit.identity.serial).not.toBe(first.units.get(0)!.unit.identity.serial)
+    expect(bench.log.lines.join()).toContain('generation 3 of the image is not there any more')
+    await bench.end(again, LOGOUT)
+    const after = await bench.login()
+    expect(after.units.get(0)!.unit.identity.serial).toBe(again.units.get(0)!.unit.identity.serial)
   })
 
   it('lets an author write into the raw file again when nothing lies above it, which is a new generation', async () => {
