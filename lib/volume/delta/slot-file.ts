@@ -36,9 +36,13 @@ export class SlotFile {
     const before = performance.now()
     if (length > SYNC_BYTES_MAX || !this.reading.allows(before)) return false
     if (this.cipher && !SlotCipher.fits(length, position)) return false
-    readFully(this.fd, buffer, start, length, position)
-    this.cipher?.decrypt(buffer, start, length, position)
-    this.reading.took(performance.now() - before, length)
+    try {
+      readFully(this.fd, buffer, start, length, position)
+      this.cipher?.decrypt(buffer, start, length, position)
+    } finally {
+      // A failure counts as well: a disk tries for seconds before it gives a sector up, and its reader comes again.
+      this.reading.took(performance.now() - before, length)
+    }
     return true
   }
 
@@ -54,7 +58,7 @@ export class SlotFile {
     else writeFully(this.fd, buffer, start, length, position)
   }
 
-  /** The pieces of a request were written in that time. */
+  /** The pieces of a request were written in that time, or one of them failed. */
   wrote(elapsedMs: number, length: number): void {
     this.writing.took(elapsedMs, length)
   }

@@ -165,8 +165,12 @@ export class FileVolume extends Volume {
     if (this.fd < 0) throw closedError()
     const begin = performance.now()
     if (length > SYNC_BYTES_MAX || !this.reads.allows(begin, offset)) return false
-    readFully(this.fd, buffer, start, length, offset)
-    this.reads.took(performance.now() - begin, length, offset)
+    try {
+      readFully(this.fd, buffer, start, length, offset)
+    } finally {
+      // A failure counts as well: a disk tries for seconds before it gives a sector up, and its reader comes again.
+      this.reads.took(performance.now() - begin, length, offset)
+    }
     return true
   }
 
@@ -174,8 +178,11 @@ export class FileVolume extends Volume {
     if (this.fd < 0) throw closedError()
     const begin = performance.now()
     if (length > SYNC_BYTES_MAX || !this.writes.allows(begin)) return false
-    writeFully(this.fd, buffer, start, length, offset)
-    this.writes.took(performance.now() - begin, length)
+    try {
+      writeFully(this.fd, buffer, start, length, offset)
+    } finally {
+      this.writes.took(performance.now() - begin, length)
+    }
     return true
   }
 

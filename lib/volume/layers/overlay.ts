@@ -416,8 +416,9 @@ export class Overlay extends Volume {
     } catch (error) {
       if (delta.mayReclaim(error)) return false
       throw error
+    } finally {
+      delta.slotFile.wrote(performance.now() - before, length)
     }
-    delta.slotFile.wrote(performance.now() - before, length)
     this.countWrite(length)
     return true
   }
@@ -435,7 +436,7 @@ export class Overlay extends Volume {
     if (edges.inPart && !delta.slotFile.allowsWrite(performance.now(), 2 * this.chunkSize)) return false
     if (!this.tryCopyUp(edges)) return false
     try {
-      edges.eachPart(delta, (at, bytes) => this.writeNow(delta, edges, ZEROES, 0, bytes, at))
+      if (edges.inPart) this.zeroParts(delta, edges)
       if (edges.wholeCount > 0) delta.putZeroes(edges.wholeFirst, edges.wholeCount)
     } catch (error) {
       if (delta.mayReclaim(error)) return false
@@ -443,6 +444,15 @@ export class Overlay extends Volume {
     }
     this.countWrite(length)
     return true
+  }
+
+  private zeroParts(delta: DeltaFile, edges: Edges): void {
+    const before = performance.now()
+    try {
+      edges.eachPart(delta, (at, bytes) => this.writeNow(delta, edges, ZEROES, 0, bytes, at))
+    } finally {
+      delta.slotFile.wrote(performance.now() - before, 2 * this.chunkSize)
+    }
   }
 
   /** Reads the base around the parts of new chunks. False if that would block; nothing has changed then. */
@@ -937,8 +947,11 @@ async function writeSlots(
   const { slotFile } = delta
   const before = performance.now()
   if (!slotFile.allowsWrite(before, length)) return slotFile.write(buffer, start, length, position)
-  slotFile.writeNow(buffer, start, length, position)
-  slotFile.wrote(performance.now() - before, length)
+  try {
+    slotFile.writeNow(buffer, start, length, position)
+  } finally {
+    slotFile.wrote(performance.now() - before, length)
+  }
 }
 
 /** A chunk that a request touches in part and whose data goes to a new slot: what that will hold is put together here. */

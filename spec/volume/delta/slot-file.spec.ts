@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import fs from 'node:fs'
 import { open, type FileHandle } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -15,6 +15,7 @@ describe('SlotFile', () => {
     handle = await open(join(directory, 'slots'), 'w+')
   })
   afterEach(async () => {
+    jest.restoreAllMocks()
     await handle.close()
     fs.rmSync(directory, { recursive: true })
   })
@@ -52,6 +53,19 @@ describe('SlotFile', () => {
     expect(made).toHaveLength(2)
     file.wrote(500, 4096)
     expect(made.map((one) => one.seen)).toEqual([[], ['took 500 4096']])
+  })
+
+  it('learns of a read that failed after a long time', () => {
+    let now = 1000
+    jest.spyOn(performance, 'now').mockImplementation(() => now)
+    jest.spyOn(fs, 'readSync').mockImplementation(() => {
+      now += 7000
+      throw Object.assign(new Error('i/o error'), { code: 'EIO' })
+    })
+    const made: Scripted[] = []
+    const file = new SlotFile(handle, () => (made.push(new Scripted([true])), made.at(-1)!))
+    expect(() => file.tryRead(Buffer.alloc(4), 0, 4, 0)).toThrow('i/o error')
+    expect(made.map((one) => one.seen)).toEqual([['took 7000 4'], []])
   })
 
   it('tells the pool accesses to the one who decides', async () => {

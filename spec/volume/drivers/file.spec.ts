@@ -51,7 +51,7 @@ async function awake(readOnly = false): Promise<FileVolume> {
 }
 
 /** Makes time stand still, or go on as the spec says, so that no access is slow by chance. */
-function clock(): { advance: number } {
+function clock(): { now: number; advance: number } {
   const hands = { now: 1_000_000, advance: 0 }
   jest.spyOn(performance, 'now').mockImplementation(() => (hands.now += hands.advance))
   return hands
@@ -132,6 +132,24 @@ describe('reading an image file', () => {
     }
     expect(volume.tryRead(buffer, 0, 4096, 0)).toBe(true)
   })
+
+  it.each(['readSync', 'writeSync'] as const)(
+    'is not held up again where a %s failed after a long time',
+    async (verb) => {
+      const time = clock()
+      const volume = await awake()
+      const buffer = Buffer.alloc(4096)
+      const move = () =>
+        verb === 'readSync' ? volume.tryRead(buffer, 0, 4096, 0) : volume.tryWrite(buffer, 0, 4096, 0)
+      expect(move()).toBe(true)
+      jest.spyOn(fs, verb).mockImplementation(() => {
+        time.now += 7000
+        throw Object.assign(new Error('i/o error'), { code: 'EIO' })
+      })
+      expect(codeOf(thrown(move))).toBe('EIO')
+      expect(move()).toBe(false)
+    }
+  )
 
   it('is never synchronous when the file is always pooled, or for more than 1 MiB', async () => {
     clock()

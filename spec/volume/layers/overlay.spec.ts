@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -276,6 +276,35 @@ describe('an overlay', () => {
     expectBytes(await readBack(0, CHUNK), content.subarray(0, CHUNK))
     await writeVolume(overlay, Buffer.alloc(100, 3), 10)
     expectBytes(await readBack(10, 100), Buffer.alloc(100, 3))
+  })
+
+  it('tells the one who decides how long a write took that failed, by either verb', async () => {
+    const told: number[] = []
+    class Told extends Eager {
+      override took(elapsedMs: number): void {
+        told.push(elapsedMs)
+      }
+    }
+    const disk = overlayOver(base, { adaptive: () => new Told(false) })
+    await disk.open()
+    const chunk = new Random(5).bytes(Buffer.alloc(CHUNK))
+    await writeVolume(disk, chunk, 0)
+    let now = 1000
+    jest.spyOn(performance, 'now').mockImplementation(() => now)
+    jest.spyOn(fs, 'writeSync').mockImplementation(() => {
+      now += 7000
+      throw Object.assign(new Error('i/o error'), { code: 'EIO' })
+    })
+    try {
+      told.length = 0
+      expect(codeOf(thrown(() => disk.tryWrite(chunk, 0, CHUNK, CHUNK)))).toBe('EIO')
+      expect(codeOf(thrown(() => disk.tryZero(CHUNK, 512, false)))).toBe('EIO')
+      expect(codeOf(await failure((io) => disk.write(io.set(chunk, 0, CHUNK, CHUNK))))).toBe('EIO')
+      expect(told).toEqual([7000, 7000, 7000])
+    } finally {
+      jest.restoreAllMocks()
+    }
+    await disk.close()
   })
 
   it('reads across delta, zeroes and base in one request', async () => {
