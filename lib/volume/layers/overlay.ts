@@ -376,7 +376,13 @@ export class Overlay extends Volume {
       if (entry === ZERO) buffer.fill(0, start + done, start + done + bytes)
       else if (!merge.has(chunk, entry)) {
         const span = Math.min(left, merge.span(map, chunk, count, most) * chunkSize - within)
-        if (!this.tryReadAt(delta, entry, chunk, within, buffer, start + done, span)) return false
+        try {
+          if (!this.tryReadAt(delta, entry, chunk, within, buffer, start + done, span)) return false
+        } catch (error) {
+          // What cannot be read may lie in a gap, which nobody asked for. The asynchronous way reads run by run.
+          if (span === bytes) throw error
+          return false
+        }
       }
       done += bytes
     }

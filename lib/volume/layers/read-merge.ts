@@ -11,7 +11,8 @@ import { BASE, isSlot, type DeltaMap } from '../delta/delta-map.js'
  *
  * Chunks of one kind go on behind a gap when they lie at the same distance from their places on the disk: all of the base
  * does, and slots do that are in their group (delta/neighbourhood.ts). What a gap of slots holds meanwhile is nobody's
- * business, for all of it is written over before the read ends; a read that gives up half way gives up all of it.
+ * business, for all of it is written over before the read ends; a read that gives up half way gives up all of it. Nor
+ * is it anybody's business when it cannot be read: then a read over a gap gives up and is made without it.
  */
 export class ReadMerge {
   /** Chunks up to here have been read … */

@@ -7,6 +7,7 @@ import { Adaptive } from '../../../lib/volume/adaptive.js'
 import { SpaceBudget } from '../../../lib/volume/delta/budget.js'
 import type { DeltaOptions } from '../../../lib/volume/delta/delta-options.js'
 import type { BlockIo } from '../../../lib/volume/block-io.js'
+import { FaultPlan, FaultVolume } from '../../../lib/volume/layers/fault.js'
 import { Overlay, type OverlayOptions } from '../../../lib/volume/layers/overlay.js'
 import { flushVolume, readVolume, writeAtomically, writeVolume, zeroVolume } from '../../../lib/volume/promises.js'
 import { Volume } from '../../../lib/volume/volume.js'
@@ -304,6 +305,25 @@ describe('an overlay', () => {
     } finally {
       jest.restoreAllMocks()
     }
+    await disk.close()
+  })
+
+  it('reads over what it wrote itself though the base cannot be read there, and no further', async () => {
+    const plan = new FaultPlan()
+    plan.add({ verb: 'read', range: { offset: CHUNK, length: CHUNK }, effect: { kind: 'error', code: 'EIO' } })
+    const disk = overlayOver(new FaultVolume(base, plan))
+    await disk.open()
+    const own = Buffer.alloc(CHUNK, 9)
+    await writeVolume(disk, own, CHUNK)
+    const buffer = Buffer.alloc(3 * CHUNK)
+    // To read in one piece what lies around its own chunk is tried in vain, which is no error of anybody.
+    expect(disk.tryRead(buffer, 0, 3 * CHUNK, 0)).toBe(false)
+    await readVolume(disk, buffer, 0)
+    const rest = content.subarray(2 * CHUNK, 3 * CHUNK)
+    expectBytes(buffer, Buffer.concat([content.subarray(0, CHUNK), own, rest]))
+    plan.add({ verb: 'read', range: { offset: 0, length: 512 }, effect: { kind: 'error', code: 'EIO' } })
+    expect(codeOf(thrown(() => disk.tryRead(buffer, 0, CHUNK, 0)))).toBe('EIO')
+    expect(codeOf(await failure((io) => disk.read(io.set(buffer, 0, 3 * CHUNK, 0))))).toBe('EIO')
     await disk.close()
   })
 
