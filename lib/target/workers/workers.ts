@@ -126,13 +126,16 @@ export class Workers {
   handOver(login: HandedLogin, socket: Socket, connection: HandedConnection): void {
     const { initiatorName, targetName } = login.result
     const slot = this.slots[this.shards.ownerOf({ initiatorName, targetName: targetName! })]!
-    const id = slot.take(connection)
     const elsewhere = () => this.slots.reduce((sum, one) => sum + (one === slot ? 0 : one.connections.size), 0)
     this.whenReady(slot).then(
-      (calls) => calls.give('login', [id, login, elsewhere()], socket),
+      (calls) => {
+        // No sooner: a process that fails to start again ends whatever its slot has, and this login may wait for the next.
+        const id = slot.take(connection)
+        calls.give('login', [id, login, elsewhere()], socket)
+      },
       () => {
         socket.destroy()
-        slot.end(id)
+        connection.ended()
       }
     )
   }
@@ -295,17 +298,22 @@ export class Workers {
     if (slot.calls) return Promise.resolve(slot.calls)
     if (this.closing) return Promise.reject(notRunning)
     return new Promise<Calls>((resolve, reject) => {
-      const waiter = { resolve, reject }
-      const timer = this.clock.setTimer(LOGIN_TIME_MS, () => reject(notRunning))
+      const over = () => {
+        timer.cancel()
+        slot.waiting.delete(waiter)
+      }
+      const waiter: Waiter = {
+        resolve: (calls) => {
+          over()
+          resolve(calls)
+        },
+        reject: (error) => {
+          over()
+          reject(error)
+        }
+      }
+      const timer = this.clock.setTimer(LOGIN_TIME_MS, () => waiter.reject(notRunning))
       slot.waiting.add(waiter)
-      waiter.resolve = (calls) => {
-        timer.cancel()
-        resolve(calls)
-      }
-      waiter.reject = (error: Error) => {
-        timer.cancel()
-        reject(error)
-      }
     })
   }
 }
@@ -363,7 +371,6 @@ class Slot {
   ready(calls: Calls): void {
     this.calls = calls
     for (const { resolve } of this.waiting) resolve(calls)
-    this.waiting.clear()
   }
 
   take(connection: HandedConnection): number {

@@ -122,6 +122,11 @@ class Handed {
   }
 }
 
+/** Logins and questions that wait for a worker: whoever gave up must not be held for the rest of its life. */
+function waitersOf(worker: number): number {
+  return (workers as unknown as { slots: { waiting: Set<unknown> }[] }).slots[worker]!.waiting.size
+}
+
 async function until(condition: () => boolean): Promise<void> {
   for (let turn = 0; !condition(); turn++) {
     if (turn > 1000) throw new Error(`never came true: ${condition.toString()}`)
@@ -215,6 +220,29 @@ describe('worker processes', () => {
     expect(waiting.seen).toEqual([])
   })
 
+  it('that fail to start again once keep a login waiting, and count its connection when they are back', async () => {
+    await open()
+    refusals = [new Error('the image is still locked')]
+    processes[0]!.die('SIGKILL')
+    await until(() => log.lines.length === 1)
+    const waiting = new Handed(NAMES[0]![0]!)
+    clock.advance(0)
+    await until(() => log.lines.length === 2)
+    expect([waiting.seen, waiting.destroyed]).toEqual([[], false])
+    clock.advance(1000)
+    await until(() => processes[3]?.names.includes('login') ?? false)
+    const [, id] = processes[3]!.asked.find(([name]) => name === 'login')!
+    processes[3]!.calls.tell('began', id, { initiatorName: 'pc' })
+    await until(() => told.length > 0)
+    // The other worker is told of it.
+    new Handed(NAMES[1]![0]!)
+    await until(() => processes[1]!.names.includes('login'))
+    expect(processes[1]!.asked.find(([name]) => name === 'login')![3]).toBe(1)
+    processes[3]!.calls.tell('gone', id)
+    await until(() => waiting.seen.length === 2)
+    expect(waiting.seen).toEqual(['began', 'ended'])
+  })
+
   it('that do not come back in the time of a login let those go who wait', async () => {
     await open()
     refusals = Array.from({ length: 20 }, () => new Error('the image is gone'))
@@ -224,6 +252,7 @@ describe('worker processes', () => {
     clock.advance(30_000)
     await until(() => waiting.seen.length > 0)
     expect([waiting.seen, waiting.destroyed]).toEqual([['ended'], true])
+    expect(waitersOf(0)).toBe(0)
   })
 
   it('that cannot start again are tried less and less often', async () => {
