@@ -1,4 +1,4 @@
-import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { BackupFolder } from '../../lib/target/backup/backup-folder.js'
@@ -67,6 +67,12 @@ export class BackedDisk {
     } finally {
       await folder.close()
     }
+  }
+
+  /** What is in the folder but the file that is locked, which stays. */
+  get names(): string[] {
+    const names = readdirSync(this.path).sort()
+    return names.filter((name) => name !== 'backup.lock')
   }
 
   open(writable = true): Promise<BackupFolder> {

@@ -15,6 +15,7 @@ import { leafCountOf } from './leaves.js'
  *
  *     000001.raw      000001.hashes   000001.json      the whole disk
  *     000002.changes  000002.hashes   000002.json      what differs from 1, one leaf behind the other
+ *     backup.lock                                      locked by the run that writes here
  *
  * `.hashes` has the SHA-256 of every leaf of the whole disk, so what a `.changes` file holds is where two of them differ.
  * The `.json` comes last, by a rename: what has none is no backup. Nothing here needs links, modes or locks of the file
@@ -74,9 +75,9 @@ export class BackupFolder {
     }
   }
 
+  /** The file that is locked stays: a run that has just opened it would hold the lock of a file that no other one finds. */
   async close(): Promise<void> {
     await this.lock?.release()
-    if (this.lock) await unlink(join(this.path, LOCK)).catch(() => undefined)
   }
 
   get newest(): Backup | undefined {

@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, unlinkSync, writeFileSync } from 'node:fs'
+import { readFileSync, readdirSync, statSync, unlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { BackupFolder } from '../../../lib/target/backup/backup-folder.js'
@@ -69,10 +69,17 @@ describe('a folder of backups', () => {
     expect(await failure(folder.hashesOf(folder.find(2)))).toBe('ERR_ISCSI_BACKUP_DAMAGED')
   })
 
-  it('leaves no lock behind', async () => {
-    const folder = await disk.open()
-    expect(readdirSync(disk.path)).toContain('backup.lock')
-    await folder.close()
-    expect(readdirSync(disk.path).filter((name) => name.includes('lock'))).toEqual([])
+  it('is free again behind it, and all lock one and the same file', async () => {
+    const lockFile = () => statSync(join(disk.path, 'backup.lock'), { bigint: true })
+    const first = await disk.open()
+    const { ino, birthtimeNs } = lockFile()
+    await first.close()
+    // One that has opened this file before it is closed would hold a lock that nobody sees if it were removed.
+    expect(lockFile()).toMatchObject({ ino, birthtimeNs })
+    expect(readdirSync(disk.path).filter((name) => name.includes('lock'))).toEqual(['backup.lock'])
+    const second = await disk.open()
+    expect(lockFile()).toMatchObject({ ino, birthtimeNs })
+    expect(await failure(disk.open())).toBe('ERR_ISCSI_LOCKED')
+    await second.close()
   })
 })

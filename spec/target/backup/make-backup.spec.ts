@@ -1,4 +1,4 @@
-import { readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { readFileSync, statSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { BackupDisk } from '../../../lib/target/backup/backup-disk.js'
@@ -17,7 +17,7 @@ beforeEach(() => {
 })
 afterEach(() => disk.remove())
 
-const names = () => readdirSync(disk.path).sort()
+const names = () => disk.names
 const failure = (work: Promise<unknown>) => work.then(() => 'done', codeOf)
 
 /** A backup as it can be read. */

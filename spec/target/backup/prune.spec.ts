@@ -23,7 +23,7 @@ beforeEach(async () => {
 })
 afterEach(() => disk.remove())
 
-const names = () => readdirSync(disk.path).sort()
+const names = () => disk.names
 const failure = (work: Promise<unknown>) => work.then(() => 'done', codeOf)
 
 async function prune(keep: number): Promise<number> {
