@@ -143,7 +143,14 @@ export class Generations {
   /** One change at a time, in all processes that have the image open. */
   private step<T>(work: () => Promise<T>): Promise<T> {
     const { together, uuid } = this.options
-    return this.steps.run(() => (together ? together.change(uuid, work) : work()))
+    if (!together) return this.steps.run(work)
+    return this.steps.run(() =>
+      together.change(uuid, async () => {
+        // What another process has made is not to be undone by one to which the news of it did not get through.
+        await this.reread()
+        return work()
+      })
+    )
   }
 
   /**

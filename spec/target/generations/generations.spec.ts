@@ -3,7 +3,11 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import type { SessionEnd } from '../../../lib/iscsi/directory.js'
 import type { Nexus } from '../../../lib/scsi/nexus.js'
+import { Generations } from '../../../lib/target/generations/generations.js'
+import type { StoredImage } from '../../../lib/target/image-storage.js'
 import { RAW_WATCH_MS } from '../../../lib/target/images.js'
+import { StateDirectory } from '../../../lib/target/state-directory.js'
+import type { ImageTogether } from '../../../lib/target/workers/image-turns.js'
 import { codeOf, messageOf } from '../../../lib/util/errors.js'
 import { createHash } from 'node:crypto'
 import { Random, seedOf, steps } from '../../support/random.js'
@@ -447,4 +451,36 @@ describe('any order of events', () => {
       }
     }
   }
+})
+
+describe('a change by one of several processes', () => {
+  it('is made to what is there, also when the news of what another one made was lost', async () => {
+    const state = await StateDirectory.open(bench.state, bench.log)
+    const uuid = '0f8fad5b-d9cb-469f-a165-70867728950e'
+    const deaf: ImageTogether = {
+      change: (_uuid, work) => work(),
+      tell: () => Promise.resolve(),
+      isMerging: () => Promise.resolve(false),
+      isRead: () => Promise.resolve(false)
+    }
+    const make = async () => {
+      const one = new Generations({ uuid, path: bench.image, state, now: () => 1000, log: bench.log, together: deaf })
+      await one.load()
+      // All that is asked of the raw file here.
+      await one.attach({ whole: { size: IMAGE_BYTES } } as StoredImage, undefined)
+      return one
+    }
+    const [one, two] = [await make(), await make()]
+    await one.grow(2 * IMAGE_BYTES)
+    expect(await failure(two.grow(2 * IMAGE_BYTES))).toBe('ERR_ISCSI_GROW')
+    await two.grow(3 * IMAGE_BYTES)
+    await one.choose(1)
+    const { record } = await make()
+    expect(record.generations.map(({ number, parent, size }) => [number, parent, size])).toEqual([
+      [0, undefined, IMAGE_BYTES],
+      [1, 0, 2 * IMAGE_BYTES],
+      [2, 1, 3 * IMAGE_BYTES]
+    ])
+    expect(record.current).toBe(1)
+  })
 })
