@@ -170,30 +170,41 @@ export class PushControl {
 
   /** @returns what it is now when it stays where it was */
   private async pushOne(image: Image, one: Behind, drop: boolean): Promise<Behind | undefined> {
-    const { owners, view, lun } = one
+    const { owners, view } = one
     const several = view.sessions > 1
     try {
       // One that is asked first and comes back at once would be there when the last one goes.
       if (drop || several) await owners.drain(view)
-      await (drop ? this.dropOne(one) : this.askOne(image, one))
+      await (drop ? this.dropOne(image, one) : this.askOne(image, one))
     } catch (error) {
       this.parts.log.error(`${view.initiatorName} could not be moved to the newest generation: ${messageOf(error)}`)
     } finally {
       if (drop || several) await owners.undrain(view)
     }
+    return this.lookAgain(image, one)
+  }
+
+  /** What it is now: others came before it, and clients move by themselves meanwhile. Undefined when it is up to date. */
+  private async lookAgain(image: Image, { view, lun }: Behind): Promise<Behind | undefined> {
     return (await this.behind(image)).find((now) => keyOf(now.view) === keyOf(view) && now.lun === lun)
   }
 
-  private async askOne(image: Image, { owners, view }: Behind): Promise<void> {
+  private async askOne(image: Image, one: Behind): Promise<void> {
+    const { owners, view } = one
     for (let attempt = 1; attempt <= ATTEMPTS_MAX; attempt++) {
+      const now = await this.lookAgain(image, one)
+      if (!now || now.stays !== undefined) return
       if (await owners.advance(view, image.uuid)) return
       await this.endSessionsOf(view)
     }
   }
 
-  private async dropOne({ owners, view, lun }: Behind): Promise<void> {
-    for (let attempt = 1; ; attempt++) {
+  private async dropOne(image: Image, one: Behind): Promise<void> {
+    const { owners, view, lun } = one
+    for (let attempt = 1; await this.mayDrop(image, one); attempt++) {
       await this.endSessionsOf(view)
+      // That took a while, too.
+      if (!(await this.mayDrop(image, one))) return
       try {
         await owners.discard(view, 'operator', lun)
         return
@@ -202,6 +213,12 @@ export class PushControl {
         if (codeOf(error) !== 'ERR_ISCSI_INITIATOR_BUSY' || attempt === ATTEMPTS_MAX) throw error
       }
     }
+  }
+
+  /** It is still what the operator saw: over the same generation, and ended by a logout. */
+  private async mayDrop(image: Image, one: Behind): Promise<boolean> {
+    const now = await this.lookAgain(image, one)
+    return now !== undefined && now.generation === one.generation && now.stays === one.stays
   }
 
   private endSessionsOf({ targetName, initiatorName }: InitiatorView): Promise<void> {

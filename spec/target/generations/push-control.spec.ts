@@ -150,6 +150,93 @@ describe('a push', () => {
   })
 })
 
+describe('a push that has to wait for clients', () => {
+  /** Nobody is asked to log out before `release`; `asked` resolves when the first one is. */
+  function holdLogouts(): { asked: Promise<void>; release: () => void } {
+    const group = bench['group']!
+    const requestLogout = group.requestLogout.bind(group)
+    let release = (): void => undefined
+    const released = new Promise<void>((resolve) => (release = resolve))
+    const asked = new Promise<void>((resolve) => {
+      const heldOff: typeof requestLogout = async (filter) => {
+        resolve()
+        await released
+        await requestLogout(filter)
+      }
+      Object.assign(group, { requestLogout: heldOff })
+    })
+    return { asked, release }
+  }
+
+  it('leaves one that moved by itself meanwhile where it is, with what it writes there', async () => {
+    const old = await open(BOB)
+    await bench.write(old, 0, 0x55)
+    await open(ALICE)
+    await publish(0x11)
+    const { asked, release } = holdLogouts()
+    await control().push({ dropDeltas: true })
+    await asked
+    await bench.end(old, LOGOUT)
+    const moved = await open(BOB)
+    await bench.write(moved, 8192, 0x77)
+    release()
+    expect(await pushed()).toMatchObject({ state: 'done', done: 2, total: 2, stayed: [] })
+    expect(bench.nexuses).toEqual([moved])
+    expect([await bench.read(moved, 0), await bench.read(moved, 8192)]).toEqual([0x11, 0x77])
+  })
+
+  it('does not ask one that wrote nothing and is up to date when its turn comes', async () => {
+    const waiting = []
+    for (let index = 0; index < PUSHED_AT_ONCE; index++) waiting.push(await open(`${ALICE}-${index}`))
+    const last = await open(BOB)
+    await publish(0x11)
+    const { asked, release } = holdLogouts()
+    await control().push({})
+    await asked
+    await bench.end(last, LOGOUT)
+    const moved = await open(BOB)
+    release()
+    expect(await pushed()).toMatchObject({ state: 'done', done: PUSHED_AT_ONCE + 1, stayed: [] })
+    expect(bench.nexuses).toEqual([moved])
+  })
+
+  it('asks one that logs in again at once no second time', async () => {
+    await open(ALICE)
+    await publish(0x11)
+    const group = bench['group']!
+    const requestLogout = group.requestLogout.bind(group)
+    const asks: Nexus[] = []
+    const withReturn: typeof requestLogout = async (filter) => {
+      await requestLogout(filter)
+      asks.push(await open(ALICE))
+    }
+    Object.assign(group, { requestLogout: withReturn })
+    expect(await push()).toMatchObject({ state: 'done', done: 1, stayed: [] })
+    expect(asks).toHaveLength(1)
+    expect(bench.nexuses).toEqual(asks)
+    expect(await bench.read(asks[0]!, 0)).toBe(0x11)
+  })
+
+  it.each([
+    ['before its turn', ALICE],
+    ['while it is asked', BOB]
+  ])('keeps a delta that gets another policy %s', async (_when, first) => {
+    const writer = await open(BOB)
+    await bench.write(writer, 0, 0x55)
+    if (first === ALICE) await open(ALICE)
+    await publish(0x11)
+    const { asked, release } = holdLogouts()
+    await control().push({ dropDeltas: true })
+    await asked
+    await control().setPolicy({ match: BOB, policy: 'keep' })
+    release()
+    expect((await pushed())!.stayed).toMatchObject([{ initiatorName: BOB, generation: 0, reason: 'kept' }])
+    const again = first === ALICE ? writer : await open(BOB)
+    expect(await bench.read(again, 0)).toBe(0x55)
+    expect(await control().bin()).toEqual([])
+  })
+})
+
 describe('a planned push', () => {
   const inTwoHours = () => bench.clock.now() + 2 * HOUR_MS
 
