@@ -47,7 +47,8 @@ export class DeltaFile {
   private slotsMapped: number
   private files: FilePair | undefined
   private creating: Promise<void> | undefined
-  private closed = false
+  /** Nobody may use it any more; its map and its figures stay what they were. */
+  closed = false
   private directorySynced = false
   /** What the journal says of sessions; undefined while it says what it said when it was found. */
   private session: SessionMark | undefined
@@ -151,21 +152,26 @@ export class DeltaFile {
   /**
    * Closes it and opens it over a base that shows the same up to the end of this one, and zeroes behind it. Nobody uses
    * it meanwhile.
-   * @throws what was in the way; then this one is closed, and whether it could be changed shows when it is opened
+   * @throws what was in the way; when this one is {@link closed} then, opening it shows whether it could be changed
    */
   async over(base: BaseFingerprint): Promise<DeltaFile> {
     const { exists } = this
     if (exists) await this.clearTail()
     await this.close()
     if (exists) await rebaseDelta(this.paths.map, base)
-    return this.reopened({ ...this.options, base })
+    return this.reopened(base)
   }
 
   /** The same epoch once more, after it was closed. */
-  async reopened(options = this.options): Promise<DeltaFile> {
+  async reopened(base = this.options.base): Promise<DeltaFile> {
     const { incarnation, epoch } = this
-    const delta = await DeltaFile.open({ ...options, incarnation, epochAfter: epoch - 1 })
-    await delta.wake(incarnation)
+    const delta = await DeltaFile.open({ ...this.options, base, incarnation, epochAfter: epoch - 1 })
+    try {
+      await delta.wake(incarnation)
+    } catch (error) {
+      await delta.release()
+      throw error
+    }
     return delta
   }
 

@@ -75,10 +75,22 @@ export interface OverlayStats {
   readonly compactions: number
 }
 
+/** A delta between two bases, which could be opened over neither: its files are whole, and name one of them. */
+interface LostDelta {
+  /** Closed. */
+  readonly delta: DeltaFile
+  /** Of before. */
+  readonly stats: OverlayStats
+  readonly base: Volume
+  readonly fingerprint: BaseFingerprint
+  readonly failure: Error
+}
+
 export class Overlay extends Volume {
   readonly readOnly = false
   private base: Volume
   private delta: DeltaFile | undefined
+  private lost: LostDelta | undefined
   private chunkSize = 0
   private readonly holds = new RangeHolds()
   private readonly edges = new Edges()
@@ -119,7 +131,7 @@ export class Overlay extends Volume {
   }
 
   get epoch(): number {
-    return this.ready().epoch
+    return this.known.epoch
   }
 
   override get copyGranularity(): number {
@@ -128,15 +140,16 @@ export class Overlay extends Volume {
 
   /** What was found when the delta was opened. */
   get report(): DeltaReport {
-    return this.ready().report
+    return this.known.report
   }
 
   /** What differs from the base now. */
   get changes(): Changes {
-    return new Changes(this.ready().map, this.chunkSize, this.size)
+    return new Changes(this.known.map, this.chunkSize, this.size)
   }
 
   get stats(): OverlayStats {
+    if (this.lost) return this.lost.stats
     const delta = this.ready()
     return {
       reads: this.reads,
@@ -180,7 +193,7 @@ export class Overlay extends Volume {
 
   /** Why every flush fails until the overlay is opened again. */
   get failure(): Error | undefined {
-    return this.delta?.failure
+    return this.lost?.failure ?? this.delta?.failure
   }
 
   /**
@@ -235,6 +248,7 @@ export class Overlay extends Volume {
   private async restoreNow(binDirectory: string): Promise<Restored> {
     const resume = await this.drain()
     try {
+      if (this.lost) await this.regain(this.lost)
       const old = this.ready()
       const retired = await old.retire(binDirectory)
       this.delta = old.following()
@@ -259,7 +273,8 @@ export class Overlay extends Volume {
    * @param base - opened and closed by its owner
    * @returns undefined when it is done; otherwise what has to be waited for before it is tried again: the files of the
    *   delta are just being made, and who has to remember that may wait for the caller
-   * @throws what was in the way; the disk is as it was then, or gone when not even that could be opened
+   * @throws what was in the way; the disk is as it was then, or, when not even that could be opened, has a `failure` and
+   *   is of use again when it is opened anew
    */
   async exchangeBase(base: Volume, fingerprint: BaseFingerprint): Promise<Retry | undefined> {
     assert(fingerprint.size === base.size && base.size >= this.size, 'a base that shows less')
@@ -267,21 +282,32 @@ export class Overlay extends Volume {
     const resume = await this.drainUnlessCreating()
     if (!resume) return { behind: this.creation! }
     const old = this.ready()
+    const { stats } = this
     try {
       this.attach(await old.over(fingerprint), base)
     } catch (error) {
+      if (!old.closed) throw error
       this.delta = undefined
-      this.attach(await old.reopened(), this.base)
-      throw error
+      this.lost = { delta: old, stats, base, fingerprint, failure: error as Error }
+      if (!(await this.regain(this.lost).catch(() => false))) throw error
     } finally {
       resume()
     }
     return undefined
   }
 
+  /** Opens a delta once more over the base that its files name. @returns whether that is the new one */
+  private async regain({ delta, base, fingerprint }: LostDelta): Promise<boolean> {
+    const before = await delta.reopened().catch(() => undefined)
+    if (before) this.attach(before, this.base)
+    else this.attach(await delta.reopened(fingerprint), base)
+    return before === undefined
+  }
+
   private attach(delta: DeltaFile, base: Volume): void {
     this.base = base
     this.delta = delta
+    this.lost = undefined
     this.cut = new WriteCut(this.chunkSize, base.size)
   }
 
@@ -910,6 +936,11 @@ export class Overlay extends Volume {
   }
 
   // ---- small things
+
+  /** What there is to tell about, also when nobody can read it. */
+  private get known(): DeltaFile {
+    return this.lost?.delta ?? this.ready()
+  }
 
   private ready(): DeltaFile {
     if (!this.delta) throw closedError()

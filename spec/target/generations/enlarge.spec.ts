@@ -1,6 +1,7 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import type { Nexus } from '../../../lib/scsi/nexus.js'
 import { CAPACITY_CHANGED } from '../../../lib/scsi/sense.js'
+import { DeltaFile } from '../../../lib/volume/delta/delta-file.js'
 import { ALICE, BASE_BYTE, BOB, LOGOUT, SILENCE, TargetBench } from '../../support/target-bench.js'
 
 const STUDIO = 'iqn.2026-01.org.example:studio'
@@ -15,7 +16,10 @@ beforeEach(async () => {
   bench = await TargetBench.make({}, { initiators })
   await bench.start()
 })
-afterEach(() => bench.remove())
+afterEach(async () => {
+  jest.restoreAllMocks()
+  await bench.remove()
+})
 
 const control = () => bench.server!.control
 const open = (initiatorName: string) => bench.login({ initiatorName })
@@ -137,6 +141,56 @@ describe('a disk that grows', () => {
       expect(unitOf(writer).volume.size).toBe(8 * MIB)
       expect(await bench.read(writer, 4096)).toBe(0x55)
     }
+  })
+
+  /** From the moment on that the file of a delta is put over a larger disk, opening it fails so often. */
+  function failToOpen(times: number): void {
+    const { open: openFile } = DeltaFile
+    const { over } = DeltaFile.prototype
+    let left = 0
+    jest.spyOn(DeltaFile.prototype, 'over').mockImplementation(function (this: DeltaFile, base) {
+      left = times
+      return over.call(this, base)
+    })
+    jest.spyOn(DeltaFile, 'open').mockImplementation((options) => {
+      if (left-- > 0) return Promise.reject(new Error('too many open files'))
+      return openFile.call(DeltaFile, options)
+    })
+  }
+
+  it('grows all the same when a delta can be opened a moment later', async () => {
+    const writer = await open(BOB)
+    await bench.write(writer, 0, 0x55)
+    failToOpen(1)
+    await grow(8)
+    expect(unitOf(writer).volume.size).toBe(8 * MIB)
+    expect([await bench.read(writer, 0), await bench.read(writer, 7 * MIB)]).toEqual([0x55, 0])
+  })
+
+  describe.each([
+    ['stays away for a while', SILENCE, 0x55, 3],
+    ['logs out', LOGOUT, BASE_BYTE, 3],
+    ['logs out before it can be opened again', LOGOUT, BASE_BYTE, 5]
+  ])('whose delta cannot be opened any more, of a client that %s', (_what, end, found, times) => {
+    it('shows what there is to the operator, and to its client behind its next login', async () => {
+      const writer = await open(BOB)
+      await bench.write(writer, 0, 0x55)
+      failToOpen(times)
+      await grow(8)
+      expect(bench.log.lines.join()).toMatch(/bob keeps generation 0 and its size: too many open files/)
+      const [image] = await control().images()
+      expect(image!.current).toBe(1)
+      expect((await control().initiators())[0]!.units).toMatchObject([{ stored: true, bytes: 4096 }])
+      await expect(bench.read(writer, 0)).rejects.toThrow(/not open/)
+      await expect(bench.write(writer, 0, 0x66)).rejects.toThrow(/not open/)
+      await bench.end(writer, end)
+      await bench.settled()
+      const again = await open(BOB)
+      expect(unitOf(again).volume.size).toBe(8 * MIB)
+      expect(await bench.read(again, 0)).toBe(found)
+      expect(bench.log.lines.filter((line) => /lost its delta/.test(line))).toEqual([])
+      expect(unitOf(again).identity.serial).toBe(unitOf(writer).identity.serial)
+    })
   })
 
   it('can be merged into the raw file while those sessions go on', async () => {
