@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { open, unlink } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import { assert } from '../../util/assert.js'
+import { Slices } from '../../util/slices.js'
 import { syncDirectory } from '../../util/directory.js'
 import { IscsiError, codeOf } from '../../util/errors.js'
 import { bootId } from './boot-id.js'
@@ -124,6 +125,7 @@ export class DeltaFile {
     const onDisk = (await files.slots.handle.stat()).blocks * STAT_BLOCK_BYTES
     if (onDisk > delta.slots.usedCount * delta.chunkSize + HOLES_IGNORED_BYTES) delta.slots.vacateHoles()
     else if (files.sparse) delta.slots.keepGroups(groupOf(delta.chunkSize))
+    await delta.findGroups()
     delta.charged = delta.bytesUsed
     budget.occupy(delta.charged)
     return delta
@@ -533,6 +535,17 @@ export class DeltaFile {
       this.settle()
     }
     this.puncher?.wake()
+    await this.findGroups()
+  }
+
+  /** The first flush of a delta that was read back has all of its bitmap looked through. */
+  private async findGroups(): Promise<void> {
+    const { slots } = this
+    const slices = new Slices()
+    while (slots.awaitsGroups) {
+      slots.findGroups()
+      if (slices.over) await slices.rest()
+    }
   }
 
   private async syncMap({ map, journal }: FilePair): Promise<void> {

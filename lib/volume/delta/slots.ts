@@ -38,8 +38,9 @@ export class Slots {
   private keptCount = 0
   /** Slots of a group, when groups are kept. */
   private group = 1
-  /** Groups are found in what was read back as soon as holes may be used. */
-  private findsGroups = false
+  /** Groups are still to be found in what was read back: from this word on, before this slot. */
+  private groupsAt = 0
+  private groupsEnd = 0
 
   private freed = new RunList()
   private committed = new RunList()
@@ -108,20 +109,35 @@ export class Slots {
     return this.grant(base + offset, count)
   }
 
-  /** Groups are opened again where a map that was read back has some slots of one and not the others. */
+  /**
+   * Groups are opened again where a map that was read back has some slots of one and not the others: by
+   * {@link findGroups}, as soon as holes may be used.
+   */
   keepGroups(group: number): void {
     this.group = group
-    this.findsGroups = true
-    if (!this.holesKept) this.findGroups()
+    this.groupsAt = 0
+    this.groupsEnd = this.highWater
   }
 
-  private findGroups(): void {
-    this.findsGroups = false
-    const mask = (1 << this.group) - 1
-    for (let slot = 0; slot + this.group <= this.highWater; slot += this.group) {
+  /** There is something for {@link findGroups} to do now. */
+  get awaitsGroups(): boolean {
+    return !this.holesKept && this.groupsAt * 32 < this.groupsEnd
+  }
+
+  /**
+   * Looks through a bounded part of the bitmap, as {@link find} does; the next call goes on behind. Holes that somebody
+   * takes meanwhile are lost to their neighbours, no more.
+   */
+  findGroups(): void {
+    if (!this.awaitsGroups) return
+    const { group } = this
+    const mask = (1 << group) - 1
+    const end = Math.min(this.groupsEnd, (this.groupsAt + SEARCH_WORDS_MAX) * 32)
+    for (let slot = this.groupsAt * 32; slot + group <= end; slot += group) {
       const used = (this.used[slot >>> 5]! >>> (slot & 31)) & mask
-      if (used !== 0 && used !== mask) this.keep(slot, this.group)
+      if (used !== 0 && used !== mask) this.keep(slot, group)
     }
+    this.groupsAt += SEARCH_WORDS_MAX
   }
 
   /** Those that are not in use are for their neighbours from now on. */
@@ -180,6 +196,7 @@ export class Slots {
   private forgetGroups(): void {
     this.kept.fill(0)
     this.keptCount = 0
+    this.groupsEnd = 0
   }
 
   /** The same for exactly `count` slots: a write that one record must describe. */
@@ -278,7 +295,6 @@ export class Slots {
       return
     }
     this.holesKept = false
-    if (this.findsGroups) this.findGroups()
     this.settled.takeAll(this.sealed)
     this.advance()
   }

@@ -1,4 +1,4 @@
-import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
+import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -7,6 +7,7 @@ import type { DeltaOptions } from '../../../lib/volume/delta/delta-options.js'
 import { SpaceBudget } from '../../../lib/volume/delta/budget.js'
 import { BASE, COPIED, ZERO } from '../../../lib/volume/delta/delta-map.js'
 import { codeOf } from '../../../lib/util/errors.js'
+import { Slices } from '../../../lib/util/slices.js'
 import { thrown } from '../../contracts/volume.contract.js'
 import { Random, seedOf } from '../../support/random.js'
 import {
@@ -142,6 +143,26 @@ describe('DeltaFile', () => {
     expect(entries(risen)).toEqual(wanted)
     await risen.close()
     fs.rmSync(dead, { recursive: true })
+  })
+
+  it('lets others have a turn while it looks for the groups of a map that it has read back', async () => {
+    const before = await opened()
+    await before.create()
+    for (const chunk of [1, 7, 3, 15]) put(before, chunk, 1)
+    before.commit()
+    const again = await opened()
+    const rests = jest.spyOn(Slices.prototype, 'rest')
+    const over = jest.spyOn(Slices.prototype, 'over', 'get').mockReturnValue(true)
+    try {
+      await again.wake(HEADER.incarnation + 1)
+      await again.flush()
+      expect(rests).toHaveBeenCalledTimes(1)
+    } finally {
+      over.mockRestore()
+      rests.mockRestore()
+    }
+    // The third chunk had opened a group, whose other places are for its neighbours.
+    expect(again.slots.isKept(again.map.get(3) - 1 + 1)).toBe(true)
   })
 
   it('drops what was not flushed when the machine was booted since, and says so', async () => {

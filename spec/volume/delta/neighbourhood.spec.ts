@@ -163,9 +163,42 @@ describe('Neighbourhood', () => {
     expect(again.take(5, 1)).toBeGreaterThanOrEqual(32)
     slots.seal()
     slots.unseal(true)
+    slots.findGroups()
     expect(again.take(6, 1)).toBe(22)
     expect(slots.take(1)).toBeGreaterThanOrEqual(2)
     expect(slots.isKept(17)).toBe(true)
+  })
+
+  it('finds the groups of a long file part by part, while others take slots', () => {
+    const slots = new Slots()
+    const groups = 2000
+    for (let index = 0; index < groups; index++) slots.claim(index * GROUP, 3)
+    slots.keepGroups(GROUP)
+    expect([slots.isKept(3), slots.awaitsGroups]).toEqual([false, true])
+    slots.findGroups()
+    // 8192 slots: 512 groups.
+    expect([3, 511 * GROUP + 3, 512 * GROUP + 3].map((slot) => slots.isKept(slot))).toEqual([true, true, false])
+    // A hole that is taken before its group is found is as good as any.
+    expect(slots.takeAt(600 * GROUP + 3, 1)).toBe(true)
+    expect(slots.takeInGroup(GROUP, 0, 1)).toBe(groups * GROUP)
+    for (let part = 2; part <= 4; part++) slots.findGroups()
+    expect(slots.awaitsGroups).toBe(false)
+    const kept = upTo(slots.highWater).filter((slot) => slots.isKept(slot))
+    // Of the last group that was read back the file had no more than three slots.
+    expect(kept).toHaveLength((groups - 1) * 13 - 1 + 15)
+    expect(slots.isKept((groups - 1) * GROUP - 1)).toBe(true)
+    expect(slots.isKept((groups - 1) * GROUP + 3)).toBe(false)
+    expect(slots.isKept(600 * GROUP + 3)).toBe(false)
+  })
+
+  it('looks for no more groups when the numbers of slots have run out', () => {
+    const slots = new Slots(16_000)
+    for (let slot = 0; slot < 16_000; slot += 2) slots.claim(slot, 1)
+    slots.keepGroups(GROUP)
+    slots.findGroups()
+    expect(slots.awaitsGroups).toBe(true)
+    while (slots.usedCount < 16_000) slots.take(1)
+    expect(slots.awaitsGroups).toBe(false)
   })
 
   it('forgets groups when the numbers of slots run out, and gives every last one', () => {
