@@ -11,7 +11,8 @@ export class BackgroundFlush {
   private failure: Error | undefined
   private readonly io = new BlockIo((_io, error) => this.done(error))
 
-  constructor(private readonly volume: Volume) {}
+  /** @param unit - whose volume of that moment is flushed */
+  constructor(private readonly unit: { readonly volume: Volume }) {}
 
   request(): void {
     if (this.running) {
@@ -19,7 +20,7 @@ export class BackgroundFlush {
       return
     }
     this.running = true
-    this.volume.flush(this.io)
+    this.unit.volume.flush(this.io)
   }
 
   /** The error of a flush that was answered before it failed (a deferred error), once; the next flush reports it. */

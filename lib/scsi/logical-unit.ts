@@ -180,11 +180,11 @@ export class LogicalUnit implements Modes {
       options.reservationStore
     )
     this.tokens = new RodTokens(this, options.clock ?? systemClock)
-    this.volume.onChange = (offset, length) => this.tokens.changed(offset, length)
+    this.watchVolume()
     this.provisioning = options.provisioning
     this.onVolumeError = options.onVolumeError
     this.onStartStop = options.onStartStop
-    this.backgroundFlush = new BackgroundFlush(options.volume)
+    this.backgroundFlush = new BackgroundFlush(this)
   }
 
   /** A nexus begins to see the unit. */
@@ -217,10 +217,16 @@ export class LogicalUnit implements Modes {
    */
   enlarge(volume: Volume): void {
     this.volume = volume
+    this.watchVolume()
     const blockCount = Math.floor(volume.size / this.blockSize)
     if (blockCount === this.blockCount) return
     this.blockCount = blockCount
     this.establish(CAPACITY_CHANGED)
+  }
+
+  /** A volume that was exchanged is still heard: commands that are under way may write to it. */
+  private watchVolume(): void {
+    this.volume.onChange = (offset, length) => this.tokens.changed(offset, length)
   }
 
   /**

@@ -6,7 +6,7 @@ import { FakeVolume } from '../support/scsi.js'
 describe('flushes that nobody waits for', () => {
   it('run one at a time, and however many are asked for meanwhile, one more follows', async () => {
     const volume = new FakeVolume(4096)
-    const flush = new BackgroundFlush(volume)
+    const flush = new BackgroundFlush({ volume })
     volume.stalled = true
     for (let i = 0; i < 50; i++) flush.request()
     expect(volume.calls).toEqual(['flush'])
@@ -20,7 +20,7 @@ describe('flushes that nobody waits for', () => {
 
   it('keep a failure until it is taken, once', async () => {
     const volume = new FakeVolume(4096)
-    const flush = new BackgroundFlush(volume)
+    const flush = new BackgroundFlush({ volume })
     volume.broken.set('flush', 'EIO')
     flush.request()
     expect(flush.takeFailure()).toBeUndefined()

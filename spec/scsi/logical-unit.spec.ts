@@ -1,5 +1,5 @@
 import { describe, expect, it, jest } from '@jest/globals'
-import { CAPACITY_CHANGED, POWER_ON } from '../../lib/scsi/sense.js'
+import { CAPACITY_CHANGED, POWER_ON, TOKEN_CANCELLED } from '../../lib/scsi/sense.js'
 import { FakeVolume, Host, makeNexus, makeUnit } from '../support/scsi.js'
 
 describe('a logical unit', () => {
@@ -64,6 +64,36 @@ describe('a logical unit', () => {
     const same = new FakeVolume(1024 * 512)
     unit.enlarge(same)
     expect([unit.volume, entry.attention]).toEqual([same, undefined])
+  })
+
+  it('lets a token fall with a write to the volume that it has now', () => {
+    const unit = makeUnit()
+    const nexus = makeNexus([unit])
+    const range = { offset: 4096, length: 4096 }
+    const token = unit.tokens.create(nexus, [range], 0x00800001, 60)
+    const behind = unit.tokens.create(nexus, [{ ...range, offset: 65536 }], 0x00800001, 60)
+    const larger = new FakeVolume(2048 * 512)
+    unit.enlarge(larger)
+    expect(token.fault).toBeUndefined()
+    larger.tryWrite(Buffer.alloc(512), 0, 512, 4096)
+    expect([token.fault, behind.fault]).toEqual([TOKEN_CANCELLED, undefined])
+  })
+
+  it('still lets one fall with a write that was under way when it became larger', () => {
+    const unit = makeUnit()
+    const before = unit.volume
+    const token = unit.tokens.create(makeNexus([unit]), [{ offset: 4096, length: 4096 }], 0x00800001, 60)
+    unit.enlarge(new FakeVolume(2048 * 512))
+    before.tryWrite(Buffer.alloc(512), 0, 512, 4096)
+    expect(token.fault).toBe(TOKEN_CANCELLED)
+  })
+
+  it('flushes in the background the volume that it has now', () => {
+    const unit = makeUnit()
+    const larger = new FakeVolume(2048 * 512)
+    unit.enlarge(larger)
+    unit.backgroundFlush.request()
+    expect(larger.calls).toEqual(['flush'])
   })
 
   it('has its first modes and no RESERVE after a reset', () => {
