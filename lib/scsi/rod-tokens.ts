@@ -56,8 +56,9 @@ export class RodToken {
     this.expiresMs = this.clock.monotonic() + this.timeoutMs
   }
 
-  expire(): void {
-    if (this.uses === 0 && this.clock.monotonic() > this.expiresMs) this.fault ??= TOKEN_EXPIRED
+  /** @param nowMs - of its clock */
+  expire(nowMs: number): void {
+    if (this.uses === 0 && nowMs > this.expiresMs) this.fault ??= TOKEN_EXPIRED
   }
 
   delete(): void {
@@ -81,6 +82,8 @@ export class RodToken {
 export class RodTokens {
   /** In the order in which they were made. */
   private tokens: RodToken[] = []
+  /** Some of them may be valid. */
+  private anyValid = false
 
   constructor(
     private readonly unit: LogicalUnit,
@@ -99,6 +102,7 @@ export class RodTokens {
     while (this.named(identifierOf(bytes))) bytes = makeRodToken(type, this.unit, nexus, byteCount)
     const token = new RodToken(bytes, this.unit, nexus, ranges, timeoutSeconds * 1000, this.clock)
     this.tokens.push(token)
+    this.anyValid = true
     return token
   }
 
@@ -110,13 +114,21 @@ export class RodTokens {
     const token = this.named(identifierOf(bytes))
     if (!token || token.nexus.initiatorName !== nexus.initiatorName) return undefined
     if (!timingSafeEqual(token.bytes, bytes)) return TOKEN_CORRUPT
-    token.expire()
+    token.expire(this.clock.monotonic())
     return token.fault ?? token
   }
 
-  /** A range of the unit changes, whoever does it. */
+  /** A range of the unit changes, whoever does it. Every write asks, so what is not valid any more must cost nothing. */
   changed(offset: number, length: number): void {
-    for (const token of this.tokens) if (token.overlaps(offset, length)) token.cancel()
+    if (!this.anyValid) return
+    this.anyValid = false
+    const now = this.clock.monotonic()
+    for (const token of this.tokens) {
+      if (token.fault === undefined) token.expire(now)
+      if (token.fault !== undefined) continue
+      if (token.overlaps(offset, length)) token.cancel()
+      else this.anyValid = true
+    }
   }
 
   /** The content is not what it was, or nobody knows. */
@@ -137,7 +149,8 @@ export class RodTokens {
   private makeRoom(nexus: Nexus): void {
     const own = this.tokens.filter((token) => token.nexus === nexus)
     if (own.length < MAX_TOKENS) return
-    for (const token of own) token.expire()
+    const now = this.clock.monotonic()
+    for (const token of own) token.expire(now)
     const victim = own.find(({ fault }) => fault !== undefined) ?? own[0]!
     victim.cancel()
     this.tokens.splice(this.tokens.indexOf(victim), 1)

@@ -1,4 +1,4 @@
-import { describe, expect, it } from '@jest/globals'
+import { describe, expect, it, jest } from '@jest/globals'
 import { MAX_TOKENS, RodToken, findRodToken } from '../../lib/scsi/rod-tokens.js'
 import { FakeClock } from '../support/fake-clock.js'
 import { makeNexus, makeUnit } from '../support/scsi.js'
@@ -73,6 +73,34 @@ describe('RodTokens', () => {
     expect(state(token)).toBe('valid')
     clock.advance(1)
     expect(state(token)).toBe('EXPIRED')
+  })
+
+  it('costs writes nothing once it is not valid any more', () => {
+    const { clock, unit, create, state } = bench()
+    const compared = jest.spyOn(RodToken.prototype, 'overlaps')
+    const write = () => {
+      compared.mockClear()
+      unit.volume.tryWrite(Buffer.alloc(512), 0, 512, 0)
+      return compared.mock.calls.length
+    }
+    try {
+      const [cancelled, short, used, long] = [create(60), create(10), create(10), create(60)]
+      expect(write()).toBe(4)
+      cancelled.cancel()
+      used.beginUse()
+      clock.advance(11_000)
+      expect([write(), state(short), state(used)]).toEqual([2, 'EXPIRED', 'valid'])
+      used.endUse()
+      long.delete()
+      expect(write()).toBe(1)
+      clock.advance(11_000)
+      expect([write(), write()]).toEqual([0, 0])
+      // The next one is watched again.
+      create()
+      expect(write()).toBe(1)
+    } finally {
+      compared.mockRestore()
+    }
   })
 
   it('tells why a token is not valid any more, the first reason', () => {
