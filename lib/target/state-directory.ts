@@ -1,6 +1,6 @@
 import { createHash, randomUUID } from 'node:crypto'
 import { chmod, mkdir, readdir, realpath, rm, rmdir, stat } from 'node:fs/promises'
-import { dirname, join, resolve } from 'node:path'
+import { dirname, join, relative, resolve } from 'node:path'
 import { namesIn } from '../util/directory.js'
 import { codeOf, isFull, messageOf } from '../util/errors.js'
 import type { Logger } from '../util/log.js'
@@ -44,6 +44,11 @@ export class StateDirectory {
     const made = await new StateDirectory(path, log, false).prepare()
     // The UUID of an image hangs on where it lies relative to this, whatever link led here today.
     return new StateDirectory(await realpath(path), log, made)
+  }
+
+  /** Whether an image was shared with a state directory; both without links. Nothing is made or changed there. */
+  static async knows(path: string, image: string): Promise<boolean> {
+    return (await readJson(imagePathIn(path, relative(path, image)))) !== undefined
   }
 
   private reserveFile: ReserveFile | undefined
@@ -200,7 +205,7 @@ export class StateDirectory {
   }
 
   private imagePath(name: string): string {
-    return join(this.path, 'images', `${hashOf(name)}.json`)
+    return imagePathIn(this.path, name)
   }
 
   /**
@@ -390,6 +395,10 @@ export function hashOf(...parts: readonly string[]): string {
   const hash = createHash('sha256')
   for (const part of parts) hash.update(`${Buffer.byteLength(part)}:`).update(part)
   return hash.digest('hex').slice(0, 32)
+}
+
+function imagePathIn(state: string, name: string): string {
+  return join(state, 'images', `${hashOf(name)}.json`)
 }
 
 interface ImageRecord extends ImageIdentity {

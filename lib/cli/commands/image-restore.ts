@@ -2,7 +2,7 @@ import { lstat } from 'node:fs/promises'
 import { resolve } from 'node:path'
 import { BackupFolder, type Backup } from '../../target/backup/backup-folder.js'
 import { restoreOver, restoreToFile } from '../../target/backup/restore-backup.js'
-import { stateBeside } from '../../target/state-place.js'
+import { statesBeside } from '../../target/state-place.js'
 import { IscsiError } from '../../util/errors.js'
 import type { Logger } from '../../util/log.js'
 import { formatSize, formatTime } from '../../util/units.js'
@@ -66,17 +66,22 @@ async function replace(
   args: ParsedArguments,
   context: CliContext
 ): Promise<string | undefined> {
-  const question = `What is in ${file} is replaced by backup ${backup.number}, and what clients wrote over it is lost.`
-  await agree(question, 'Nothing was replaced.', args, context)
   const state = single(args, 'state-dir')
+  const question = `What is in ${file} is replaced by backup ${backup.number}, and what clients wrote over it is lost.`
+  const isAlone = state === undefined && (await statesBeside(file)).length === 0
+  await agree(isAlone ? `${question} ${NO_STATE}` : question, 'Nothing was replaced.', args, context)
   const place = {
     image: file,
-    stateDirectory: state === undefined ? stateBeside(file) : resolve(context.directory, state),
+    stateDirectory: state === undefined ? undefined : resolve(context.directory, state),
     log: SILENT,
     now: Date.now()
   }
   return withProgress(context.stderr, (update) => restoreOver(folder, backup, place, update))
 }
+
+const NO_STATE =
+  'There is no state directory beside it. If it was shared with one elsewhere, name that with --state-dir: otherwise ' +
+  'clients that come back take the new disk for the old one, which can destroy its file systems.'
 
 function describe(file: string, { number, generation, sizeBytes, root }: Backup, aside: string | undefined): string[] {
   return [

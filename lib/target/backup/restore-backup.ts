@@ -9,6 +9,7 @@ import { makeFile, PART_SUFFIX } from '../creation/new-file.js'
 import { TargetError } from '../errors.js'
 import { LEAF_BYTES } from '../generations/hash-tree.js'
 import { StateDirectory } from '../state-directory.js'
+import { findState } from '../state-place.js'
 import { BackupDisk } from './backup-disk.js'
 import { damaged, type Backup, type BackupFolder } from './backup-folder.js'
 import { hashAt, hashOfLeaf } from './leaves.js'
@@ -55,7 +56,7 @@ async function compare(path: string, { leaves, leafCount }: BackupDisk, report: 
  * generations that lay over the old file do not fit the new one; they are put aside in the state directory. And the image
  * has another UUID, so that no client takes its disk for the one that it has mounted or reserved.
  * @returns where they are now; undefined when there were none
- * @throws TargetError ERR_ISCSI_LOCKED while a server runs with it
+ * @throws TargetError ERR_ISCSI_LOCKED while a server runs with it, ERR_ISCSI_STATE when its state is not to be found
  */
 export async function restoreOver(
   folder: BackupFolder,
@@ -68,7 +69,8 @@ export async function restoreOver(
   const locks: Lock[] = []
   try {
     locks.push(await locked(path, path))
-    const state = await openState(stateDirectory, path, locks, log)
+    const found = await findState(image, stateDirectory)
+    const state = found === undefined ? undefined : await openState(found, path, locks, log)
     const made = `${path}.restored`
     // Of a restore that was cut short.
     await unlink(made).catch(() => undefined)
@@ -91,16 +93,15 @@ export async function restoreOver(
 
 export interface RestorePlace {
   readonly image: string
-  /** Where its server keeps its state; it need not be there. */
-  readonly stateDirectory: string
+  /** Where its server keeps its state; undefined = beside it, if it has any. */
+  readonly stateDirectory: string | undefined
   readonly log: Logger
   /** Wall clock, ms since 1970. */
   readonly now: number
 }
 
-async function openState(path: string, image: string, locks: Lock[], log: Logger): Promise<StateDirectory | undefined> {
-  if (!(await stat(path).catch(() => undefined))) return undefined
-  const state = await StateDirectory.open(await realpath(path), log)
+async function openState(path: string, image: string, locks: Lock[], log: Logger): Promise<StateDirectory> {
+  const state = await StateDirectory.open(path, log)
   locks.push(await locked(state.lockPath, image, true))
   return state
 }

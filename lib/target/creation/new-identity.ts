@@ -4,7 +4,8 @@ import { crc32 } from 'node:zlib'
 import { codeOf } from '../../util/errors.js'
 import { acquireLock } from '../../volume/lock.js'
 import { TargetError } from '../errors.js'
-import { stateBeside } from '../state-place.js'
+import { StateDirectory } from '../state-directory.js'
+import { findState, statesBeside } from '../state-place.js'
 import { writeAll } from './copy.js'
 
 /**
@@ -43,17 +44,12 @@ const TYPE_PROTECTIVE = 0xee
 
 /**
  * @param path - an image that nobody shares, or has shared: clients know the identity of such a one
- * @throws TargetError ERR_ISCSI_LOCKED, ERR_ISCSI_NEW_ID with the reason; nothing has changed then
+ * @param stateDirectory - another one than beside the image with which it may have been shared
+ * @throws TargetError ERR_ISCSI_LOCKED, ERR_ISCSI_STATE, ERR_ISCSI_NEW_ID with the reason; nothing has changed then
  */
-export async function giveNewIdentity(path: string): Promise<NewIdentity> {
+export async function giveNewIdentity(path: string, stateDirectory?: string): Promise<NewIdentity> {
+  await refuseShared(path, stateDirectory)
   const real = await realpath(path)
-  if (!(await stat(real)).isFile()) throw refused(`${path} is no file`)
-  if (await stat(stateBeside(real)).catch(() => undefined)) {
-    throw refused(
-      `${path} has been shared from here, and what clients wrote and what was published lies over it as it is. Make a copy ` +
-        '(cloudx image export copy.img) and give that one a new identity'
-    )
-  }
   const lock = await acquireLock(real, { exclusive: true }).catch((error: unknown) => {
     if (codeOf(error) !== 'ERR_ISCSI_LOCKED') throw error
     throw new TargetError(
@@ -71,6 +67,19 @@ export async function giveNewIdentity(path: string): Promise<NewIdentity> {
   } finally {
     await lock.release()
   }
+}
+
+/** @throws TargetError when it is no file, or is known to have been shared */
+export async function refuseShared(path: string, stateDirectory: string | undefined): Promise<void> {
+  const real = await realpath(path)
+  if (!(await stat(real)).isFile()) throw refused(`${path} is no file`)
+  const named = stateDirectory === undefined ? undefined : await findState(path, stateDirectory)
+  const isKnown = named !== undefined && (await StateDirectory.knows(named, real))
+  if (!isKnown && (await statesBeside(path)).length === 0) return
+  throw refused(
+    `${path} has been shared from here, and what clients wrote and what was published lies over it as it is. Make a copy ` +
+      '(cloudx image export copy.img) and give that one a new identity'
+  )
 }
 
 async function change(file: FileHandle, path: string): Promise<NewIdentity> {

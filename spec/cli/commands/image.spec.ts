@@ -200,7 +200,8 @@ describe('cloudx image', () => {
     copy[450] = 7
     copy.writeUInt16LE(0xaa55, 510)
     writeFileSync(join(bench.directory, 'copy.img'), copy)
-    expect((await said('new-id', 'copy.img'))[0]).toMatch(
+    expect((await run('new-id', 'copy.img')).failed[0]).toMatch(/--state-dir.*what clients wrote over it.*lost.*--yes/)
+    expect((await said('new-id', 'copy.img', '--yes'))[0]).toMatch(
       /^\/copy\.img: disk signature [0-9A-F]{8} instead of 1234ABCD\. What is in/
     )
     for (const { usage } of [imageRestore, imageNewId, imageBackup]) {

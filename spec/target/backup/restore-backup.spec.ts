@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, readFileSync, readdirSync, statSync, writeFileSync } from 'node:fs'
+import { chmodSync, existsSync, readFileSync, readdirSync, statSync, symlinkSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { restoreOver, restoreToFile } from '../../../lib/target/backup/restore-backup.js'
@@ -27,9 +27,9 @@ afterEach(async () => {
 const failure = (work: Promise<unknown>) => work.then(() => 'done', codeOf)
 const none = () => undefined
 
-async function over(): Promise<string | undefined> {
+async function over(image = bench.image, stateDirectory?: string): Promise<string | undefined> {
   const folder = await disk.open(false)
-  const place = { image: bench.image, stateDirectory: bench.state, log: bench.log, now: Date.UTC(2026, 10, 23) }
+  const place = { image, stateDirectory, log: bench.log, now: Date.UTC(2026, 10, 23) }
   return restoreOver(folder, folder.find(undefined), place, none)
 }
 
@@ -108,5 +108,25 @@ describe('a restore', () => {
     const [restored] = await bench.server!.control.images()
     expect(restored!.uuid).not.toBe(image!.uuid)
     expect([image!.backupUuid, restored!.backupUuid]).toEqual([image!.uuid, image!.uuid])
+  })
+
+  it('finds the state directory beside either name of the image, and takes no other one for it', async () => {
+    const [link, elsewhere] = [join(bench.directory, 'link.img'), join(bench.directory, 'elsewhere')]
+    symlinkSync(bench.image, link)
+    await bench.start()
+    const [image] = await bench.server!.control.images()
+    await bench.stop()
+    await over(link)
+    await bench.start()
+    const [restored] = await bench.server!.control.images()
+    await bench.stop()
+    expect(restored!.uuid).not.toBe(image!.uuid)
+    const before = readFileSync(bench.image)
+    expect(await failure(over(link, elsewhere))).toBe('ERR_ISCSI_STATE')
+    await bench.start({ stateDirectory: `${link}.cloudx` })
+    await bench.stop()
+    expect(await failure(over(link))).toBe('ERR_ISCSI_STATE')
+    expect(readFileSync(bench.image).equals(before)).toBe(true)
+    expect(await failure(over(link, `${link}.cloudx`))).toBe('done')
   })
 })

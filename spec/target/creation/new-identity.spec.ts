@@ -1,11 +1,13 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, truncateSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from '@jest/globals'
 import { giveNewIdentity } from '../../../lib/target/creation/new-identity.js'
+import { StateDirectory } from '../../../lib/target/state-directory.js'
 import { codeOf } from '../../../lib/util/errors.js'
 import { acquireLock } from '../../../lib/volume/lock.js'
+import { LogRecorder } from '../../support/log-recorder.js'
 
 const BLOCKS = 4096
 const LAST = BLOCKS - 1
@@ -155,5 +157,20 @@ describe('a new identity', () => {
     mkdirSync(`${path}.cloudx`)
     expect(await failure(giveNewIdentity(path))).toBe('ERR_ISCSI_NEW_ID')
     expect(readFileSync(path).equals(mbrDisk(1))).toBe(true)
+  })
+
+  it('is refused for an image that was shared by another name, or with a state directory elsewhere', async () => {
+    writeFileSync(path, mbrDisk(1))
+    const link = join(folder, 'link.img')
+    symlinkSync(path, link)
+    mkdirSync(`${link}.cloudx`)
+    expect(await failure(giveNewIdentity(link))).toBe('ERR_ISCSI_NEW_ID')
+    const state = await StateDirectory.open(join(folder, 'state'), new LogRecorder())
+    await state.imageUuid('../copy.img')
+    expect(await failure(giveNewIdentity(path, state.path))).toBe('ERR_ISCSI_NEW_ID')
+    expect(await failure(giveNewIdentity(path, join(folder, 'none')))).toBe('ERR_ISCSI_STATE')
+    expect(readFileSync(path).equals(mbrDisk(1))).toBe(true)
+    writeFileSync(join(folder, 'other.img'), mbrDisk(1))
+    expect(await failure(giveNewIdentity(join(folder, 'other.img'), state.path))).toBe('done')
   })
 })
