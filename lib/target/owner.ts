@@ -61,8 +61,11 @@ export interface Owners {
    * False while it has a session: it happens when that ends.
    */
   advance(key: InitiatorKey, imageUuid: string): Promise<boolean>
-  /** Whoever sees the one generation sees the other from now on, which shows the same. Answers who could not. */
-  enlarge(request: EnlargeRequest): Promise<Stuck[]>
+  /**
+   * Whoever sees the one generation sees the other from now on, which shows the same. Answers who could not.
+   * @param signal - stops it where no initiator is half done
+   */
+  enlarge(request: EnlargeRequest, signal?: AbortSignal): Promise<Stuck[]>
   list(): Promise<InitiatorView[]>
   /** Resolves when everything that was begun has ended. */
   idle(): Promise<void>
@@ -190,9 +193,10 @@ export class LocalOwners implements Owners {
     return advanced
   }
 
-  async enlarge(request: EnlargeRequest): Promise<Stuck[]> {
+  async enlarge(request: EnlargeRequest, signal?: AbortSignal): Promise<Stuck[]> {
     const stuck: Stuck[] = []
     for (const initiator of [...this.initiators.values()]) {
+      if (signal?.aborted) break
       const { initiatorName } = initiator
       await initiator.enlarge(request).catch((error: unknown) => stuck.push({ initiatorName, why: messageOf(error) }))
       this.restSoon(initiator)

@@ -1,5 +1,5 @@
 import { normalizeIscsiName } from '../../iscsi/login/names.js'
-import { codeOf } from '../../util/errors.js'
+import { codeOf, messageOf } from '../../util/errors.js'
 import { formatSize } from '../../util/units.js'
 import { readDeltaHeader } from '../../volume/delta/reissue.js'
 import type { CopyPart } from '../delta-copy.js'
@@ -17,8 +17,10 @@ import {
   isAvailable,
   isOver,
   layersOf,
+  type Generation,
   type GenerationRecord
 } from './generation-record.js'
+import type { Generations } from './generations.js'
 import type {
   DraftView,
   FlattenOrder,
@@ -50,6 +52,9 @@ export interface ImageControlParts extends PushParts {
 /** {@link ImageOrders} over the parts of a running server. */
 export class ImageControl implements ImageOrders {
   private exports = 0
+  /** Growth of before the start that goes on. */
+  private readonly growing = new Set<Promise<void>>()
+  private readonly closing = new AbortController()
   private readonly pushes: PushControl
 
   constructor(private readonly parts: ImageControlParts) {
@@ -201,7 +206,7 @@ export class ImageControl implements ImageOrders {
    * Whoever sees the one generation sees the other from now on, which shows the same and is larger.
    * @throws TargetError ERR_ISCSI_GROW when it shows something else: clients have their caches filled from the one
    */
-  async enlarge(request: EnlargeRequest): Promise<void> {
+  async enlarge(request: EnlargeRequest, signal?: AbortSignal): Promise<void> {
     const image = this.find({ image: request.imageUuid })
     const made = generationOf(image.generations.record, request.to)
     if (made?.parent !== request.from || made.layerBytes !== undefined) {
@@ -212,7 +217,7 @@ export class ImageControl implements ImageOrders {
     }
     for (const { sources, owners } of this.parts.targets()) {
       if (!sources.some((one) => one.image === image)) continue
-      for (const { initiatorName, why } of await owners.enlarge(request)) {
+      for (const { initiatorName, why } of await owners.enlarge(request, signal)) {
         this.parts.log.warn(`${initiatorName} keeps generation ${request.from} and its size: ${why}`)
       }
     }
@@ -232,6 +237,28 @@ export class ImageControl implements ImageOrders {
       const isMine = trouble === undefined && this.keeps(image)
       if (record.flattening !== undefined && isMine) this.startFlatten(image, record.flattening)
       this.pushes.resume(image)
+      // Each process has initiators of its own.
+      if (trouble === undefined) this.resumeGrowth(image)
+    }
+  }
+
+  /** The larger generation is noted before anybody is moved to it, so that a crash may come between the two. */
+  private resumeGrowth(image: Image): void {
+    const growth = this.goOnGrowing(image)
+      .catch((error: unknown) => this.parts.log.error(`${image.path}: ${messageOf(error)}`))
+      .finally(() => this.growing.delete(growth))
+    this.growing.add(growth)
+  }
+
+  private async goOnGrowing(image: Image): Promise<void> {
+    const { signal } = this.closing
+    for (const { number: to, parent: from } of grownUpTo(image.generations)) {
+      const isLeft = image.holders.some(({ generation }) => generation === from)
+      // Most starts find nobody, and need not open a single delta to see that.
+      if (!isLeft || signal.aborted) continue
+      await this.enlarge({ imageUuid: image.uuid, from: from!, to }, signal)
+      if (signal.aborted) return
+      image.tell(`clients of generation ${from} get generation ${to} now, which shows the same and is larger`)
     }
   }
 
@@ -240,14 +267,15 @@ export class ImageControl implements ImageOrders {
     return !keeps || targets().some(({ name, sources }) => sources.some((one) => one.image === image) && keeps(name))
   }
 
-  /** Resolves when nobody is asked to log in again any more. */
-  idle(): Promise<void> {
-    return this.pushes.idle()
+  /** Resolves when nobody is asked to log in again any more, nor put over a larger disk. */
+  async idle(): Promise<void> {
+    await Promise.all([this.pushes.idle(), ...this.growing])
   }
 
-  /** Plans wait for the next start. */
-  close(): Promise<void> {
-    return this.pushes.close()
+  /** Plans wait for the next start, and so does whoever has not been put over a larger disk yet. */
+  async close(): Promise<void> {
+    this.closing.abort()
+    await Promise.all([this.pushes.close(), ...this.growing])
   }
 
   private startFlatten(image: Image, to: number): JobView {
@@ -402,6 +430,17 @@ export function chooseDraft(path: string, all: readonly DraftView[], { author }:
     `${name ?? 'no author'} has ${name === undefined ? '' : 'not '}written anything over ${path} that could be ` +
       `published${names === '' ? '' : `, but ${names} has`}. Authors are named by: --policy IQN=author`
   )
+}
+
+/** The current generation and those below it that change the size alone, up to the first that has a layer; lowest first. */
+function grownUpTo({ record, current }: Generations): Generation[] {
+  const path: Generation[] = []
+  let one = generationOf(record, current)
+  while (one?.parent !== undefined && one.layerBytes === undefined && isAvailable(record, one.parent)) {
+    path.unshift(one)
+    one = generationOf(record, one.parent)
+  }
+  return path
 }
 
 interface Need {

@@ -1,6 +1,7 @@
 import { afterEach, beforeEach, describe, expect, it, jest } from '@jest/globals'
 import type { Nexus } from '../../../lib/scsi/nexus.js'
 import { CAPACITY_CHANGED } from '../../../lib/scsi/sense.js'
+import { LocalOwners } from '../../../lib/target/owner.js'
 import { DeltaFile } from '../../../lib/volume/delta/delta-file.js'
 import { ALICE, BASE_BYTE, BOB, LOGOUT, SILENCE, TargetBench } from '../../support/target-bench.js'
 
@@ -141,6 +142,34 @@ describe('a disk that grows', () => {
       expect(unitOf(writer).volume.size).toBe(8 * MIB)
       expect(await bench.read(writer, 4096)).toBe(0x55)
     }
+  })
+
+  it('goes on after a crash that came before those who were away, once for every size', async () => {
+    await bench.visit(0x55, SILENCE, { initiatorName: BOB })
+    await bench.visit(0x66, LOGOUT, { initiatorName: STUDIO })
+    await bench.end(await open(ALICE), SILENCE)
+    const crash = jest.spyOn(LocalOwners.prototype, 'enlarge').mockRejectedValue(new Error('the process died'))
+    await expect(grow(6)).rejects.toThrow('died')
+    await expect(grow(8)).rejects.toThrow('died')
+    crash.mockRestore()
+    await bench.start()
+    await bench.settled()
+    expect([await usersOf(0), await usersOf(1)]).toEqual([[], []])
+    expect((await usersOf(2)).sort()).toEqual([ALICE, BOB, STUDIO])
+    expect((await control().publish({})).generations.at(-1)).toMatchObject({ parent: 2, size: 8 * MIB })
+    const again = await open(BOB)
+    expect(unitOf(again).volume.size).toBe(8 * MIB)
+    expect([await bench.read(again, 0), await bench.read(again, 7 * MIB)]).toEqual([0x55, 0])
+    expect(entryOf(again).fenced).toBe(false)
+  })
+
+  it('opens no delta at a start when everybody sees the larger disk already', async () => {
+    await bench.visit(0x55, SILENCE, { initiatorName: BOB })
+    await grow(8)
+    const enlarge = jest.spyOn(LocalOwners.prototype, 'enlarge')
+    await bench.start()
+    await bench.settled()
+    expect(enlarge).not.toHaveBeenCalled()
   })
 
   /** From the moment on that the file of a delta is put over a larger disk, opening it fails so often. */
