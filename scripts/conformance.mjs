@@ -114,10 +114,12 @@ function soakSection() {
         return [title, commit.slice(0, 7), date.slice(0, 10), passed, failed, skipped]
       })
     ),
-    ...table(
-      ['campaign', 'seed', 'outcome'],
-      campaigns.map(({ title, seed, status }) => [title.replace(/ \(seed \d+\)/, ''), seed, status])
-    )
+    ...(campaigns.length > 0
+      ? table(
+          ['campaign', 'seed', 'outcome'],
+          campaigns.map(({ title, seed, status }) => [title.replace(/ \(seed \d+\)/, ''), seed, status])
+        )
+      : [])
   ]
 }
 
