@@ -56,6 +56,22 @@ export function readBlockRanges(list: Buffer, at: number, unit: LogicalUnit): By
   return ranges
 }
 
+/** What of these ranges lies in none of the others. */
+export function without(ranges: readonly ByteRange[], others: readonly ByteRange[]): ByteRange[] {
+  return others.reduce<ByteRange[]>((left, other) => left.flatMap((range) => cutOut(range, other)), [...ranges])
+}
+
+function cutOut({ offset, length }: ByteRange, other: ByteRange): ByteRange[] {
+  const end = offset + length
+  const before = Math.min(length, other.offset - offset)
+  const behind = Math.min(length, end - (other.offset + other.length))
+  const parts = [
+    { offset, length: before },
+    { offset: end - behind, length: behind }
+  ]
+  return parts.filter((part) => part.length > 0)
+}
+
 export function overlap(left: ByteRange, right: ByteRange): boolean {
   return left.offset < right.offset + right.length && right.offset < left.offset + left.length
 }

@@ -19,30 +19,47 @@ export const MAX_TOKENS = 64
 export const DEFAULT_INACTIVITY_SECONDS = 60
 export const MAX_INACTIVITY_SECONDS = 600
 
-/** A token and what it stands for: ranges of one unit as they were when it was made. */
-export class RodToken {
+/** Ranges of one unit as they were at a moment. */
+export class PointInTime {
   /** Why it is not valid any more. */
   fault: SenseCondition | undefined
+  /** The smallest range that holds all of them: most changes are outside it. */
+  private readonly first: number
+  private readonly end: number
+
+  constructor(readonly ranges: readonly ByteRange[]) {
+    this.first = Math.min(...ranges.map(({ offset }) => offset))
+    this.end = Math.max(...ranges.map(({ offset, length }) => offset + length))
+  }
+
+  cancel(): void {
+    this.fault ??= TOKEN_CANCELLED
+  }
+
+  overlaps(offset: number, length: number): boolean {
+    if (offset >= this.end || offset + length <= this.first) return false
+    return this.ranges.some((range) => offset < range.offset + range.length && range.offset < offset + length)
+  }
+}
+
+/** A token and what it stands for: ranges of one unit as they were when it was made. */
+export class RodToken extends PointInTime {
   readonly byteCount: number
   readonly identifier: string
   private uses = 0
   private expiresMs: number
-  /** The smallest range that holds all of them: most changes are outside it. */
-  private readonly first: number
-  private readonly end: number
 
   constructor(
     readonly bytes: Buffer,
     readonly unit: LogicalUnit,
     readonly nexus: Nexus,
-    readonly ranges: readonly ByteRange[],
+    ranges: readonly ByteRange[],
     private readonly timeoutMs: number,
     private readonly clock: Clock
   ) {
+    super(ranges)
     this.identifier = identifierOf(bytes)
     this.byteCount = ranges.reduce((sum, { length }) => sum + length, 0)
-    this.first = Math.min(...ranges.map(({ offset }) => offset))
-    this.end = Math.max(...ranges.map(({ offset, length }) => offset + length))
     this.expiresMs = clock.monotonic() + timeoutMs
   }
 
@@ -64,15 +81,6 @@ export class RodToken {
   delete(): void {
     this.fault ??= TOKEN_DELETED
   }
-
-  cancel(): void {
-    this.fault ??= TOKEN_CANCELLED
-  }
-
-  overlaps(offset: number, length: number): boolean {
-    if (offset >= this.end || offset + length <= this.first) return false
-    return this.ranges.some((range) => offset < range.offset + range.length && range.offset < offset + length)
-  }
 }
 
 /**
@@ -84,6 +92,8 @@ export class RodTokens {
   private tokens: RodToken[] = []
   /** Some of them may be valid. */
   private anyValid = false
+  /** What copies that are under way still have to read, where their own changes have cancelled the token. */
+  private readonly watched = new Set<PointInTime>()
 
   constructor(
     private readonly unit: LogicalUnit,
@@ -118,8 +128,20 @@ export class RodTokens {
     return token.fault ?? token
   }
 
+  /** A change of these ranges is told by the result, until {@link unwatch}. */
+  watch(ranges: readonly ByteRange[]): PointInTime {
+    const watched = new PointInTime(ranges)
+    this.watched.add(watched)
+    return watched
+  }
+
+  unwatch(watched: PointInTime): void {
+    this.watched.delete(watched)
+  }
+
   /** A range of the unit changes, whoever does it. Every write asks, so what is not valid any more must cost nothing. */
   changed(offset: number, length: number): void {
+    if (this.watched.size > 0) for (const one of this.watched) if (one.overlaps(offset, length)) one.cancel()
     if (!this.anyValid) return
     this.anyValid = false
     const now = this.clock.monotonic()
@@ -134,6 +156,7 @@ export class RodTokens {
   /** The content is not what it was, or nobody knows. */
   cancelAll(): void {
     for (const token of this.tokens) token.cancel()
+    for (const one of this.watched) one.cancel()
   }
 
   nexusEnded(nexus: Nexus): void {

@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { readBlockRanges } from '../../lib/scsi/block-ranges.js'
+import { readBlockRanges, without } from '../../lib/scsi/block-ranges.js'
 import { makeUnit, FakeVolume } from '../support/scsi.js'
 import { populateList, type ListOptions, type Range } from '../support/token-list.js'
 
@@ -116,5 +116,56 @@ describe('block device range descriptors (SBC-3 §5.7.3)', () => {
     ['a block more than 1 GiB in one', [[0, 2 ** 18 + 1]], {}, '05/26/00 at 24']
   ])('cannot be %s', (_what, ranges, options, expected) => {
     expect(fault(ranges, options)).toBe(expected)
+  })
+})
+
+describe('what of ranges lies in no others', () => {
+  type Spans = readonly (readonly [from: number, end: number])[]
+  const rangesOf = (spans: Spans) => spans.map(([from, end]) => ({ offset: from, length: end - from }))
+
+  it.each<[string, Spans, Spans, Spans]>([
+    ['all of it without others', [[4, 8]], [], [[4, 8]]],
+    [
+      'all of it beside them',
+      [[4, 8]],
+      [
+        [0, 4],
+        [8, 9]
+      ],
+      [[4, 8]]
+    ],
+    ['nothing inside of one', [[4, 8]], [[3, 9]], []],
+    ['nothing where one is the same', [[4, 8]], [[4, 8]], []],
+    ['its head', [[4, 8]], [[6, 9]], [[4, 6]]],
+    ['its tail', [[4, 8]], [[0, 5]], [[5, 8]]],
+    [
+      'both ends',
+      [[4, 8]],
+      [[5, 6]],
+      [
+        [4, 5],
+        [6, 8]
+      ]
+    ],
+    [
+      'what several leave of several',
+      [
+        [0, 10],
+        [20, 30]
+      ],
+      [
+        [25, 26],
+        [2, 4],
+        [8, 22]
+      ],
+      [
+        [0, 2],
+        [4, 8],
+        [22, 25],
+        [26, 30]
+      ]
+    ]
+  ])('is %s', (_what, ranges, others, left) => {
+    expect(without(rangesOf(ranges), rangesOf(others))).toEqual(rangesOf(left))
   })
 })

@@ -1,5 +1,6 @@
 import { describe, expect, it, jest } from '@jest/globals'
 import { MAX_TOKENS, RodToken, findRodToken } from '../../lib/scsi/rod-tokens.js'
+import { TOKEN_CANCELLED } from '../../lib/scsi/sense.js'
 import { FakeClock } from '../support/fake-clock.js'
 import { makeNexus, makeUnit } from '../support/scsi.js'
 
@@ -101,6 +102,23 @@ describe('RodTokens', () => {
     } finally {
       compared.mockRestore()
     }
+  })
+
+  it('tells of changes of ranges that are watched, with and without a token, for as long as they are', () => {
+    const { unit, create } = bench()
+    const { tokens, volume } = unit
+    const write = (offset: number) => volume.tryWrite(Buffer.alloc(512), 0, 512, offset)
+    const [watched, nothing] = [tokens.watch([{ offset: 8192, length: 512 }]), tokens.watch([])]
+    write(0)
+    expect(watched.fault).toBeUndefined()
+    create().cancel()
+    write(8192)
+    expect([watched.fault, nothing.fault]).toEqual([TOKEN_CANCELLED, undefined])
+    tokens.unwatch(watched)
+    const [late, ended] = [tokens.watch(RANGES), tokens.watch(RANGES)]
+    tokens.unwatch(ended)
+    tokens.cancelAll()
+    expect([late.fault, ended.fault]).toEqual([TOKEN_CANCELLED, undefined])
   })
 
   it('tells why a token is not valid any more, the first reason', () => {

@@ -1,6 +1,6 @@
 import { bytes, defineLayout, u16, u64, u8 } from '../../layout/layout.js'
 import { flushVolume, zeroVolume } from '../../volume/promises.js'
-import { overlap, readBlockRanges, type ByteRange } from '../block-ranges.js'
+import { overlap, readBlockRanges, without, type ByteRange } from '../block-ranges.js'
 import { defineCommand, type Command } from '../command.js'
 import { copyRange, isBackwards, type CopyRange } from '../copy-range.js'
 import type { CopyResult } from '../copy-results.js'
@@ -8,7 +8,7 @@ import { invalidParameter } from '../invalid-field.js'
 import type { LogicalUnit } from '../logical-unit.js'
 import { ZERO_PIECE_BYTES, turn } from '../pieces.js'
 import { ROD_TOKEN_LENGTH, RodType, hasRightLength, rodTypeOf } from '../rod-token.js'
-import { RodToken, findRodToken } from '../rod-tokens.js'
+import { RodToken, findRodToken, type PointInTime } from '../rod-tokens.js'
 import {
   COPY_CLEARED,
   COPY_TARGET_NOT_REACHABLE,
@@ -84,8 +84,11 @@ interface Order {
   readonly zeroes: readonly ByteRange[]
   /** The token has less than was asked for. */
   readonly partial: boolean
-  /** What is written lies in what the token stands for: it is not valid afterwards, and is to the end. */
-  readonly changesSource: boolean
+  /**
+   * What is written lies in what the token stands for, which falls with the first piece: this is what the copies read and
+   * do not write themselves, so that only another changes it.
+   */
+  readonly onlyRead: readonly ByteRange[] | undefined
 }
 
 /** What a parameter list orders, or undefined when the task has ended with what is wrong. */
@@ -124,7 +127,7 @@ function mayRead(task: Task, { unit }: RodToken): boolean {
 }
 
 function zeroOrder(ranges: readonly ByteRange[]): Order {
-  return { token: undefined, deleteToken: false, copies: [], zeroes: ranges, partial: false, changesSource: false }
+  return { token: undefined, deleteToken: false, copies: [], zeroes: ranges, partial: false, onlyRead: undefined }
 }
 
 /** Undefined when one of the copies would overwrite what a later one has to read. */
@@ -145,6 +148,7 @@ function copyOrder(
     copies.slice(index + 1).some((later) => overlap(destinationOf(copies[index]!), sourceOf(later)))
   const same = token.unit === unit
   if (same && copies.some((_copy, index) => overwrites(index))) return undefined
+  const changesSource = same && ranges.some(({ offset: at, length }) => token.overlaps(at, length))
   const toEndOfBlock = Math.ceil(available / unit.blockSize) * unit.blockSize - available
   return {
     token,
@@ -152,7 +156,7 @@ function copyOrder(
     copies,
     zeroes: cut(ranges, available, toEndOfBlock),
     partial: available < wanted,
-    changesSource: same && ranges.some(({ offset: at, length }) => token.overlaps(at, length))
+    onlyRead: changesSource ? without(copies.map(sourceOf), ranges) : undefined
   }
 }
 
@@ -209,15 +213,17 @@ function destinationOf({ destinationOffset, length }: CopyRange): ByteRange {
 }
 
 async function writeAll(task: Task, unit: LogicalUnit, order: Order, result: CopyResult): Promise<void> {
-  const { token } = order
+  const { token, onlyRead } = order
   token?.beginUse()
+  const watched = onlyRead && token?.fault === undefined ? unit.tokens.watch(onlyRead) : undefined
   try {
-    const fault = await writePieces(task, unit, order, result)
+    const fault = await writePieces(task, unit, order, watched ?? token, result)
     if (fault) task.check(fault)
     else if (!unit.writeCacheEnabled) await flushVolume(unit.volume)
   } catch (error) {
     task.checkVolume(error)
   } finally {
+    if (watched) unit.tokens.unwatch(watched)
     token?.endUse()
     if (order.deleteToken) token?.delete()
   }
@@ -234,14 +240,18 @@ function conclude(task: Task, { partial }: Order, result: CopyResult): void {
   else copies.end(result, partial ? 'partial' : 'good')
 }
 
-/** Returns what is wrong when it could not go on. */
+/**
+ * Returns what is wrong when it could not go on.
+ * @param source - must stay as it is to the end; undefined for zeroes
+ */
 async function writePieces(
   task: Task,
   unit: LogicalUnit,
-  { token, copies, zeroes, changesSource }: Order,
+  { copies, zeroes }: Order,
+  source: PointInTime | undefined,
   result: CopyResult
 ): Promise<SenseCondition | undefined> {
-  const stopped = () => task.aborted || result.cancelled || (!changesSource && token?.fault !== undefined)
+  const stopped = () => task.aborted || result.cancelled || source?.fault !== undefined
   for (const copy of copies) {
     const before = result.bytesDone
     const backwards = isBackwards(copy)
@@ -256,7 +266,7 @@ async function writePieces(
   }
   for (const { offset, length } of stopped() ? [] : zeroes) await writeZeroes(unit, offset, length, result, stopped)
   if (result.cancelled) return COPY_CLEARED
-  return changesSource ? undefined : token?.fault
+  return source?.fault
 }
 
 async function writeZeroes(

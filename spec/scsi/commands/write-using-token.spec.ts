@@ -418,7 +418,7 @@ describe('WRITE USING TOKEN', () => {
   })
 
   /** Begins a write of two ranges whose first piece the disk holds back. */
-  async function stalled() {
+  async function stalled(lun = 1, first: Range = [0, 8]) {
     const all = bench()
     const { host, nexus, units, populate } = all
     const list = writeList(
@@ -426,14 +426,11 @@ describe('WRITE USING TOKEN', () => {
         [0, 8],
         [100, 8]
       ]),
-      [
-        [0, 8],
-        [200, 8]
-      ]
+      [first, [200, 8]]
     )
-    const { volume } = units[1]!
+    const { volume } = units[lun]!
     volume.refusing = volume.stalled = true
-    const task = host.make(nexus, writeCdb(77, list.length), { dataOut: list, lun: 1 })
+    const task = host.make(nexus, writeCdb(77, list.length), { dataOut: list, lun })
     host.server.start(task)
     const end = host.complete(task, { dataOut: list })
     await new Promise((resolve) => setImmediate(resolve))
@@ -474,6 +471,25 @@ describe('WRITE USING TOKEN', () => {
     expect(units[1]!.volume.bytes.subarray(200 * 512).equals(rest)).toBe(true)
     expect(await status(77)).toMatchObject({ status: 0x02, transferCount: 0 })
   })
+
+  it.each<[string, number, number, boolean]>([
+    ['what it has still to read', 101, 1, true],
+    ['what it has read in part', 2, 1, true],
+    ['what it reads and what it writes', 3, 3, true],
+    ['what it writes itself', 4, 8, false],
+    ['what it does not need', 12, 8, false]
+  ])(
+    'that writes over its own source stops when another changes %s: blocks %d + %d',
+    async (_what, lba, blocks, stops) => {
+      const { units, goOn, rest, status } = await stalled(0, [4, 8])
+      const { volume } = units[0]!
+      volume.tryWrite(Buffer.alloc(blocks * 512), 0, blocks * 512, lba * 512)
+      const { sense } = await goOn()
+      expect(sense).toBe(stops ? CANCELLED : undefined)
+      expect(volume.bytes.subarray(200 * 512).equals(rest)).toBe(stops)
+      expect(await status(77)).toMatchObject(stops ? { status: 0x02, transferCount: 0 } : { transferCount: 16 })
+    }
+  )
 
   it('has a list identifier to itself while it runs', async () => {
     const { goOn, populate, write } = await stalled()
