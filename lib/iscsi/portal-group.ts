@@ -316,14 +316,22 @@ export class PortalGroup implements ConnectionHost, Admission {
     if (!detached) return connection.close({ kind: 'lost', cause: 'cut during login' })
     const { socket, received } = detached
     this.away.set(connection, undefined)
-    handOverTo({ ...login, statSn: connection.takeStatSn(), received }, socket, {
-      began: (session) => this.away.set(connection, session),
-      ended: () => {
-        this.away.delete(connection)
-        this.forget(connection)
-        if (this.connections.size === 0) this.allClosed?.()
-      }
-    })
+    const ended = () => {
+      this.away.delete(connection)
+      this.forget(connection)
+      if (this.connections.size === 0) this.allClosed?.()
+    }
+    try {
+      handOverTo({ ...login, statSn: connection.takeStatSn(), received }, socket, {
+        began: (session) => this.away.set(connection, session),
+        ended
+      })
+    } catch (error) {
+      // Detached, it is closed to itself, and no other process has it to end it.
+      socket.destroy()
+      ended()
+      this.failed(connection, error)
+    }
   }
 
   private isAway(tsih: number, initiatorName: string, isid: string): boolean {

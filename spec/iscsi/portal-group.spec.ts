@@ -151,6 +151,18 @@ describe('a portal group', () => {
     expect(target.failures.splice(0).map(String)).toEqual(['Error: the bin is full'])
   })
 
+  it('cuts a login that cannot be given to another process, and counts it no longer', async () => {
+    const mistake = new Error('no such process')
+    target = await TestTarget.start({
+      handOver: () => {
+        throw mistake
+      }
+    })
+    await expect(login()).rejects.toThrow('the target closed the connection')
+    await target.until(() => target.group.connectionCount === 0)
+    expect(target.failures.splice(0)).toEqual([mistake])
+  })
+
   it('looks after the time limits of all connections by itself', async () => {
     target = await TestTarget.start()
     const initiator = await ScriptedInitiator.connect(target.port)

@@ -1,7 +1,7 @@
 import type { Directory, ChapPolicy, NexusRequest, SessionEnd } from '../../lib/iscsi/directory.js'
 import { DEFAULT_OFFER, type OfferedParameters } from '../../lib/iscsi/parameters.js'
 import type { ProtocolLimits } from '../../lib/iscsi/limits.js'
-import { PortalGroup, type Refusal, type SessionView } from '../../lib/iscsi/portal-group.js'
+import { PortalGroup, type HandOver, type Refusal, type SessionView } from '../../lib/iscsi/portal-group.js'
 import type { Connection } from '../../lib/iscsi/connection.js'
 import type { Session } from '../../lib/iscsi/session.js'
 import { LogicalUnit } from '../../lib/scsi/logical-unit.js'
@@ -33,6 +33,8 @@ export interface TestTargetOptions {
   /** Puts the disks, or the one of 8 MiB, behind a layer that misbehaves as planned. */
   readonly faults?: FaultPlan
   readonly host?: string
+  /** Takes complete logins elsewhere. */
+  readonly handOver?: HandOver
   /** Runs before a nexus opens; may throw LoginError or wait. */
   readonly onOpen?: (request: NexusRequest) => Promise<void> | void
   /** Runs when a nexus closes; the Logout Response waits for it. */
@@ -101,6 +103,7 @@ export class TestTarget {
         ...(options.stagingBytes !== undefined && { waitingBytes: options.stagingBytes })
       },
       ...(options.clock && { clock: options.clock }),
+      handOver: options.handOver,
       ...(options.probeTimeMs !== undefined && { probeTimeMs: options.probeTimeMs }),
       events: {
         login: () => {},

@@ -127,17 +127,21 @@ export class Workers {
     const { initiatorName, targetName } = login.result
     const slot = this.slots[this.shards.ownerOf({ initiatorName, targetName: targetName! })]!
     const elsewhere = () => this.slots.reduce((sum, one) => sum + (one === slot ? 0 : one.connections.size), 0)
-    this.whenReady(slot).then(
-      (calls) => {
-        // No sooner: a process that fails to start again ends whatever its slot has, and this login may wait for the next.
-        const id = slot.take(connection)
+    const give = (calls: Calls) => {
+      // No sooner: a process that fails to start again ends whatever its slot has, and this login may wait for the next.
+      const id = slot.take(connection)
+      try {
         calls.give('login', [id, login, elsewhere()], socket)
-      },
-      () => {
+      } catch (error) {
+        this.parts.log.error(`a login does not reach worker ${slot.number}: ${messageOf(error)}`)
         socket.destroy()
-        connection.ended()
+        slot.end(id)
       }
-    )
+    }
+    this.whenReady(slot).then(give, () => {
+      socket.destroy()
+      connection.ended()
+    })
   }
 
   control(local: Control): Control {

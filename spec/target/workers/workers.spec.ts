@@ -113,8 +113,11 @@ class Handed {
   destroyed = false
   readonly socket = { destroy: () => (this.destroyed = true) } as unknown as Socket
 
-  constructor(readonly initiatorName: string) {
-    const login = { result: { initiatorName, targetName: TARGET } } as unknown as HandedLogin
+  constructor(
+    readonly initiatorName: string,
+    fields = {}
+  ) {
+    const login = { result: { initiatorName, targetName: TARGET }, ...fields } as unknown as HandedLogin
     workers.handOver(login, this.socket, {
       began: () => this.seen.push('began'),
       ended: () => this.seen.push('ended')
@@ -218,6 +221,18 @@ describe('worker processes', () => {
     clock.advance(0)
     await until(() => processes[2]?.names.includes('login') ?? false)
     expect(waiting.seen).toEqual([])
+  })
+
+  it('lose a login that cannot cross the channel, and nothing else', async () => {
+    await open()
+    const uncloneable = { reply: () => undefined }
+    const handed = new Handed(NAMES[0]![0]!, uncloneable)
+    await until(() => handed.seen.length > 0)
+    expect([handed.seen, handed.destroyed]).toEqual([['ended'], true])
+    expect(log.lines).toEqual([expect.stringMatching(/^error: a login does not reach worker 1: .*could not be cloned/)])
+    new Handed(NAMES[1]![0]!)
+    await until(() => processes[1]!.names.includes('login'))
+    expect(processes[1]!.asked.find(([name]) => name === 'login')![3]).toBe(0)
   })
 
   it('that fail to start again once keep a login waiting, and count its connection when they are back', async () => {
