@@ -7,6 +7,8 @@ import { Random, seedOf, steps } from '../support/random.js'
 import { ServerProcess, sha256, workDirectory } from '../support/server-process.js'
 
 jest.setTimeout(180_000)
+/** Of the campaign in full length. */
+const CAMPAIGN_LIMIT_MS = 3_600_000
 
 const PROGRAM = resolve(process.env.CLOUDX_PROGRAM ?? 'dist/cli/main.cjs')
 const TARGET = 'iqn.2026-01.org.example:disk'
@@ -167,29 +169,33 @@ describeWith(['qemu-img', 'qemu-io'], 'generations of an image', () => {
   })
 
   const seed = seedOf(0x9e4)
-  it(`are the old or the new one whenever the server is killed in a publish or a merge (seed ${seed})`, async () => {
-    const random = new Random(seed)
-    await start('--undo', '0')
-    for (let round = 0; round < Math.min(60, steps(2)); round++) {
-      const previous = contents.at(-1)!
-      await write(1 + random.int(255), MIB * random.int(12), contents.length - 1)
-      const isMerge = random.chance(0.5)
-      if (isMerge) await order('publish')
-      const ordered = isMerge ? cloudx('flatten', '--yes') : cloudx('publish')
-      await new Promise((resolve) => setTimeout(resolve, random.int(900)))
-      await server!.kill()
-      await ordered
+  it(
+    `are the old or the new one whenever the server is killed in a publish or a merge (seed ${seed})`,
+    async () => {
+      const random = new Random(seed)
       await start('--undo', '0')
-      expect((await order('info')).trouble).toBe(undefined)
-      const now = join(work.path, `now-${round}.img`)
-      await succeed('qemu-img', ['convert', '-f', 'raw', '-O', 'raw', server!.url(TARGET), now])
-      const isNew = readFileSync(now).equals(contents.at(-1)!)
-      const isOld = readFileSync(now).equals(previous)
-      expect(isNew || (!isMerge && isOld)).toBe(true)
-      // What was not published is the author's still.
-      if (!isNew) await order('publish')
-    }
-  })
+      for (let round = 0; round < Math.min(60, steps(2)); round++) {
+        const previous = contents.at(-1)!
+        await write(1 + random.int(255), MIB * random.int(12), contents.length - 1)
+        const isMerge = random.chance(0.5)
+        if (isMerge) await order('publish')
+        const ordered = isMerge ? cloudx('flatten', '--yes') : cloudx('publish')
+        await new Promise((resolve) => setTimeout(resolve, random.int(900)))
+        await server!.kill()
+        await ordered
+        await start('--undo', '0')
+        expect((await order('info')).trouble).toBe(undefined)
+        const now = join(work.path, `now-${round}.img`)
+        await succeed('qemu-img', ['convert', '-f', 'raw', '-O', 'raw', server!.url(TARGET), now])
+        const isNew = readFileSync(now).equals(contents.at(-1)!)
+        const isOld = readFileSync(now).equals(previous)
+        expect(isNew || (!isMerge && isOld)).toBe(true)
+        // What was not published is the author's still.
+        if (!isNew) await order('publish')
+      }
+    },
+    CAMPAIGN_LIMIT_MS
+  )
 
   it('leave a delta with its author when the server dies in the middle of a publish', async () => {
     await start()
