@@ -2,6 +2,27 @@ import { createHash } from 'node:crypto'
 import { crc32 } from 'node:zlib'
 import { assert } from '../util/assert.js'
 import { IscsiError } from '../util/errors.js'
+import {
+  ALTERNATE_LBA_AT,
+  BLOCK_SIZES,
+  DISK_GUID_AT,
+  ENTRIES_CRC_AT,
+  ENTRIES_LBA_AT,
+  ENTRY_COUNT_AT,
+  ENTRY_LENGTH,
+  ENTRY_LENGTH_AT,
+  GPT_HEADER_LENGTH,
+  GPT_SIGNATURE,
+  GUID_LENGTH,
+  HEADER_CRC_AT,
+  HEADER_LENGTH_AT,
+  MY_LBA_AT,
+  UNIQUE_GUID_AT,
+  isUsedEntry,
+  markedGuid,
+  readGptCopy,
+  readU64
+} from './gpt.js'
 import { readVolume } from './promises.js'
 import type { Volume } from './volume.js'
 
@@ -33,41 +54,23 @@ export interface PartitionTable {
 }
 
 const SECTOR_LENGTH = 512
-const BLOCK_SIZES = [512, 4096] as const
-
-// GPT header, UEFI 2.10 §5.3.2; offsets in bytes.
-const GPT_SIGNATURE = Buffer.from('EFI PART', 'latin1')
+// GPT, UEFI 2.10 §5.3; offsets in bytes.
 const GPT_REVISION = 0x00010000
-const GPT_HEADER_LENGTH = 92
-const HEADER_LENGTH_AT = 12
-const HEADER_CRC_AT = 16
-const MY_LBA_AT = 24
-const ALTERNATE_LBA_AT = 32
 const FIRST_USABLE_AT = 40
 const LAST_USABLE_AT = 48
-const DISK_GUID_AT = 56
-const ENTRIES_LBA_AT = 72
-const ENTRY_COUNT_AT = 80
-const ENTRY_LENGTH_AT = 84
-const ENTRIES_CRC_AT = 88
-// GPT entry, §5.3.3.
-const ENTRY_LENGTH = 128
 const ENTRY_COUNT = 128
-const UNIQUE_GUID_AT = 16
 const FIRST_LBA_AT = 32
 const LAST_LBA_AT = 40
 const NAME_AT = 56
 /** EBD0A0A2-B9E5-4433-87C0-68B6B72699C7. */
 const BASIC_DATA_GUID = Buffer.from('a2a0d0ebe5b9334487c068b6b72699c7', 'hex')
-/** Largest array of entries that is read, in bytes; the usual one has 16 KiB. */
-const ENTRIES_BYTES_MAX = 1 << 20
 
 // Master boot record, §5.2.1.
-const DISK_SIGNATURE_AT = 440
+export const DISK_SIGNATURE_AT = 440
 const MBR_ENTRIES_AT = 446
 const MBR_ENTRY_LENGTH = 16
 const MBR_SIGNATURE_AT = 510
-const TYPE_PROTECTIVE = 0xee
+export const TYPE_PROTECTIVE = 0xee
 const TYPES_EXTENDED: ReadonlySet<number> = new Set([0x05, 0x0f, 0x85])
 /** Longest chain of logical partitions that is followed. */
 const LOGICALS_MAX = 128
@@ -122,32 +125,15 @@ async function readGpt(volume: Volume): Promise<PartitionTable | undefined> {
 
 /** The partitions of the copy whose header stands at this block; undefined when anything in it is wrong. */
 async function gptPartitions(volume: Volume, blockSize: number, lba: number): Promise<Partition[] | undefined> {
-  const header = await readAt(volume, lba * blockSize, blockSize)
-  if (!header || !isGptHeader(header, lba)) return undefined
-  const entryLength = header.readUInt32LE(ENTRY_LENGTH_AT)
-  const arrayLength = entryLength * header.readUInt32LE(ENTRY_COUNT_AT)
-  if (entryLength < ENTRY_LENGTH || arrayLength > ENTRIES_BYTES_MAX) return undefined
-  const array = await readAt(volume, readU64(header, ENTRIES_LBA_AT) * blockSize, arrayLength)
-  if (!array || crc32(array) !== header.readUInt32LE(ENTRIES_CRC_AT)) return undefined
+  const copy = await readGptCopy((offset, length) => readAt(volume, offset, length), lba, blockSize)
+  if (!copy) return undefined
+  const { entries, entryLength } = copy
   const partitions: Partition[] = []
-  for (let i = 0; i * entryLength < arrayLength; i++) {
-    const entry = array.subarray(i * entryLength, i * entryLength + ENTRY_LENGTH)
-    if (isUsed(entry)) partitions.push(gptPartition(i + 1, Buffer.from(entry), blockSize))
+  for (let i = 0; i * entryLength < entries.length; i++) {
+    const entry = entries.subarray(i * entryLength, i * entryLength + ENTRY_LENGTH)
+    if (isUsedEntry(entry)) partitions.push(gptPartition(i + 1, Buffer.from(entry), blockSize))
   }
   return partitions
-}
-
-function isGptHeader(header: Buffer, lba: number): boolean {
-  const length = header.readUInt32LE(HEADER_LENGTH_AT)
-  if (!header.subarray(0, 8).equals(GPT_SIGNATURE) || length < GPT_HEADER_LENGTH || length > header.length) return false
-  const checked = Buffer.from(header.subarray(0, length))
-  checked.writeUInt32LE(0, HEADER_CRC_AT)
-  return crc32(checked) === header.readUInt32LE(HEADER_CRC_AT) && readU64(header, MY_LBA_AT) === lba
-}
-
-/** A type GUID of zeroes says that the entry is free. */
-function isUsed(entry: Buffer): boolean {
-  return entry.subarray(0, 16).some((byte) => byte !== 0)
 }
 
 function gptPartition(number: number, entry: Buffer, blockSize: number): Partition {
@@ -240,11 +226,6 @@ async function readAt(volume: Volume, offset: number, length: number): Promise<B
   return bytes
 }
 
-/** Inexact from 2^53 on, which every caller finds to be outside of the disk. */
-function readU64(buffer: Buffer, at: number): number {
-  return buffer.readUInt32LE(at + 4) * 0x100000000 + buffer.readUInt32LE(at)
-}
-
 function writeU64(buffer: Buffer, value: number, at: number): void {
   buffer.writeUInt32LE(value % 0x100000000, at)
   buffer.writeUInt32LE(Math.floor(value / 0x100000000), at + 4)
@@ -289,7 +270,7 @@ export function generateDisk(
 
 function generateGpt(partition: Partition, blockSize: number, identity: string): GeneratedDisk {
   const entry = Buffer.from(partition.entry!)
-  const uniqueGuid = entry.subarray(UNIQUE_GUID_AT, UNIQUE_GUID_AT + 16).toString('hex')
+  const uniqueGuid = entry.subarray(UNIQUE_GUID_AT, UNIQUE_GUID_AT + GUID_LENGTH).toString('hex')
   const size = alignUp(ALIGNMENT + partition.lengthBytes + tailBytes(blockSize))
   return gptAround(
     { size, blockSize, diskGuid: derivedGuid(`${identity} ${uniqueGuid}`) },
@@ -404,14 +385,6 @@ function writeSlot(sector: Buffer, status: number, type: number, firstBlock: num
 /** 16 bytes from a hash, as a UUID of version 8 (RFC 9562 §5.8). */
 function derivedGuid(text: string): Buffer {
   return markedGuid(createHash('sha256').update(text).digest().subarray(0, 16), 8)
-}
-
-/** A UUID of this version (RFC 9562 §4.1, §4.2) in the byte order of a GPT: its first three fields are little-endian. */
-function markedGuid(bytes: Buffer, version: number): Buffer {
-  const guid = Buffer.from(bytes)
-  guid[7] = (guid[7]! & 0x0f) | (version << 4)
-  guid[8] = (guid[8]! & 0x3f) | 0x80
-  return guid
 }
 
 function alignUp(bytes: number): number {

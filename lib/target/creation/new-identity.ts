@@ -1,8 +1,24 @@
-import { randomBytes, randomUUID } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { open, realpath, stat, type FileHandle } from 'node:fs/promises'
 import { crc32 } from 'node:zlib'
 import { codeOf } from '../../util/errors.js'
 import { acquireLock } from '../../volume/lock.js'
+import {
+  ALTERNATE_LBA_AT,
+  BLOCK_SIZES,
+  DISK_GUID_AT,
+  ENTRIES_CRC_AT,
+  GUID_LENGTH,
+  HEADER_CRC_AT,
+  UNIQUE_GUID_AT,
+  gptHeaderCrc,
+  isUsedEntry,
+  markedGuid,
+  readGptCopy,
+  readU64,
+  type GptCopy
+} from '../../volume/gpt.js'
+import { DISK_SIGNATURE_AT, TYPE_PROTECTIVE } from '../../volume/partition-table.js'
 import { TargetError } from '../errors.js'
 import { StateDirectory } from '../state-directory.js'
 import { findState, statesBeside } from '../state-place.js'
@@ -22,25 +38,7 @@ export interface NewIdentity {
 }
 
 const SECTOR_LENGTH = 512
-const BLOCK_SIZES = [512, 4096] as const
-const GPT_SIGNATURE = 'EFI PART'
-const HEADER_LENGTH_AT = 12
-const HEADER_CRC_AT = 16
-const MY_LBA_AT = 24
-const ALTERNATE_LBA_AT = 32
-const DISK_GUID_AT = 56
-const ENTRIES_LBA_AT = 72
-const ENTRY_COUNT_AT = 80
-const ENTRY_LENGTH_AT = 84
-const ENTRIES_CRC_AT = 88
-const HEADER_LENGTH_MIN = 92
-const ENTRY_LENGTH_MIN = 128
-const ENTRIES_BYTES_MAX = 1 << 20
-const GUID_LENGTH = 16
-const UNIQUE_GUID_AT = 16
-const DISK_SIGNATURE_AT = 440
 const MBR_TYPES_AT = [450, 466, 482, 498] as const
-const TYPE_PROTECTIVE = 0xee
 
 /**
  * @param path - an image that nobody shares, or has shared: clients know the identity of such a one
@@ -96,51 +94,29 @@ async function change(file: FileHandle, path: string): Promise<NewIdentity> {
 
 // --- GPT ---
 
-/** One copy of the table. */
-interface Gpt {
-  readonly header: Buffer
-  readonly headerAt: number
-  readonly entries: Buffer
-  readonly entriesAt: number
-  readonly entryLength: number
-}
-
 /** Both copies, each whole and alike; undefined when one is not. */
-async function findGpt(file: FileHandle): Promise<{ primary: Gpt; backup: Gpt } | undefined> {
+async function findGpt(file: FileHandle): Promise<{ primary: GptCopy; backup: GptCopy } | undefined> {
+  const read = (offset: number, length: number) => readAt(file, offset, length)
   for (const blockSize of BLOCK_SIZES) {
-    const primary = await readGpt(file, 1, blockSize)
-    const backup = primary && (await readGpt(file, numberAt(primary.header, ALTERNATE_LBA_AT), blockSize))
+    const primary = await readGptCopy(read, 1, blockSize)
+    const backup = primary && (await readGptCopy(read, readU64(primary.header, ALTERNATE_LBA_AT), blockSize))
     if (!backup) continue
-    const guidOf = ({ header }: Gpt) => header.subarray(DISK_GUID_AT, DISK_GUID_AT + GUID_LENGTH)
+    const guidOf = ({ header }: GptCopy) => header.subarray(DISK_GUID_AT, DISK_GUID_AT + GUID_LENGTH)
     if (guidOf(primary).equals(guidOf(backup)) && primary.entries.equals(backup.entries)) return { primary, backup }
   }
   return undefined
 }
 
-async function readGpt(file: FileHandle, lba: number, blockSize: number): Promise<Gpt | undefined> {
-  const headerAt = lba * blockSize
-  const block = Number.isSafeInteger(headerAt) ? await readAt(file, headerAt, blockSize) : undefined
-  if (block?.toString('latin1', 0, 8) !== GPT_SIGNATURE) return undefined
-  const headerLength = block.readUInt32LE(HEADER_LENGTH_AT)
-  if (headerLength < HEADER_LENGTH_MIN || headerLength > blockSize) return undefined
-  const header = block.subarray(0, headerLength)
-  if (headerCrc(header) !== header.readUInt32LE(HEADER_CRC_AT) || numberAt(header, MY_LBA_AT) !== lba) return undefined
-  const [count, entryLength] = [header.readUInt32LE(ENTRY_COUNT_AT), header.readUInt32LE(ENTRY_LENGTH_AT)]
-  if (entryLength < ENTRY_LENGTH_MIN || count * entryLength > ENTRIES_BYTES_MAX) return undefined
-  const entriesAt = numberAt(header, ENTRIES_LBA_AT) * blockSize
-  const entries = await readAt(file, entriesAt, count * entryLength)
-  if (!entries || crc32(entries) !== header.readUInt32LE(ENTRIES_CRC_AT)) return undefined
-  return { header, headerAt, entries, entriesAt, entryLength }
-}
-
-async function changeGpt(file: FileHandle, { primary, backup }: { primary: Gpt; backup: Gpt }): Promise<NewIdentity> {
+async function changeGpt(
+  file: FileHandle,
+  { primary, backup }: { primary: GptCopy; backup: GptCopy }
+): Promise<NewIdentity> {
   const before = formatGuid(primary.header.subarray(DISK_GUID_AT, DISK_GUID_AT + GUID_LENGTH))
   const disk = newGuid()
   const entries = Buffer.from(primary.entries)
   let partitions = 0
   for (let at = 0; at < entries.length; at += primary.entryLength) {
-    // A type of zeroes: the entry is not used.
-    if (entries.subarray(at, at + GUID_LENGTH).every((byte) => byte === 0)) continue
+    if (!isUsedEntry(entries.subarray(at))) continue
     newGuid().copy(entries, at + UNIQUE_GUID_AT)
     partitions++
   }
@@ -149,7 +125,7 @@ async function changeGpt(file: FileHandle, { primary, backup }: { primary: Gpt; 
     const header = Buffer.from(copy.header)
     disk.copy(header, DISK_GUID_AT)
     header.writeUInt32LE(crc32(entries), ENTRIES_CRC_AT)
-    header.writeUInt32LE(headerCrc(header), HEADER_CRC_AT)
+    header.writeUInt32LE(gptHeaderCrc(header), HEADER_CRC_AT)
     await writeAll(file, entries, copy.entriesAt)
     await writeAll(file, header, copy.headerAt)
     await file.sync()
@@ -157,18 +133,11 @@ async function changeGpt(file: FileHandle, { primary, backup }: { primary: Gpt; 
   return { kind: 'gpt', before, after: formatGuid(disk), partitions }
 }
 
-/** Over the header with zeroes in the place of its own checksum. */
-function headerCrc(header: Buffer): number {
-  const bytes = Buffer.from(header)
-  bytes.writeUInt32LE(0, HEADER_CRC_AT)
-  return crc32(bytes)
-}
-
-/** The first three parts of a GUID are little-endian on the disk; a random one is one in either order. */
 function newGuid(): Buffer {
-  return swapped(Buffer.from(randomUUID().replaceAll('-', ''), 'hex'))
+  return markedGuid(randomBytes(GUID_LENGTH), 4)
 }
 
+/** The first three parts of a GUID are little-endian on the disk. */
 function formatGuid(bytes: Buffer): string {
   const hex = swapped(bytes).toString('hex').toUpperCase()
   return [hex.slice(0, 8), hex.slice(8, 12), hex.slice(12, 16), hex.slice(16, 20), hex.slice(20)].join('-')
@@ -180,11 +149,6 @@ function swapped(bytes: Buffer): Buffer {
   turned.subarray(4, 6).swap16()
   turned.subarray(6, 8).swap16()
   return turned
-}
-
-/** A number of eight bytes; beyond any disk when it is larger than we count. */
-function numberAt(header: Buffer, at: number): number {
-  return Number(header.readBigUInt64LE(at))
 }
 
 // --- MBR ---
