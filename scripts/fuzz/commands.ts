@@ -246,7 +246,8 @@ async function anyCommands(initiator: ScriptedInitiator, random: Random): Promis
     const cdb = randomCdb(random)
     const write = random.chance(0.5) ? randomParameterList(random) : undefined
     const read = random.chance(0.5) ? random.pick([1, 4, 36, 255, 512, 4096, 65536]) : 0
-    const lun = random.chance(0.95) ? 1 : random.int(300)
+    // Never the disk of the lanes: an UNMAP that is sound by chance would take what they wrote.
+    const lun = random.chance(0.95) ? 1 : 1 + random.int(299)
     const options = { lun, read, ...(write && write.length > 0 && { write }) }
     const length = options.write?.length ?? read
     judge(cdb, length, read > 0, await initiator.command(cdb, options))
