@@ -92,6 +92,7 @@ export class Connection implements ByteConsumer, PduSink {
   private turnPdus = 0
   private turnSentBefore = 0
   private turnScheduled = false
+  private drainScheduled = false
   private end: SessionEnd | undefined
   private closedFlag = false
   /** The connection is to be closed in an orderly way, once what waits is written; when that was decided. */
@@ -112,6 +113,10 @@ export class Connection implements ByteConsumer, PduSink {
   private readonly uncommitted: IscsiTask[] = []
   private readonly nopInView = nopIn.view()
   private readonly endTurnLater = () => this.lateTurn()
+  private readonly drainNow = () => {
+    this.drainScheduled = false
+    this.drained()
+  }
   private readonly resumeLater = () => {
     this.resumeScheduled = false
     if (this.stops === 0 && !this.closedFlag) this.socket.resume()
@@ -164,6 +169,11 @@ export class Connection implements ByteConsumer, PduSink {
 
   get stopped(): boolean {
     return this.stops !== 0
+  }
+
+  /** Bytes that a turn may send before the others have theirs. */
+  get turnOutputMax(): number {
+    return this.socket.crowded ? CROWDED_TURN_OUTPUT : TURN_OUTPUT_MAX
   }
 
   consume(ring: Buffer, start: number, end: number): number {
@@ -500,8 +510,7 @@ export class Connection implements ByteConsumer, PduSink {
 
   private capReached(): boolean {
     const output = this.socket.sentBytes - this.turnSentBefore + this.writer.pending
-    const outputMax = this.socket.crowded ? CROWDED_TURN_OUTPUT : TURN_OUTPUT_MAX
-    if (++this.turnPdus <= TURN_PDUS_MAX && output <= outputMax) return false
+    if (++this.turnPdus <= TURN_PDUS_MAX && output <= this.turnOutputMax) return false
     this.stop(Stop.Cap)
     setImmediate(this.capOver)
     return true
@@ -533,6 +542,13 @@ export class Connection implements ByteConsumer, PduSink {
     task.queued = true
     this.outQueue.push(task)
     this.stop(Stop.Output)
+  }
+
+  /** What is queued goes on when the others have had their turn. */
+  drainLater(): void {
+    if (this.drainScheduled) return
+    this.drainScheduled = true
+    setImmediate(this.drainNow)
   }
 
   /** There is room for output again. */

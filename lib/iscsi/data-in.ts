@@ -13,7 +13,7 @@ import type { Session } from './session.js'
  * Sends what a command has for its initiator, as Data-In PDUs (RFC 7143 §11.7). The bytes are read from the medium
  * straight to the place in the batch from which they leave; the last PDU carries the status too (phase collapse).
  *
- * @returns false when the output has no room: the caller queues the task and calls again
+ * @returns false when the output has no room, or the others come first: the caller queues the task and calls again
  */
 export function pumpDataIn(connection: Connection, session: Session, task: IscsiTask): boolean {
   const { scsi } = task
@@ -26,7 +26,13 @@ export function pumpDataIn(connection: Connection, session: Session, task: Iscsi
   }
   const { maxSendDataSegmentLength, maxBurstLength } = session.parameters
   const segment = Math.min(maxSendDataSegmentLength, SENT_DATA_LENGTH_MAX)
+  // A socket that takes everything at once never lacks room, so a long read ends its turn by itself.
+  const turnEnd = task.sent + connection.turnOutputMax
   while (task.sent < total) {
+    if (task.sent >= turnEnd) {
+      connection.drainLater()
+      return false
+    }
     const toBurstEnd = maxBurstLength - (task.sent % maxBurstLength)
     // A Text Request may have changed the length of a segment since the disk was asked.
     const end = task.filledTo > task.sent ? task.filledTo : total

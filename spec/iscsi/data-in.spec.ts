@@ -1,4 +1,7 @@
 import { afterEach, describe, expect, it } from '@jest/globals'
+import { CROWDED_TURN_OUTPUT } from '../../lib/iscsi/limits.js'
+import { BATCH_LENGTH } from '../../lib/pdu/writer.js'
+import { MemoryVolume } from '../../lib/volume/drivers/memory.js'
 import { FaultPlan } from '../../lib/volume/layers/fault.js'
 import { OPEN_ISCSI } from '../support/login-presets.js'
 import { Random, seedOf } from '../support/random.js'
@@ -104,5 +107,31 @@ describe('a read that its initiator takes nothing of', () => {
     const outcome = await initiator.finish(tag, LUN_0)
     expect([outcome.status, outcome.overflow, outcome.residualCount]).toEqual([0, true, 4096])
     await initiator.leave()
+  })
+})
+
+describe('a long read beside others', () => {
+  it('lets them have their turn although its initiator takes everything at once', async () => {
+    target = await TestTarget.start({ volumes: [new MemoryVolume(32 << 20)] })
+    const login = (initiatorName: string) =>
+      ScriptedInitiator.login(target.port, { targetName: TARGET_NAME, preset: OPEN_ISCSI, initiatorName })
+    const initiator = await login('iqn.2010-04.org.example:reader')
+    const { socket } = target.connections[0]!
+    const other = await login('iqn.2010-04.org.example:other')
+    let [sent, turn, longest] = [0, 0, 0]
+    socket.write = (bytes, release) => {
+      if (turn === 0) setImmediate(() => (turn = 0))
+      socket.sentBytes += bytes.length
+      sent += bytes.length
+      turn += bytes.length
+      longest = Math.max(longest, turn)
+      release()
+    }
+    const lengthBytes = 65535 * BLOCK
+    await begin(initiator, read10(0, 65535), { flags: 0xc1, edtl: lengthBytes })
+    await target.until(() => sent > lengthBytes)
+    expect(longest).toBeLessThanOrEqual(CROWDED_TURN_OUTPUT + BATCH_LENGTH)
+    await initiator.reset()
+    await other.leave()
   })
 })
