@@ -10,4 +10,9 @@ const { status } = spawnSync(process.execPath, [tsc, '-p', join(ROOT, 'tsconfig.
 })
 if (status !== 0) process.exit(1)
 const { main } = await import('../.cache/bench/scripts/bench/main.js')
-process.exitCode = await main(ROOT, process.argv.slice(2))
+try {
+  process.exitCode = await main(ROOT, process.argv.slice(2))
+} catch (error) {
+  process.stderr.write(`${error.message}\n`)
+  process.exit(1)
+}

@@ -141,11 +141,13 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
 /** A folder that nobody named is made for the run and goes behind it. */
 async function inFolder(named: string | undefined, work: (folder: string) => Promise<void>): Promise<void> {
   const folder = named ?? mkdtempSync(join(tmpdir(), 'cloudx-bench-'))
-  try {
-    await work(folder)
-  } finally {
-    if (named === undefined) rmSync(folder, { recursive: true, force: true })
-  }
+  // Servers are ended, and the folder goes, also when a signal ends the bench.
+  for (const [signal, number] of Object.entries(SIGNALS)) process.once(signal, () => process.exit(128 + number))
+  process.once('exit', () => {
+    // Again where a server that is just being ended still makes a file.
+    if (named === undefined) rmSync(folder, { recursive: true, force: true, maxRetries: 10, retryDelay: 100 })
+  })
+  await work(folder)
 }
 
 async function run(
@@ -226,3 +228,4 @@ function say(text: string): number {
 }
 
 const PORT = 14260
+const SIGNALS = { SIGHUP: 1, SIGINT: 2, SIGTERM: 15 }

@@ -35,6 +35,7 @@ export async function startCloudx(
   port: number,
   more: readonly string[] = []
 ): Promise<Server> {
+  await refuseUsed(port)
   const options = ['--host', HOST, '--port', `${port}`, '--target-name', TARGET_NAME, '--undo', '0']
   const state = ['--state-dir', join(folder, 'state')]
   const child = start(
@@ -47,6 +48,7 @@ export async function startCloudx(
 
 /** tgtd with what its package presets, 16 threads for I/O among it. LUN 0 is its controller, so the disk is LUN 1. */
 export async function startTgtd(folder: string, image: string, port: number): Promise<Server> {
+  await refuseUsed(port)
   const control = `${port}`
   const environment = { ...process.env, TGT_IPC_SOCKET: join(folder, 'tgtd-socket') }
   const child = start('tgtd', ['-f', '-C', control, '--iscsi', `portal=${HOST}:${port}`], folder, environment)
@@ -72,7 +74,15 @@ function start(program: string, args: readonly string[], folder: string, env = p
   const log = openSync(join(folder, `${program === 'tgtd' ? 'tgtd' : 'cloudx'}.log`), 'a')
   const child = spawn(program, args, { env, stdio: ['ignore', log, log] })
   closeSync(log)
+  endWithUs(child)
   return child
+}
+
+/** A server that outlives a bench that was broken off would be what the next one measures. */
+function endWithUs(child: ChildProcess): void {
+  const kill = () => void child.kill('SIGKILL')
+  process.prependOnceListener('exit', kill)
+  child.once('exit', () => process.off('exit', kill))
 }
 
 interface Started {
@@ -102,6 +112,10 @@ async function ready({ name, port, lun, child, image }: Started): Promise<Server
   const cpuNs = () => schedulerTimes(child.pid!).ranNs
   const waitedNs = () => schedulerTimes(child.pid!).waitedNs
   return { name, port, lun, process: child, image, cpuNs, waitedNs, stop }
+}
+
+async function refuseUsed(port: number): Promise<void> {
+  if (await accepts(port)) throw new Error(`another program listens on port ${port} of ${HOST}: it would be measured`)
 }
 
 function accepts(port: number): Promise<boolean> {
