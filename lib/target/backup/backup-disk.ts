@@ -1,7 +1,7 @@
-import { open, type FileHandle } from 'node:fs/promises'
-import { HASH_LENGTH, LEAF_BYTES } from '../generations/hash-tree.js'
+import type { FileHandle } from 'node:fs/promises'
+import { HASH_LENGTH, LEAF_BYTES, hashAt, leafCountOf } from '../generations/hash-tree.js'
 import { damaged, type Backup, type BackupFolder } from './backup-folder.js'
-import { hashAt, hashOfLeaf, leafCountOf, leafLength } from './leaves.js'
+import { readLeaf, type StoredLeaves } from './leaves.js'
 
 /** One file of a chain of backups: where each leaf lies in it. */
 interface Store {
@@ -12,7 +12,7 @@ interface Store {
 }
 
 /** A backup as a disk, read through the chain of those below it. Every leaf is held against its hash. */
-export class BackupDisk {
+export class BackupDisk implements StoredLeaves {
   private constructor(
     readonly backup: Backup,
     readonly leaves: Buffer,
@@ -23,12 +23,13 @@ export class BackupDisk {
     const leaves = await folder.hashesOf(backup)
     const stores: Store[] = []
     try {
+      let own = leaves
       for (let at: Backup | undefined = backup; at;) {
-        const own = await folder.hashesOf(at)
         const below = await folder.hashesBelow(at)
-        stores.push(await storeOf(folder.pathOf(at.file), at.over ? changedPlaces(own, below) : ownPlaces(own)))
-        if (at.over?.number === 0) stores.push(await storeOf(folder.pathOf(at.over.raw), ownPlaces(below)))
+        stores.push(await storeOf(folder, at.file, at.over ? changedPlaces(own, below) : everyPlace(own)))
+        if (at.over?.number === 0) stores.push(await storeOf(folder, at.over.raw, everyPlace(below)))
         at = at.over && at.over.number > 0 ? folder.find(at.over.number) : undefined
+        own = below
       }
       return new BackupDisk(backup, leaves, stores)
     } catch (error) {
@@ -37,19 +38,21 @@ export class BackupDisk {
     }
   }
 
+  get sizeBytes(): number {
+    return this.backup.sizeBytes
+  }
+
   get leafCount(): number {
-    return leafCountOf(this.backup.sizeBytes)
+    return leafCountOf(this.sizeBytes)
   }
 
   /** @throws TargetError ERR_ISCSI_BACKUP_DAMAGED with the file when the leaf is not what was backed up */
   async read(index: number, buffer: Buffer): Promise<Buffer> {
-    const bytes = buffer.subarray(0, leafLength(this.backup.sizeBytes, index))
     const store = this.stores.find(({ places }) => (places[index] ?? -1) >= 0)
     if (!store) throw damaged(this.backup.file)
-    const { bytesRead } = await store.handle.read(bytes, 0, bytes.length, store.places[index]! * LEAF_BYTES)
-    if (bytesRead < bytes.length || !hashOfLeaf(bytes).equals(hashAt(this.leaves, index))) {
-      throw damaged(`${store.path} (from byte ${store.places[index]! * LEAF_BYTES} on)`)
-    }
+    const place = store.places[index]!
+    const bytes = await readLeaf(store.handle, this, index, place, buffer)
+    if (!bytes) throw damaged(`${store.path} (from byte ${place * LEAF_BYTES} on)`)
     return bytes
   }
 
@@ -58,7 +61,7 @@ export class BackupDisk {
     const buffer = Buffer.allocUnsafeSlow(LEAF_BYTES)
     for (let index = 0; index < this.leafCount; index++) {
       await this.read(index, buffer)
-      progress(Math.min(this.backup.sizeBytes, (index + 1) * LEAF_BYTES), this.backup.sizeBytes)
+      progress(Math.min(this.sizeBytes, (index + 1) * LEAF_BYTES), this.sizeBytes)
     }
   }
 
@@ -77,15 +80,13 @@ export function changedPlaces(own: Buffer, below: Buffer): Int32Array {
   return places
 }
 
-function ownPlaces(own: Buffer): Int32Array {
+/** Which leaves a raw file holds: each at its own place. */
+export function everyPlace(own: Buffer): Int32Array {
   return Int32Array.from({ length: own.length / HASH_LENGTH }, (_, index) => index)
 }
 
-async function storeOf(path: string, places: Int32Array): Promise<Store> {
-  const handle = await open(path, 'r').catch((error: unknown) => {
-    throw Object.assign(damaged(path), { cause: error })
-  })
-  return { path, handle, places }
+async function storeOf(folder: BackupFolder, name: string, places: Int32Array): Promise<Store> {
+  return { path: folder.pathOf(name), handle: await folder.openFile(name), places }
 }
 
 async function closeAll(stores: readonly Store[]): Promise<void> {

@@ -1,13 +1,12 @@
-import { mkdir, open, readFile, rename, unlink } from 'node:fs/promises'
+import { mkdir, open, readFile, rename, unlink, type FileHandle } from 'node:fs/promises'
 import { join } from 'node:path'
 import { namesIn, syncDirectory } from '../../util/directory.js'
 import { codeOf } from '../../util/errors.js'
 import { acquireLock, type Lock } from '../../volume/lock.js'
 import { TargetError } from '../errors.js'
-import { HASH_LENGTH, rootOf } from '../generations/hash-tree.js'
+import { HASH_LENGTH, leafCountOf, rootOf } from '../generations/hash-tree.js'
 import { readJson } from '../json-file.js'
 import { Fields } from '../shape.js'
-import { leafCountOf } from './leaves.js'
 
 /**
  * A folder with backups of one image. The first one is a raw image, which any tool opens; each that follows holds the
@@ -99,6 +98,14 @@ export class BackupFolder {
         ? `there is no backup in ${this.path}`
         : `there is no backup ${number} in ${this.path}, but ${known}`
     )
+  }
+
+  /** @throws TargetError ERR_ISCSI_BACKUP_DAMAGED when a file of a backup cannot be read */
+  openFile(name: string): Promise<FileHandle> {
+    const path = this.pathOf(name)
+    return open(path, 'r').catch((error: unknown) => {
+      throw Object.assign(damaged(path), { cause: error })
+    })
   }
 
   /** The hashes of all leaves. @throws TargetError when they are not those that the backup was made with */

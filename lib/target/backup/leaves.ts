@@ -1,23 +1,29 @@
-import { createHash } from 'node:crypto'
+import type { FileHandle } from 'node:fs/promises'
 import type { CopyPart } from '../delta-copy.js'
-import { HASH_LENGTH, LEAF_BYTES } from '../generations/hash-tree.js'
+import { LEAF_BYTES, hashAt, hashOfLeaf, leafCountOf, leafLength } from '../generations/hash-tree.js'
 
-/** A disk in leaves, as the hash tree of its generation counts them: each is a MiB, the last one may be short. */
-export function leafCountOf(sizeBytes: number): number {
-  return Math.ceil(sizeBytes / LEAF_BYTES)
+/** A disk that lies in files leaf by leaf, and the hashes of all of them. */
+export interface StoredLeaves {
+  readonly sizeBytes: number
+  readonly leaves: Buffer
 }
 
-export function leafLength(sizeBytes: number, index: number): number {
-  return Math.min(LEAF_BYTES, sizeBytes - index * LEAF_BYTES)
-}
-
-export function hashOfLeaf(bytes: Buffer): Buffer {
-  return createHash('sha256').update(bytes).digest()
-}
-
-/** The hash of one leaf in a list of them; empty when the list ends before. */
-export function hashAt(leaves: Buffer, index: number): Buffer {
-  return leaves.subarray(index * HASH_LENGTH, (index + 1) * HASH_LENGTH)
+/**
+ * Reads a leaf from its place in a file.
+ * @param place - offset in leaves
+ * @param buffer - a leaf of room
+ * @returns undefined when what lies there is not what was stored
+ */
+export async function readLeaf(
+  file: FileHandle,
+  { sizeBytes, leaves }: StoredLeaves,
+  index: number,
+  place: number,
+  buffer: Buffer
+): Promise<Buffer | undefined> {
+  const bytes = buffer.subarray(0, leafLength(sizeBytes, index))
+  const { bytesRead } = await file.read(bytes, 0, bytes.length, place * LEAF_BYTES)
+  return bytesRead === bytes.length && hashOfLeaf(bytes).equals(hashAt(leaves, index)) ? bytes : undefined
 }
 
 export interface Leaf {

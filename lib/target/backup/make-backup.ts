@@ -1,13 +1,20 @@
-import { open, rename, type FileHandle } from 'node:fs/promises'
-import { readFile } from 'node:fs/promises'
+import { open, readFile, rename, type FileHandle } from 'node:fs/promises'
 import { formatSize } from '../../util/units.js'
 import { writeAll } from '../creation/copy.js'
 import type { CopyPart } from '../delta-copy.js'
 import { TargetError } from '../errors.js'
-import { HASH_LENGTH, LEAF_BYTES, rootOf } from '../generations/hash-tree.js'
+import {
+  HASH_LENGTH,
+  LEAF_BYTES,
+  hashAt,
+  hashOfLeaf,
+  leafCountOf,
+  leafLength,
+  rootOf
+} from '../generations/hash-tree.js'
 import { readJson } from '../json-file.js'
 import { Fields } from '../shape.js'
-import { changedPlaces } from './backup-disk.js'
+import { changedPlaces, everyPlace } from './backup-disk.js'
 import {
   damaged,
   hashesName,
@@ -16,7 +23,7 @@ import {
   type Backup,
   type BackupFolder
 } from './backup-folder.js'
-import { hashAt, hashOfLeaf, leafCountOf, leafLength, leavesOf } from './leaves.js'
+import { leavesOf, readLeaf } from './leaves.js'
 
 export interface BackupRequest {
   readonly imageUuid: string
@@ -192,18 +199,16 @@ class Draft {
   }
 
   private places(leaves: Buffer): Int32Array {
-    if (this.below) return changedPlaces(leaves, this.belowLeaves)
-    return Int32Array.from({ length: leaves.length / HASH_LENGTH }, (_, index) => index)
+    return this.below ? changedPlaces(leaves, this.belowLeaves) : everyPlace(leaves)
   }
 
   /** Whether the file has these leaves. */
   private async holds(places: Int32Array): Promise<boolean> {
+    const stored = { sizeBytes: this.request.sizeBytes, leaves: this.leaves }
     const buffer = Buffer.allocUnsafeSlow(LEAF_BYTES)
     for (let index = 0; index < places.length; index++) {
-      if (places[index]! < 0) continue
-      const bytes = buffer.subarray(0, leafLength(this.request.sizeBytes, index))
-      const { bytesRead } = await this.file.read(bytes, 0, bytes.length, places[index]! * LEAF_BYTES)
-      if (bytesRead < bytes.length || !hashOfLeaf(bytes).equals(hashAt(this.leaves, index))) return false
+      const place = places[index]!
+      if (place >= 0 && !(await readLeaf(this.file, stored, index, place, buffer))) return false
     }
     return true
   }

@@ -1,9 +1,9 @@
 import { open } from 'node:fs/promises'
 import { writeAll } from '../creation/copy.js'
-import { HASH_LENGTH, LEAF_BYTES } from '../generations/hash-tree.js'
+import { LEAF_BYTES } from '../generations/hash-tree.js'
 import { BackupDisk, changedPlaces } from './backup-disk.js'
 import { damaged, hashesName, type Backup, type BackupFolder } from './backup-folder.js'
-import { hashAt, hashOfLeaf, leafLength } from './leaves.js'
+import { readLeaf } from './leaves.js'
 import type { Report } from './make-backup.js'
 
 /**
@@ -61,7 +61,7 @@ async function removeUnused(folder: BackupFolder, name: string): Promise<void> {
 async function verifyRemaining(folder: BackupFolder, remaining: readonly Backup[], report: Report): Promise<void> {
   for (const [index, backup] of remaining.entries()) {
     if (index > 0 && backup.over) {
-      await eachChange(folder, backup, () => Promise.resolve())
+      await eachChange(folder, backup, false, noMore)
       continue
     }
     const disk = await BackupDisk.open(folder, backup)
@@ -73,25 +73,26 @@ async function verifyRemaining(folder: BackupFolder, remaining: readonly Backup[
   }
 }
 
-/** Reads the leaves of a file of changes, each held against its hash. */
+/**
+ * Reads the leaves that a backup changes, each held against its hash.
+ * @param merged - from the raw file that they were written into, not from the file of changes
+ */
 async function eachChange(
   folder: BackupFolder,
   backup: Backup,
+  merged: boolean,
   take: (index: number, bytes: Buffer) => Promise<void>
 ): Promise<void> {
-  const own = await folder.hashesOf(backup)
-  const places = changedPlaces(own, await folder.hashesBelow(backup))
-  const path = folder.pathOf(backup.file)
-  const file = await open(path, 'r').catch((error: unknown) => {
-    throw Object.assign(damaged(path), { cause: error })
-  })
+  const stored = { sizeBytes: backup.sizeBytes, leaves: await folder.hashesOf(backup) }
+  const places = changedPlaces(stored.leaves, await folder.hashesBelow(backup))
+  const name = merged ? backup.over!.raw : backup.file
+  const file = await folder.openFile(name)
   const buffer = Buffer.allocUnsafeSlow(LEAF_BYTES)
   try {
-    for (let index = 0; index < places.length; index++) {
-      if (places[index]! < 0) continue
-      const bytes = buffer.subarray(0, leafLength(backup.sizeBytes, index))
-      const { bytesRead } = await file.read(bytes, 0, bytes.length, places[index]! * LEAF_BYTES)
-      if (bytesRead < bytes.length || !hashOfLeaf(bytes).equals(hashAt(own, index))) throw damaged(path)
+    for (const [index, place] of places.entries()) {
+      if (place < 0) continue
+      const bytes = await readLeaf(file, stored, index, merged ? index : place, buffer)
+      if (!bytes) throw damaged(folder.pathOf(name))
       await take(index, bytes)
     }
   } finally {
@@ -99,38 +100,24 @@ async function eachChange(
   }
 }
 
+function noMore(): Promise<void> {
+  return Promise.resolve()
+}
+
 async function mergeIntoRaw(folder: BackupFolder, backup: Backup): Promise<void> {
   const { raw, hashes } = backup.over!
   const path = folder.pathOf(raw)
   const file = await open(path, 'r+')
   try {
-    await eachChange(folder, backup, (index, bytes) => writeAll(file, bytes, index * LEAF_BYTES, path))
+    await eachChange(folder, backup, false, (index, bytes) => writeAll(file, bytes, index * LEAF_BYTES, path))
     await file.truncate(backup.sizeBytes)
     await file.sync()
   } finally {
     await file.close()
   }
-  const whole: Backup = { ...backup, file: raw, over: undefined }
-  await verifyMerged(folder, backup, path)
-  await folder.note(whole)
+  // What was written is there.
+  await eachChange(folder, backup, true, noMore)
+  await folder.note({ ...backup, file: raw, over: undefined })
   await folder.remove(backup.file)
   await folder.remove(hashes)
-}
-
-/** What was written into the raw file is there. */
-async function verifyMerged(folder: BackupFolder, backup: Backup, path: string): Promise<void> {
-  const own = await folder.hashesOf(backup)
-  const below = await folder.hashesBelow(backup)
-  const file = await open(path, 'r')
-  const buffer = Buffer.allocUnsafeSlow(LEAF_BYTES)
-  try {
-    for (let index = 0; index < own.length / HASH_LENGTH; index++) {
-      if (hashAt(own, index).equals(hashAt(below, index))) continue
-      const bytes = buffer.subarray(0, leafLength(backup.sizeBytes, index))
-      await file.read(bytes, 0, bytes.length, index * LEAF_BYTES)
-      if (!hashOfLeaf(bytes).equals(hashAt(own, index))) throw damaged(path)
-    }
-  } finally {
-    await file.close()
-  }
 }

@@ -12,7 +12,7 @@ import { StateDirectory } from '../state-directory.js'
 import { findState } from '../state-place.js'
 import { BackupDisk } from './backup-disk.js'
 import { damaged, type Backup, type BackupFolder } from './backup-folder.js'
-import { hashAt, hashOfLeaf } from './leaves.js'
+import { readLeaf } from './leaves.js'
 import type { Report } from './make-backup.js'
 
 const ZEROES = Buffer.alloc(LEAF_BYTES)
@@ -37,14 +37,14 @@ export async function restoreToFile(folder: BackupFolder, backup: Backup, path: 
   }
 }
 
-async function compare(path: string, { leaves, leafCount }: BackupDisk, report: (done: number) => void): Promise<void> {
+async function compare(path: string, disk: BackupDisk, report: (done: number) => void): Promise<void> {
   const file = await open(path, 'r')
   const buffer = Buffer.allocUnsafeSlow(LEAF_BYTES)
   try {
-    for (let index = 0; index < leafCount; index++) {
-      const { bytesRead } = await file.read(buffer, 0, LEAF_BYTES, index * LEAF_BYTES)
-      if (!hashOfLeaf(buffer.subarray(0, bytesRead)).equals(hashAt(leaves, index))) throw damaged(path)
-      report(index * LEAF_BYTES + bytesRead)
+    for (let index = 0; index < disk.leafCount; index++) {
+      const bytes = await readLeaf(file, disk, index, index, buffer)
+      if (!bytes) throw damaged(path)
+      report(index * LEAF_BYTES + bytes.length)
     }
   } finally {
     await file.close()

@@ -31,17 +31,20 @@ export async function hashLeaves(
   known: KnownLeaves | undefined,
   progress: JobProgress
 ): Promise<Buffer> {
-  const count = Math.ceil(volume.size / LEAF_BYTES)
+  const count = leafCountOf(volume.size)
   const leaves = Buffer.alloc(count * HASH_LENGTH)
   const buffer = Buffer.allocUnsafeSlow(LEAF_BYTES)
   for (let index = 0; index < count; index++) {
     if (progress.signal.aborted) throw new TargetError('ERR_ISCSI_STOPPED', 'the server was stopped')
     const offset = index * LEAF_BYTES
-    const length = Math.min(LEAF_BYTES, volume.size - offset)
+    const length = leafLength(volume.size, index)
     const began = performance.now()
     const same =
-      known && offset + length <= known.size && length === leafLength(known, offset) && !known.touched(offset, length)
-    if (same) known.leaves.copy(leaves, index * HASH_LENGTH, index * HASH_LENGTH, (index + 1) * HASH_LENGTH)
+      known &&
+      offset + length <= known.size &&
+      length === leafLength(known.size, index) &&
+      !known.touched(offset, length)
+    if (same) hashAt(known.leaves, index).copy(leaves, index * HASH_LENGTH)
     else (await hashLeaf(volume, buffer.subarray(0, length), offset)).copy(leaves, index * HASH_LENGTH)
     progress.report(offset + length, volume.size)
     if (!same) await pause((performance.now() - began) * REST_SHARE)
@@ -49,15 +52,29 @@ export async function hashLeaves(
   return leaves
 }
 
-function leafLength({ size }: KnownLeaves, offset: number): number {
-  return Math.min(LEAF_BYTES, size - offset)
+/** Leaves of a disk of so many bytes; the last one may be short. */
+export function leafCountOf(size: number): number {
+  return Math.ceil(size / LEAF_BYTES)
+}
+
+export function leafLength(size: number, index: number): number {
+  return Math.min(LEAF_BYTES, size - index * LEAF_BYTES)
+}
+
+export function hashOfLeaf(bytes: Buffer): Buffer {
+  return createHash('sha256').update(bytes).digest()
+}
+
+/** The hash of one leaf in a list of them; empty when the list ends before. */
+export function hashAt(leaves: Buffer, index: number): Buffer {
+  return leaves.subarray(index * HASH_LENGTH, (index + 1) * HASH_LENGTH)
 }
 
 async function hashLeaf(volume: Volume, buffer: Buffer, offset: number): Promise<Buffer> {
   const { length, mapped } = volume.extent(offset, buffer.length)
   if (!mapped && length === buffer.length) buffer.fill(0)
   else await readVolume(volume, buffer, offset)
-  return createHash('sha256').update(buffer).digest()
+  return hashOfLeaf(buffer)
 }
 
 /** The root, in hex. */

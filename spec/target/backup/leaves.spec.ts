@@ -1,5 +1,6 @@
 import { describe, expect, it } from '@jest/globals'
-import { leafCountOf, leafLength, leavesOf } from '../../../lib/target/backup/leaves.js'
+import { leavesOf } from '../../../lib/target/backup/leaves.js'
+import { leafCountOf, leafLength } from '../../../lib/target/generations/hash-tree.js'
 import type { CopyPart } from '../../../lib/target/control.js'
 
 const MIB = 1 << 20
