@@ -5,7 +5,7 @@ import type { ImageView } from '../target/control.js'
 import { IscsiError } from '../util/errors.js'
 import type { CliContext } from './command.js'
 import { findServer, withPlace } from './find-server.js'
-import { single, type ParsedArguments } from './options.js'
+import { single, wholeNumber, type ParsedArguments } from './options.js'
 
 /** The positional and the options that say which image of which server is meant. */
 export function withImage<T>(yargs: Argv<T>): Argv {
@@ -46,12 +46,9 @@ export async function askedImage(args: ParsedArguments, context: CliContext): Pr
   return chosenImage(images, await imageOf(args, context))
 }
 
-/** A whole number that an option names. Throws IscsiError when it is none. */
-export function numberOf(args: ParsedArguments, name: string): number | undefined {
-  const text = single(args, name)
-  if (text === undefined) return undefined
-  if (/^\d{1,9}$/.test(text)) return Number(text)
-  throw new IscsiError('ERR_ADMIN_OPTION', `--${name}: "${text}" must be the number of a generation`)
+/** @throws ConfigError when the option has no number */
+export function generationOf(args: ParsedArguments, name: string): number | undefined {
+  return wholeNumber(args, name, [0, 999_999_999], 'the number of a generation')
 }
 
 function real(path: string): Promise<string> {

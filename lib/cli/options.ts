@@ -55,6 +55,24 @@ export function single(args: ParsedArguments, name: string): string | undefined 
   return texts[0]
 }
 
+/**
+ * A whole number that an option has; undefined when it was left out.
+ * @param what - what it must be, for people
+ * @throws ConfigError when it is none, or out of range
+ */
+export function wholeNumber(
+  args: ParsedArguments,
+  name: string,
+  [from, to]: readonly [number, number],
+  what: string
+): number | undefined {
+  const text = single(args, name)
+  if (text === undefined) return undefined
+  const number = /^\d{1,9}$/.test(text) ? Number(text) : -1
+  if (number >= from && number <= to) return number
+  throw new ConfigError([`--${name}: "${text}" must be ${what}`])
+}
+
 /** A sentence for each option that does not exist. */
 export function unknownOptions(names: readonly string[], known: readonly string[]): ConfigError {
   return new ConfigError(names.map((name) => `Unknown option ${dashed(name)}${suggestion(name, known)}`))

@@ -1,8 +1,7 @@
 import type { Argv } from 'yargs'
-import { ConfigError } from '../../target/config.js'
 import type { CliContext } from '../command.js'
 import { withPlace } from '../find-server.js'
-import { single, type ParsedArguments } from '../options.js'
+import { single, wholeNumber, type ParsedArguments } from '../options.js'
 import { whoami } from '../whoami.js'
 import { WHERE } from './status.js'
 
@@ -35,8 +34,5 @@ export function withLun<T>(yargs: Argv<T>): Argv {
 
 /** Undefined when none is named. */
 export function lunOf(args: ParsedArguments): number | undefined {
-  const text = single(args, 'unit')
-  if (text === undefined) return undefined
-  if (/^\d{1,3}$/.test(text) && Number(text) <= 255) return Number(text)
-  throw new ConfigError([`--unit: "${text}" must be the number of a LUN, from 0 to 255`])
+  return wholeNumber(args, 'unit', [0, 255], 'the number of a LUN, from 0 to 255')
 }

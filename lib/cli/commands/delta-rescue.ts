@@ -1,11 +1,10 @@
 import { stat } from 'node:fs/promises'
 import { join, posix, resolve, win32 } from 'node:path'
-import { ConfigError } from '../../target/config.js'
 import { formatSize } from '../../util/units.js'
 import { tell, withJson, type Command } from '../command.js'
 import { writeCopy } from '../copy-file.js'
 import { findServer } from '../find-server.js'
-import { single, type ParsedArguments } from '../options.js'
+import { wholeNumber } from '../options.js'
 import { withProgress } from '../progress.js'
 import { lunOf, whose, withInitiator, withLun, withTarget } from './delta-options.js'
 
@@ -42,7 +41,7 @@ export const deltaRescue: Command = {
       ...whose(args, context),
       lun: lunOf(args),
       path,
-      partition: partitionOf(args),
+      partition: wholeNumber(args, 'partition', [1, 999], 'a number from 1'),
       bin: args.bin === true,
       live: args.live === true
     })
@@ -59,11 +58,4 @@ async function placeFor(file: string, path: string): Promise<string> {
     () => false
   )
   return isFolder ? join(file, posix.basename(win32.basename(path)).replaceAll(':', '_')) : file
-}
-
-function partitionOf(args: ParsedArguments): number | undefined {
-  const text = single(args, 'partition')
-  if (text === undefined) return undefined
-  if (/^[1-9]\d{0,2}$/.test(text)) return Number(text)
-  throw new ConfigError([`--partition: "${text}" must be a number from 1`])
 }

@@ -4,11 +4,10 @@ import { BackupFolder } from '../../target/backup/backup-folder.js'
 import { describeBackup, makeBackup, type BackupRequest } from '../../target/backup/make-backup.js'
 import { pruneBackups } from '../../target/backup/prune.js'
 import type { AdminClient } from '../../admin/client.js'
-import { IscsiError } from '../../util/errors.js'
 import { tell, withJson, type Command } from '../command.js'
 import { findServer } from '../find-server.js'
 import { chosenImage, imageOf, withImage } from '../image-place.js'
-import { single } from '../options.js'
+import { wholeNumber } from '../options.js'
 import { withProgress } from '../progress.js'
 
 /** Copies the current generation to another place, where it stays. */
@@ -25,7 +24,7 @@ export const imageBackup: Command = {
     ).option('keep', { nargs: 1, requiresArg: true, describe: 'Backups that stay; without it all of them do' }),
 
   async run(args, context) {
-    const keep = keepOf(single(args, 'keep'))
+    const keep = wholeNumber(args, 'keep', [1, 999_999], 'a number from 1 on')
     const { client } = await findServer(args, context)
     const image = chosenImage((await client.images()).images, await imageOf(args, context))
     const folder = await BackupFolder.open(resolve(context.directory, String(args.folder)), true)
@@ -73,10 +72,4 @@ function liesOver({ generations, current }: ImageView, wanted: number): boolean 
 
 function timeOf({ generations }: ImageView, wanted: number): number | undefined {
   return generations.find(({ number }) => number === wanted)?.time
-}
-
-function keepOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined
-  if (/^[1-9]\d{0,5}$/.test(text)) return Number(text)
-  throw new IscsiError('ERR_ADMIN_OPTION', `--keep: "${text}" must be a number from 1 on`)
 }

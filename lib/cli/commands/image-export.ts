@@ -2,7 +2,7 @@ import { resolve } from 'node:path'
 import { withJson, type Command } from '../command.js'
 import { chosenFormat, tellCopy, withCopy } from '../copy-file.js'
 import { findServer } from '../find-server.js'
-import { imageOf, numberOf, withImage } from '../image-place.js'
+import { imageOf, generationOf, withImage } from '../image-place.js'
 
 /** A generation as a file. */
 export const imageExport: Command = {
@@ -23,7 +23,7 @@ export const imageExport: Command = {
     const file = resolve(context.directory, String(args.file))
     const format = await chosenFormat(args, file)
     const { client } = await findServer(args, context)
-    const generation = numberOf(args, 'generation')
+    const generation = generationOf(args, 'generation')
     const parts = client.exportImage({ image: await imageOf(args, context), generation })
     await tellCopy(args, context, parts, file, format)
     return 0

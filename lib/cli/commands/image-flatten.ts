@@ -1,7 +1,7 @@
 import { withJson, type Command } from '../command.js'
 import { agree } from '../consent.js'
 import { findServer } from '../find-server.js'
-import { imageOf, numberOf, withImage } from '../image-place.js'
+import { imageOf, generationOf, withImage } from '../image-place.js'
 import { tellJob } from '../job.js'
 
 /** Merges generations into the raw file. */
@@ -19,7 +19,7 @@ export const imageFlatten: Command = {
 
   async run(args, context) {
     const { client } = await findServer(args, context)
-    const to = numberOf(args, 'to')
+    const to = generationOf(args, 'to')
     const what = to === undefined ? 'the generations that are merged' : `generation ${to}`
     const question = `Nobody can roll back below ${what} any more.`
     await agree(question, 'Nothing was merged.', args, context)

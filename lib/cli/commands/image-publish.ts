@@ -1,10 +1,10 @@
 import type { AdminClient } from '../../admin/client.js'
 import type { ImageView } from '../../target/control.js'
-import { IscsiError } from '../../util/errors.js'
+import { ConfigError } from '../../target/config.js'
 import { formatSize } from '../../util/units.js'
 import { tell, withJson, type CliContext, type Command } from '../command.js'
 import { findServer } from '../find-server.js'
-import { chosenImage, imageOf, numberOf, withImage } from '../image-place.js'
+import { chosenImage, imageOf, generationOf, withImage } from '../image-place.js'
 import { single, textsOf } from '../options.js'
 import { agreeToDrop, describePush, followPush, pushOf, withPush } from '../push.js'
 
@@ -45,10 +45,10 @@ export const imagePublish: Command = {
   async run(args, context) {
     const push = pushOf(args, Date.now())
     if (args.push !== true && (push.at !== undefined || push.dropDeltas)) {
-      throw new IscsiError('ERR_ADMIN_OPTION', '--at and --drop-deltas say how --push is done; add --push')
+      throw new ConfigError(['--at and --drop-deltas say how --push is done; add --push'])
     }
     const { client } = await findServer(args, context)
-    const generation = numberOf(args, 'generation')
+    const generation = generationOf(args, 'generation')
     const test = textsOf(args.test)
     const named = await imageOf(args, context)
     if (push.dropDeltas) await agreeToDrop(chosenImage((await client.images()).images, named), args, context)

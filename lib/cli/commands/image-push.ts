@@ -1,4 +1,4 @@
-import { IscsiError } from '../../util/errors.js'
+import { ConfigError } from '../../target/config.js'
 import { tell, withJson, type Command } from '../command.js'
 import { findServer } from '../find-server.js'
 import { chosenImage, imageOf, withImage } from '../image-place.js'
@@ -20,7 +20,7 @@ export const imagePush: Command = {
   async run(args, context) {
     const order = pushOf(args, Date.now())
     if (args.cancel === true && (order.at !== undefined || order.dropDeltas)) {
-      throw new IscsiError('ERR_ADMIN_OPTION', '--cancel takes back what was planned; it goes with no other option')
+      throw new ConfigError(['--cancel takes back what was planned; it goes with no other option'])
     }
     const { client } = await findServer(args, context)
     const named = await imageOf(args, context)

@@ -8,7 +8,7 @@ import type { Logger } from '../../util/log.js'
 import { formatSize, formatTime } from '../../util/units.js'
 import { tell, withJson, type CliContext, type Command } from '../command.js'
 import { agree } from '../consent.js'
-import { single, type ParsedArguments } from '../options.js'
+import { single, wholeNumber, type ParsedArguments } from '../options.js'
 import { withProgress } from '../progress.js'
 import { table } from '../table.js'
 
@@ -37,7 +37,7 @@ export const imageRestore: Command = {
       .option('yes', { type: 'boolean', describe: 'Replace the image without a question' }),
 
   async run(args, context) {
-    const number = numberOf(single(args, 'backup'))
+    const number = wholeNumber(args, 'backup', [1, 999_999_999], 'the number of a backup')
     const folder = await BackupFolder.open(resolve(context.directory, String(args.folder)), false)
     if (typeof args.file !== 'string') {
       tell(args, context, folder.backups, (backups) => list(backups, Date.now()))
@@ -108,9 +108,3 @@ const HASH_DIGITS = 12
 
 /** What a state directory has to say concerns the next start of its server. */
 const SILENT: Logger = { error: () => undefined, warn: () => undefined, info: () => undefined, debug: () => undefined }
-
-function numberOf(text: string | undefined): number | undefined {
-  if (text === undefined) return undefined
-  if (/^[1-9]\d{0,8}$/.test(text)) return Number(text)
-  throw new IscsiError('ERR_ADMIN_OPTION', `--backup: "${text}" must be the number of a backup`)
-}

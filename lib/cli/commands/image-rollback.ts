@@ -1,6 +1,6 @@
 import { tell, withJson, type Command } from '../command.js'
 import { findServer } from '../find-server.js'
-import { imageOf, numberOf, withImage } from '../image-place.js'
+import { imageOf, generationOf, withImage } from '../image-place.js'
 
 /** Chooses an older generation for new logins. */
 export const imageRollback: Command = {
@@ -19,7 +19,7 @@ export const imageRollback: Command = {
 
   async run(args, context) {
     const { client } = await findServer(args, context)
-    const { image } = await client.rollback({ image: await imageOf(args, context), to: numberOf(args, 'to') })
+    const { image } = await client.rollback({ image: await imageOf(args, context), to: generationOf(args, 'to') })
     tell(args, context, image, ({ current }) => [
       `New logins get generation ${current}. Running sessions stay on theirs.`
     ])

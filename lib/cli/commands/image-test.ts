@@ -1,7 +1,7 @@
 import type { ImageView } from '../../target/control.js'
 import { tell, withJson, type Command } from '../command.js'
 import { findServer } from '../find-server.js'
-import { imageOf, numberOf, withImage } from '../image-place.js'
+import { imageOf, generationOf, withImage } from '../image-place.js'
 import { textsOf } from '../options.js'
 
 /** Says who tries a generation before all others get it. */
@@ -27,7 +27,7 @@ export const imageTest: Command = {
     const { image } = await client.test({
       image: await imageOf(args, context),
       initiators: textsOf(args.initiator),
-      generation: numberOf(args, 'generation')
+      generation: generationOf(args, 'generation')
     })
     tell(args, context, image, describe)
     return 0

@@ -1,6 +1,6 @@
 import { withJson, type Command } from '../command.js'
 import { findServer } from '../find-server.js'
-import { imageOf, numberOf, withImage } from '../image-place.js'
+import { imageOf, generationOf, withImage } from '../image-place.js'
 import { tellJob } from '../job.js'
 
 /** Proves that a generation is what it was. */
@@ -20,7 +20,7 @@ export const imageVerify: Command = {
 
   async run(args, context) {
     const { client } = await findServer(args, context)
-    const generation = numberOf(args, 'generation')
+    const generation = generationOf(args, 'generation')
     const { job } = await client.verify({ image: await imageOf(args, context), generation })
     await tellJob(client, job, args, context)
     return 0
