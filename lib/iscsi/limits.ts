@@ -76,8 +76,8 @@ export const TEXT_BYTES_MAX = 64 * 1024
 export const RING_BYTES = 1024 * 1024
 /** What a connection's own receive ring begins with, when part of a PDU has come. */
 export const RING_START_BYTES = 64 * 1024
-/** Long receive rings that are kept for the next connection that needs one. */
-export const SPARE_RINGS_MAX = 8
+/** What of receive rings that nobody uses is kept for the next connection that needs one. */
+export const SPARE_RING_BYTES_MAX = 8 * RING_BYTES
 /** Control PDUs that wait for room in the output. */
 export const CONTROL_QUEUE_MAX = 256
 

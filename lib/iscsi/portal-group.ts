@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net'
 import { AsyncEvent, LoginStatus } from '../pdu/codes.js'
-import { BATCH_LENGTH } from '../pdu/writer.js'
+import { BATCH_LENGTH, LONG_BATCH_LENGTH } from '../pdu/writer.js'
 import { DeviceServer } from '../scsi/device-server.js'
 import { Staging } from '../scsi/staging.js'
 import type { Nexus } from '../scsi/nexus.js'
@@ -97,6 +97,8 @@ export interface SessionView {
 
 /** Buffers for output: one for each connection that wants to say something, and as many to share. */
 const SPARE_BUFFERS = 64
+/** Connections that take what they ask for give theirs back within their turn; those that do not may hold these. */
+const LONG_BUFFERS = 8
 
 /**
  * Our portal group: listening portals, connections, sessions, and the one clock that looks after their time limits.
@@ -140,7 +142,12 @@ export class PortalGroup implements ConnectionHost, Admission {
     this.userThrottle = new LoginThrottle(clock, this.limits.authenticationFailuresPerUser)
     this.connectionsMax = this.limits.connections ?? options.maxSessions + this.limits.pendingLogins
     const capacity = this.connectionsMax + SPARE_BUFFERS
-    this.buffers = new BufferPool({ capacity, lengthBytes: BATCH_LENGTH, reserve: this.connectionsMax })
+    this.buffers = new BufferPool({
+      capacity,
+      lengthBytes: BATCH_LENGTH,
+      reserve: this.connectionsMax,
+      long: { count: LONG_BUFFERS, lengthBytes: LONG_BATCH_LENGTH }
+    })
     this.registry = new Sessions({
       directory: options.directory,
       staging: this.staging,

@@ -5,9 +5,10 @@ import {
   KEEP_ALIVE_MS,
   RING_BYTES,
   RING_START_BYTES,
-  SPARE_RINGS_MAX,
+  SPARE_RING_BYTES_MAX,
   WHOLE_UNIT_BYTES_MIN
 } from './limits.js'
+import { SpareBuffers } from '../util/spare-buffers.js'
 
 /**
  * The one place that knows how bytes arrive. They land behind each other in a receive ring, so that a PDU is viewed in
@@ -200,7 +201,7 @@ export class IscsiSocket {
 
   /** Before anything is read. */
   private takeIn(received: Buffer): void {
-    this.ring = takeRing(Math.max(RING_START_BYTES, 2 * received.length))
+    this.ring = spareRings.take(this.ringLength(2 * received.length))
     this.end = received.copy(this.ring)
   }
 
@@ -300,18 +301,24 @@ export class IscsiSocket {
     const { length } = this.ring
     // Twice the unit at the head, so that the next one can arrive behind it.
     const wanted = Math.min(filled ? this.ringBytesMax : needed * 2, this.ringBytesMax)
-    if (this.ring === sharedRing) this.moveTo(Math.max(wanted, RING_START_BYTES, this.end - this.start))
-    else if ((filled || needed > length / 2) && length < wanted) this.moveTo(wanted)
+    if (this.ring === sharedRing) this.moveTo(this.ringLength(Math.max(wanted, this.end - this.start)))
+    else if ((filled || needed > length / 2) && length < wanted) this.moveTo(this.ringLength(wanted))
     else if (this.start > 0 && length - this.end < length / 2) this.moveToFront()
     // Only a consumer that is stopped leaves a full ring, and while it is nothing more is read.
     if (this.end === this.ring.length) this.moveTo(this.ring.length + RING_START_BYTES)
   }
 
+  /** Few different lengths, so that one that somebody gave back mostly fits. */
+  private ringLength(lengthBytes: number): number {
+    const rounded = Math.ceil(lengthBytes / RING_START_BYTES) * RING_START_BYTES
+    return Math.max(lengthBytes, Math.min(rounded, this.ringBytesMax))
+  }
+
   private moveTo(lengthBytes: number): void {
     const from = this.ring
-    this.ring = takeRing(lengthBytes)
+    this.ring = spareRings.take(lengthBytes)
     from.copy(this.ring, 0, this.start, this.end)
-    if (from !== sharedRing) giveRing(from)
+    if (from !== sharedRing) spareRings.give(from)
     this.end -= this.start
     this.start = 0
   }
@@ -323,7 +330,7 @@ export class IscsiSocket {
   }
 
   private leaveRing(): void {
-    if (this.ring !== sharedRing) giveRing(this.ring)
+    if (this.ring !== sharedRing) spareRings.give(this.ring)
     this.ring = sharedRing
     this.start = this.end = 0
   }
@@ -338,17 +345,8 @@ const sharedRing: Buffer = Buffer.allocUnsafeSlow(RING_BYTES)
 let lastReader: symbol | undefined
 let readsInARow = 0
 
-/** Long rings that nobody uses now: a connection that writes much takes and leaves one many times a second. */
-const spareRings: Buffer[] = []
-
-function takeRing(lengthBytes: number): Buffer {
-  const spare = spareRings.findLastIndex((ring) => ring.length === lengthBytes)
-  return spare < 0 ? Buffer.allocUnsafeSlow(lengthBytes) : spareRings.splice(spare, 1)[0]!
-}
-
-function giveRing(ring: Buffer): void {
-  if (ring.length >= RING_BYTES && spareRings.length < SPARE_RINGS_MAX) spareRings.push(ring)
-}
+/** A connection that writes much takes a ring and leaves it many times a second. */
+const spareRings = new SpareBuffers(SPARE_RING_BYTES_MAX)
 
 const NO_BYTES = Buffer.alloc(0)
 

@@ -1,4 +1,5 @@
 import { ByteBudget } from '../util/byte-budget.js'
+import { SpareBuffers } from '../util/spare-buffers.js'
 
 /**
  * Memory for data that has to wait for a slow disk: copies of received pieces, and the places where cold reads land.
@@ -9,9 +10,7 @@ export class Staging {
   /** For data that waits for its initiator rather than for a disk: a budget of its own, as large as the other. */
   readonly waiting: ByteBudget
   private usedBytes = 0
-  /** Buffers to be used again, by their length; a new one for each cold read keeps the garbage collector busy. */
-  private readonly spares = new Map<number, Buffer[]>()
-  private spareBytes = 0
+  private readonly spares = new SpareBuffers(SPARE_BYTES_MAX)
   private readonly line: (() => boolean)[] = []
 
   /** @param capacityBytes - more than the largest piece, or that piece would wait for ever */
@@ -27,34 +26,14 @@ export class Staging {
   take(length: number): Buffer | undefined {
     if (this.usedBytes + length > this.capacityBytes) return undefined
     this.usedBytes += length
-    const spare = this.spares.get(length)?.pop()
-    if (spare) this.spareBytes -= length
-    return spare ?? Buffer.allocUnsafeSlow(length)
+    return this.spares.take(length)
   }
 
   /** Nothing reads or writes it any more. */
   give(buffer: Buffer): void {
     this.usedBytes -= buffer.length
-    this.keep(buffer)
+    this.spares.give(buffer)
     if (this.line.length > 0) setImmediate(this.wake)
-  }
-
-  private keep(buffer: Buffer): void {
-    const { length } = buffer
-    if (this.spareBytes + length > SPARE_BYTES_MAX) return
-    let spares = this.spares.get(length)
-    if (!spares) {
-      if (this.spares.size === SPARE_LENGTHS_MAX) return this.forgetSpares()
-      this.spares.set(length, (spares = []))
-    }
-    spares.push(buffer)
-    this.spareBytes += length
-  }
-
-  /** Lengths that nobody asks for any more must not keep the others out. */
-  private forgetSpares(): void {
-    this.spares.clear()
-    this.spareBytes = 0
   }
 
   /**
@@ -72,7 +51,6 @@ export class Staging {
   }
 }
 
-/** Kept to be used again, in all; and how many different lengths of them. */
+/** Kept to be used again, in all. */
 const SPARE_BYTES_MAX = 4 * 1024 * 1024
-const SPARE_LENGTHS_MAX = 32
 const DEFAULT_STAGING_BYTES = 64 * 1024 * 1024

@@ -2,7 +2,8 @@ import { assert } from './assert.js'
 import { Pool } from './pool.js'
 
 /**
- * A bounded pool of buffers of one size that all connections share, and the queue of those who wait for one.
+ * A bounded pool of buffers that all connections share, and the queue of those who wait for one. A few of them may be
+ * longer than the others: who holds none gets one of these while there is any.
  *
  * Two rules keep one holder from starving the others. A holder that has a buffer gets another only while more than
  * `reserve` are free, so with `capacity` = holders + `reserve` each of them can always have one. And whoever got none
@@ -40,34 +41,39 @@ export interface BufferPoolOptions {
   readonly lengthBytes: number
   /** Buffers kept for holders that have none; 0 by default. */
   readonly reserve?: number
+  /** Beside the others; their length differs. */
+  readonly long?: { readonly count: number; readonly lengthBytes: number }
 }
 
 export class BufferPool {
   readonly lengthBytes: number
   private readonly reserve: number
   private readonly pool: Pool<PooledBuffer>
+  private readonly long: Pool<PooledBuffer>
   private readonly waiting = new Set<BufferHolder>()
   private waking = false
 
-  constructor({ capacity, lengthBytes, reserve = 0 }: BufferPoolOptions) {
+  constructor({ capacity, lengthBytes, reserve = 0, long }: BufferPoolOptions) {
     assert(reserve < capacity, 'a buffer pool has more in reserve than in all')
+    assert(long?.lengthBytes !== lengthBytes, 'the long buffers of a pool are as long as the others')
     this.lengthBytes = lengthBytes
     this.reserve = reserve
     this.pool = new Pool(capacity, () => new PooledBuffer(lengthBytes))
+    this.long = new Pool(long?.count ?? 0, () => new PooledBuffer(long!.lengthBytes))
   }
 
   get capacity(): number {
     return this.pool.capacity
   }
 
-  /** Buffers that can still be taken. */
+  /** Buffers that can still be taken, without the long ones. */
   get free(): number {
     return this.pool.free
   }
 
   /** Buffers that are out. */
   get used(): number {
-    return this.pool.used
+    return this.pool.used + this.long.used
   }
 
   /**
@@ -76,7 +82,7 @@ export class BufferPool {
    */
   take(holder: BufferHolder, held: number): PooledBuffer | undefined {
     if (held > 0 && this.pool.free <= this.reserve) return undefined
-    const buffer = this.pool.take()
+    const buffer = (held === 0 ? this.long.take() : undefined) ?? this.pool.take()
     if (buffer !== undefined) buffer.holder = holder
     return buffer
   }
@@ -85,7 +91,8 @@ export class BufferPool {
     assert(buffer.uses === 0, 'a buffer came back to its pool while in use')
     assert(buffer.holder !== undefined, 'a buffer came back to its pool twice')
     buffer.holder = undefined
-    this.pool.give(buffer)
+    const home = buffer.bytes.length === this.lengthBytes ? this.pool : this.long
+    home.give(buffer)
     if (this.waiting.size === 0 || this.waking) return
     this.waking = true
     queueMicrotask(this.wake)
@@ -104,7 +111,7 @@ export class BufferPool {
   private readonly wake = (): void => {
     this.waking = false
     // Who takes nothing, or waits again, is passed over, but each is asked only once for one wake.
-    for (let asked = this.waiting.size; asked > 0 && this.pool.free > 0; asked--) {
+    for (let asked = this.waiting.size; asked > 0 && this.pool.free + this.long.free > 0; asked--) {
       const [holder] = this.waiting
       if (holder === undefined) return
       this.waiting.delete(holder)

@@ -1,6 +1,6 @@
 import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { once } from 'node:events'
-import { afterEach, describe, expect, it } from '@jest/globals'
+import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import { CROWDED_TURN_INPUT } from '../../lib/iscsi/limits.js'
 import { IscsiSocket, plainAddress, type ByteConsumer } from '../../lib/iscsi/socket.js'
 import { Random, seedOf, steps } from '../support/random.js'
@@ -126,6 +126,29 @@ describe.each([true, false])('a socket with positioned reads: %s', (positionedRe
       expect(consumer.ended).toBe(true)
     }
   )
+
+  it('uses the same ring again for every unit that comes in two parts', async () => {
+    const consumer = new UnitConsumer(() => false)
+    const client = await pair(consumer, positionedReads)
+    const half = async (bytes: Buffer, units: number) => {
+      const before = consumer.socket.receivedBytes
+      client.write(bytes)
+      while (consumer.socket.receivedBytes < before + bytes.length || consumer.units.length < units) await turn()
+    }
+    const whole = unit(Buffer.alloc(65_536))
+    const made = jest.spyOn(Buffer, 'allocUnsafeSlow')
+    try {
+      for (let index = 1; index <= 20; index++) {
+        await half(whole.subarray(0, 30_000), index - 1)
+        await half(whole.subarray(30_000), index)
+      }
+      expect(made.mock.calls.length).toBeLessThanOrEqual(1)
+    } finally {
+      made.mockRestore()
+      client.destroy()
+    }
+    await consumer.gone()
+  })
 
   it.each([3, 4].map((seed) => seedOf(seed)))(
     'keeps the bytes of several connections apart (seed %i)',

@@ -49,6 +49,30 @@ describe('a BufferPool', () => {
     expect(pool.take(new Holder(), 0)).toBeDefined()
   })
 
+  it('gives its long ones to those who hold none, as long as there are any', () => {
+    const pool = new BufferPool({ capacity: 4, lengthBytes: 64, reserve: 3, long: { count: 1, lengthBytes: 256 } })
+    const [first, second] = [new Holder(), new Holder()]
+    const long = pool.take(first, 0)!
+    const lengths = [long, pool.take(first, 1)!, pool.take(second, 0)!].map(({ bytes }) => bytes.length)
+    expect(lengths).toEqual([256, 64, 64])
+    expect([pool.free, pool.used]).toEqual([2, 3])
+    pool.give(long)
+    expect(pool.take(second, 1)).toBeUndefined()
+    expect(pool.take(new Holder(), 0)).toBe(long)
+  })
+
+  it('calls who waits when a long one has come back', async () => {
+    const pool = new BufferPool({ capacity: 1, lengthBytes: 64, long: { count: 1, lengthBytes: 256 } })
+    const [long] = [pool.take(new Holder(), 0)!, pool.take(new Holder(), 0)!]
+    const waiting = new Holder()
+    const called = new Promise<void>((resolve) => (waiting.onResume = resolve))
+    expect(pool.take(waiting, 0)).toBeUndefined()
+    pool.wait(waiting)
+    pool.give(long)
+    await called
+    expect(pool.take(waiting, 0)).toBe(long)
+  })
+
   it('asserts that a reserve leaves something', () => {
     expect(() => new BufferPool({ capacity: 2, lengthBytes: 64, reserve: 2 })).toThrow('reserve')
   })
