@@ -68,8 +68,8 @@ export function wholeNumber(
 ): number | undefined {
   const text = single(args, name)
   if (text === undefined) return undefined
-  const number = /^\d{1,9}$/.test(text) ? Number(text) : -1
-  if (number >= from && number <= to) return number
+  const isNumber = /^\d+$/.test(text) && text.length <= String(to).length && !(from > 0 && text.startsWith('0'))
+  if (isNumber && Number(text) >= from && Number(text) <= to) return Number(text)
   throw new ConfigError([`--${name}: "${text}" must be ${what}`])
 }
 

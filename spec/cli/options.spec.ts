@@ -1,5 +1,5 @@
 import { describe, expect, it } from '@jest/globals'
-import { entriesOf, single, unknownOptions } from '../../lib/cli/options.js'
+import { entriesOf, single, unknownOptions, wholeNumber } from '../../lib/cli/options.js'
 
 describe('entriesOf', () => {
   it('keeps every value as it was typed, with its option and the folder that paths start from', () => {
@@ -30,6 +30,34 @@ describe('single', () => {
   })
 
   it('refuses two', () => expect(() => single({ config: ['a', 'b'] }, 'config')).toThrow('--config: was given 2 times'))
+})
+
+describe('wholeNumber', () => {
+  const of = (text: string | undefined, range: [number, number]) => wholeNumber({ keep: text }, 'keep', range, 'right')
+
+  it.each<[string, [number, number], number]>([
+    ['1', [1, 999], 1],
+    ['999', [1, 999], 999],
+    ['0', [0, 255], 0],
+    ['007', [0, 255], 7]
+  ])('reads %s', (text, range, number) => {
+    expect(of(text, range)).toBe(number)
+    expect(of(undefined, range)).toBeUndefined()
+  })
+
+  it.each<[string, [number, number]]>([
+    ['0', [1, 999]],
+    ['01', [1, 999]],
+    ['1000', [1, 999]],
+    ['256', [0, 255]],
+    ['0007', [0, 255]],
+    ['-1', [0, 255]],
+    ['1e2', [0, 255]],
+    ['1.5', [0, 255]],
+    ['', [0, 255]]
+  ])('refuses "%s"', (text, range) => {
+    expect(() => of(text, range)).toThrow(`--keep: "${text}" must be right`)
+  })
 })
 
 describe('unknownOptions', () => {
