@@ -38,6 +38,11 @@ export const CROWDED_TURN_OUTPUT = 512 * 1024
 export const CROWDED_TURN_INPUT = 128 * 1024
 /** Others are at work when one of them has received something since so many reads of this connection. */
 export const CROWDED_READS = 64
+/** One read in so many lets all others go first, where at least {@link CROWD_MIN} others had theirs since the last. */
+export const YIELD_EVERY = 17
+export const CROWD_MIN = 7
+/** More than this is not moved out of the shared ring to let others go first. */
+export const YIELD_BYTES_MAX = 4 * 1024
 /** Of shorter PDUs the rest that a read leaves over is copied sooner than its length is worked out. */
 export const WHOLE_UNIT_BYTES_MIN = 16 * 1024
 /** From TCP connect to full feature phase. */

@@ -1,13 +1,14 @@
 import { Socket } from 'node:net'
 import {
-  CROWDED_READS,
   CROWDED_TURN_INPUT,
   KEEP_ALIVE_MS,
   RING_BYTES,
   RING_START_BYTES,
   SPARE_RING_BYTES_MAX,
-  WHOLE_UNIT_BYTES_MIN
+  WHOLE_UNIT_BYTES_MIN,
+  YIELD_BYTES_MAX
 } from './limits.js'
+import { Reader, ReadingOrder } from './reading-order.js'
 import { SpareBuffers } from '../util/spare-buffers.js'
 
 /**
@@ -73,7 +74,7 @@ export class IscsiSocket {
   receivedBytes = 0
   sentBytes = 0
 
-  private readonly token = Symbol('socket')
+  private readonly reader = new Reader()
   private readonly socket: Socket
   private readonly ringBytesMax: number
   /** {@link sharedRing}, or one's own. */
@@ -132,7 +133,7 @@ export class IscsiSocket {
 
   /** Others have received something lately too. */
   get crowded(): boolean {
-    return lastReader !== this.token || readsInARow < CROWDED_READS
+    return readingOrder.crowded(this.reader)
   }
 
   /** @param release - called once, in the order of the writes, when the bytes are no longer needed; maybe at once */
@@ -160,7 +161,7 @@ export class IscsiSocket {
 
   /** Looks at what waits in the ring again, then reads on. Not from inside the consumer. */
   resume(): void {
-    if (this.socket.destroyed || this.consuming) return
+    if (this.socket.destroyed || this.consuming || this.draining) return
     this.consume()
     if (this.consumer.stopped) return
     if (this.ended) this.socket.end()
@@ -254,23 +255,23 @@ export class IscsiSocket {
   /** @returns false when reading must stop */
   private arrived(count: number): boolean {
     this.lastReceivedAt = performance.now()
-    readsInARow = lastReader === this.token ? readsInARow + 1 : 0
-    lastReader = this.token
+    const yields = readingOrder.next(this.reader)
     this.receivedBytes += count
     if (this.draining) return true
     this.end += count
     const { length } = this.ring
     const more = this.end === this.placeEnd && this.end < length && this.crowded
     const filled = this.end === length
-    this.consume()
+    const later = yields && this.end - this.start <= YIELD_BYTES_MAX
+    if (!later) this.consume()
     this.makeRoom(filled)
     if (this.consumer.stopped) return false
-    if (!more || this.draining) return true
+    if (!(later || more) || this.draining) return true
     this.letOthers()
     return false
   }
 
-  /** There is more to read, but first the others have their turn. */
+  /** There is more to do, but first the others have their turn. */
   private letOthers(): void {
     this.socket.pause()
     setImmediate(this.goOn)
@@ -341,9 +342,7 @@ export class IscsiSocket {
  */
 const sharedRing: Buffer = Buffer.allocUnsafeSlow(RING_BYTES)
 
-/** The last connection that received something, and how often it has since another one did. */
-let lastReader: symbol | undefined
-let readsInARow = 0
+const readingOrder = new ReadingOrder()
 
 /** A connection that writes much takes a ring and leaves it many times a second. */
 const spareRings = new SpareBuffers(SPARE_RING_BYTES_MAX)

@@ -2,6 +2,7 @@ import { connect, createServer, type AddressInfo, type Socket } from 'node:net'
 import { once } from 'node:events'
 import { afterEach, describe, expect, it, jest } from '@jest/globals'
 import { CROWDED_TURN_INPUT } from '../../lib/iscsi/limits.js'
+import { ReadingOrder } from '../../lib/iscsi/reading-order.js'
 import { IscsiSocket, plainAddress, type ByteConsumer } from '../../lib/iscsi/socket.js'
 import { Random, seedOf, steps } from '../support/random.js'
 
@@ -330,6 +331,40 @@ describe('sockets with positioned reads', () => {
     asking.destroy()
     await Promise.all([flood.gone(), other.gone()])
   })
+})
+
+describe('sockets in a crowd', () => {
+  it.each([seedOf(5)])(
+    'lose nothing and keep the order, although each gives way now and then, seed %d',
+    async (seed) => {
+      const random = new Random(seed)
+      const gaveWay = jest.spyOn(ReadingOrder.prototype, 'next')
+      const consumers = Array.from({ length: 16 }, () => new UnitConsumer(() => false))
+      const clients = await Promise.all(consumers.map((consumer) => pair(consumer, true)))
+      const sent = consumers.map(() => [] as number[])
+      for (let round = 0; round < steps(60); round++) {
+        const parts = clients.map((client, index) => {
+          const value = random.int(2 ** 32)
+          sent[index]!.push(value)
+          const unit = Buffer.alloc(HEAD_LENGTH + 4)
+          unit.writeUInt32BE(4)
+          unit.writeUInt32BE(value, HEAD_LENGTH)
+          const cut = random.int(unit.length)
+          client.write(unit.subarray(0, cut))
+          return unit.subarray(cut)
+        })
+        for (const [index, client] of clients.entries()) client.write(parts[index]!)
+        if (round % 8 === 0) await new Promise((resolve) => setImmediate(resolve))
+      }
+      for (const client of clients) client.end()
+      await Promise.all(consumers.map((consumer) => consumer.gone()))
+      for (const [index, consumer] of consumers.entries()) {
+        expect(consumer.units.map((unit) => unit.readUInt32BE())).toEqual(sent[index])
+      }
+      expect(gaveWay.mock.results.filter(({ value }) => value === true).length).toBeGreaterThan(0)
+      gaveWay.mockRestore()
+    }
+  )
 })
 
 describe('an address', () => {
