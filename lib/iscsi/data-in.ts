@@ -1,4 +1,4 @@
-import { FLAG_FINAL, RESERVED_TAG } from '../pdu/bhs.js'
+import { FLAG_FINAL, RESERVED_TAG, setU32 } from '../pdu/bhs.js'
 import { Opcode } from '../pdu/opcodes.js'
 import { dataIn, FLAG_STATUS } from '../pdu/target.js'
 import { SENT_DATA_LENGTH_MAX } from '../pdu/writer.js'
@@ -53,8 +53,9 @@ export function pumpDataIn(connection: Connection, session: Session, task: Iscsi
   return true
 }
 
-const view = dataIn.view()
+const at = dataIn.offsets
 
+/** By offsets, not by a view: of all PDUs this is the one that is written most. */
 function writeHeader(
   connection: Connection,
   session: Session,
@@ -65,28 +66,28 @@ function writeHeader(
   burstEnds: boolean
 ): void {
   const { writer } = connection
+  const { buffer } = writer
   const last = task.sent + length === total
-  view.at(writer.buffer, offset)
-  view.opcode = Opcode.DataIn
-  view.initiatorTaskTag = task.initiatorTaskTag
-  view.targetTransferTag = RESERVED_TAG
-  view.dataSn = task.dataSn
-  view.bufferOffset = task.sent
+  buffer[offset + at.opcode] = Opcode.DataIn
+  setU32(buffer, offset + at.initiatorTaskTag, task.initiatorTaskTag)
+  setU32(buffer, offset + at.targetTransferTag, RESERVED_TAG)
+  setU32(buffer, offset + at.dataSn, task.dataSn)
+  setU32(buffer, offset + at.bufferOffset, task.sent)
   task.dataSn++
   task.sent += length
   connection.dataInBytes += length
   if (last) {
     session.answered(task)
     const { flag, count } = residual(task)
-    view.flags = FLAG_FINAL | FLAG_STATUS | flag
-    view.status = Status.Good
-    view.residualCount = count
-    view.statSn = connection.takeStatSn()
+    buffer[offset + at.flags] = FLAG_FINAL | FLAG_STATUS | flag
+    buffer[offset + at.status] = Status.Good
+    setU32(buffer, offset + at.residualCount, count)
+    setU32(buffer, offset + at.statSn, connection.takeStatSn())
   } else if (burstEnds) {
     // RFC 7143 §11.7.1: F ends a sequence, which is at most MaxBurstLength long.
-    view.flags = FLAG_FINAL
+    buffer[offset + at.flags] = FLAG_FINAL
   }
-  view.expCmdSn = session.expCmdSn
-  view.maxCmdSn = session.maxCmdSn
+  setU32(buffer, offset + at.expCmdSn, session.expCmdSn)
+  setU32(buffer, offset + at.maxCmdSn, session.maxCmdSn)
   writer.end(length)
 }

@@ -1,4 +1,4 @@
-import { FLAG_FINAL } from '../pdu/bhs.js'
+import { FLAG_FINAL, setU32 } from '../pdu/bhs.js'
 import { ScsiResponseCode } from '../pdu/codes.js'
 import { Opcode } from '../pdu/opcodes.js'
 import { FLAG_OVERFLOW, FLAG_UNDERFLOW, scsiResponse } from '../pdu/target.js'
@@ -7,7 +7,7 @@ import type { Connection } from './connection.js'
 import type { IscsiTask } from './iscsi-task.js'
 import type { Session } from './session.js'
 
-const view = scsiResponse.view()
+const at = scsiResponse.offsets
 /** One object for all, filled anew for each. */
 const residue = { flag: 0, count: 0 }
 
@@ -23,21 +23,21 @@ export function respond(connection: Connection, session: Session, task: IscsiTas
   if (offset < 0) return false
   session.answered(task)
   const { flag, count } = residual(task)
-  view.at(writer.buffer, offset)
-  view.opcode = Opcode.ScsiResponse
-  view.flags = FLAG_FINAL | flag
-  view.response = ScsiResponseCode.CompletedAtTarget
-  view.status = task.scsi.status
-  view.initiatorTaskTag = task.initiatorTaskTag
-  view.statSn = connection.takeStatSn()
-  view.expCmdSn = session.expCmdSn
-  view.maxCmdSn = session.maxCmdSn
+  const { buffer } = writer
+  buffer[offset + at.opcode] = Opcode.ScsiResponse
+  buffer[offset + at.flags] = FLAG_FINAL | flag
+  buffer[offset + at.response] = ScsiResponseCode.CompletedAtTarget
+  buffer[offset + at.status] = task.scsi.status
+  setU32(buffer, offset + at.initiatorTaskTag, task.initiatorTaskTag)
+  setU32(buffer, offset + at.statSn, connection.takeStatSn())
+  setU32(buffer, offset + at.expCmdSn, session.expCmdSn)
+  setU32(buffer, offset + at.maxCmdSn, session.maxCmdSn)
   // RFC 7143 §11.4.8: the number of Data-In and R2T PDUs sent for this command.
-  view.expDataSn = task.dataSn + task.r2tSn
-  view.residualCount = count
+  setU32(buffer, offset + at.expDataSn, task.dataSn + task.r2tSn)
+  setU32(buffer, offset + at.residualCount, count)
   if (sense) {
-    writer.buffer.writeUInt16BE(sense.length, writer.dataOffset)
-    sense.copy(writer.buffer, writer.dataOffset + 2)
+    buffer.writeUInt16BE(sense.length, writer.dataOffset)
+    sense.copy(buffer, writer.dataOffset + 2)
   }
   writer.end(dataLength)
   return true

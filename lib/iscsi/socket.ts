@@ -239,7 +239,9 @@ export class IscsiSocket {
   private placeForRead(): Buffer {
     const { ring, end } = this
     this.placeEnd = end + this.readLength(ring.length - end)
-    return end === 0 && this.placeEnd === ring.length ? ring : ring.subarray(end, this.placeEnd)
+    if (end > 0) return ring.subarray(end, this.placeEnd)
+    if (this.placeEnd === ring.length) return ring
+    return ring === sharedRing && this.placeEnd === CROWDED_TURN_INPUT ? crowdedPlace : ring.subarray(0, this.placeEnd)
   }
 
   /** Bytes of the next read: what is missing of the unit at the head and as many whole ones behind it as there is room. */
@@ -341,6 +343,8 @@ export class IscsiSocket {
  * Where reads of all connections land. Each is consumed, or its rest moved away, before the next read of any of them.
  */
 const sharedRing: Buffer = Buffer.allocUnsafeSlow(RING_BYTES)
+/** Where most reads land while several connections are at work. */
+const crowdedPlace = sharedRing.subarray(0, CROWDED_TURN_INPUT)
 
 const readingOrder = new ReadingOrder()
 

@@ -169,13 +169,14 @@ function viewClass(names: string[], fields: Fields, offsets: Record<string, numb
   return LayoutView
 }
 
-function getU32(buffer: Buffer, offset: number): number {
+/** With {@link Definition.offsets}, for the data path: a view is some calls for each field, this is inlined. */
+export function getU32(buffer: Buffer, offset: number): number {
   return (
     ((buffer[offset]! << 24) | (buffer[offset + 1]! << 16) | (buffer[offset + 2]! << 8) | buffer[offset + 3]!) >>> 0
   )
 }
 
-function setU32(buffer: Buffer, offset: number, value: number): void {
+export function setU32(buffer: Buffer, offset: number, value: number): void {
   buffer[offset] = value >>> 24
   buffer[offset + 1] = value >>> 16
   buffer[offset + 2] = value >>> 8

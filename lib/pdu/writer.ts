@@ -83,7 +83,9 @@ export class PduWriter implements BufferHolder {
     assert(length <= this.pool.lengthBytes, 'a PDU is longer than a batch')
     if (!this.makeRoom(length)) return NONE
     const offset = this.position
-    this.buffer.fill(0, offset, offset + BHS_LENGTH)
+    const { buffer } = this
+    // Buffer.fill costs four times as much as so few bytes.
+    for (let index = offset; index < offset + BHS_LENGTH; index++) buffer[index] = 0
     this.bhsOffset = offset
     this.reserved = dataLength
     this.hasDataDigest = this.dataDigest

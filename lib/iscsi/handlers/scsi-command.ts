@@ -1,5 +1,5 @@
 import { AhsType, parseAhs } from '../../pdu/ahs.js'
-import { BHS_LENGTH, FLAG_FINAL, RESERVED_TAG } from '../../pdu/bhs.js'
+import { BHS_LENGTH, FLAG_FINAL, RESERVED_TAG, getU32 } from '../../pdu/bhs.js'
 import { RejectReason } from '../../pdu/codes.js'
 import { ATTRIBUTE_MASK, FLAG_READ, FLAG_WRITE, scsiCommand } from '../../pdu/initiator.js'
 import { FLAG_IMMEDIATE, Opcode } from '../../pdu/opcodes.js'
@@ -13,8 +13,7 @@ import type { PduHandler, PduInPlace } from '../full-feature.js'
 import type { IscsiTask } from '../iscsi-task.js'
 import type { Session } from '../session.js'
 
-const view = scsiCommand.view()
-const { lun: LUN_OFFSET, cdb: CDB_OFFSET } = scsiCommand.offsets
+const at = scsiCommand.offsets
 
 /** SCSI Command, RFC 7143 §11.3. */
 export const scsiCommandHandler: PduHandler = {
@@ -22,17 +21,16 @@ export const scsiCommandHandler: PduHandler = {
   carriesCmdSn: true,
   handle(connection: Connection, session: Session, pdu: PduInPlace): void {
     const { ring, bhs } = pdu
-    view.at(ring, bhs)
-    const tag = view.initiatorTaskTag
+    const tag = getU32(ring, bhs + at.initiatorTaskTag)
     if (tag === RESERVED_TAG) return connection.rejectPdu(RejectReason.InvalidPduField, ring, bhs)
     if (!session.nexus) return connection.rejectPdu(RejectReason.ProtocolError, ring, bhs)
     if (session.tasks.has(tag)) return connection.rejectPdu(RejectReason.TaskInProgress, ring, bhs)
-    const task = session.takeTask((view.opcode & FLAG_IMMEDIATE) !== 0)
+    const task = session.takeTask((ring[bhs]! & FLAG_IMMEDIATE) !== 0)
     if (!task) return connection.rejectPdu(RejectReason.ImmediateCommandReject, ring, bhs)
 
     fill(task, session, ring, bhs)
     try {
-      begin(connection, session, task, pdu, (view.flags & FLAG_FINAL) !== 0)
+      begin(connection, session, task, pdu, (ring[bhs + at.flags]! & FLAG_FINAL) !== 0)
     } catch (error) {
       // A mistake of ours ends the session, and the session's end must find the task to give it back.
       if (task.taken) session.open(task)
@@ -57,17 +55,17 @@ function begin(connection: Connection, session: Session, task: IscsiTask, pdu: P
 }
 
 function fill(task: IscsiTask, session: Session, ring: Buffer, bhs: number): void {
-  const { flags } = view
-  task.initiatorTaskTag = view.initiatorTaskTag
-  task.cmdSn = view.cmdSn
-  task.expectedLength = view.expectedDataTransferLength
+  const flags = ring[bhs + at.flags]!
+  task.initiatorTaskTag = getU32(ring, bhs + at.initiatorTaskTag)
+  task.cmdSn = getU32(ring, bhs + at.cmdSn)
+  task.expectedLength = getU32(ring, bhs + at.expectedDataTransferLength)
   task.reads = (flags & FLAG_READ) !== 0
   task.writes = (flags & FLAG_WRITE) !== 0
-  copyTo(task.lun, ring, bhs + LUN_OFFSET)
+  copyTo(task.lun, ring, bhs + at.lun)
   const { scsi } = task
-  copyTo(scsi.cdb, ring, bhs + CDB_OFFSET)
+  copyTo(scsi.cdb, ring, bhs + at.cdb)
   scsi.nexus = session.nexus!
-  scsi.lun = lunNumber(ring, bhs + LUN_OFFSET)
+  scsi.lun = lunNumber(ring, bhs + at.lun)
   scsi.attribute = flags & ATTRIBUTE_MASK
   scsi.status = Status.Good
   scsi.expectedDataIn = task.reads ? task.expectedLength : 0

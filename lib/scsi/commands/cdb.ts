@@ -1,4 +1,4 @@
-import { bytes, defineLayout, u16, u24, u32, u64, u8 } from '../../layout/layout.js'
+import { bytes, defineLayout, getU32, u16, u24, u32, u64, u8 } from '../../layout/layout.js'
 import type { LogicalUnit } from '../logical-unit.js'
 
 /**
@@ -28,38 +28,35 @@ export interface BlockRange {
 
 export type ReadRange = (cdb: Buffer) => BlockRange
 
-const view6 = cdb6.view()
-const view10 = cdb10.view()
-const view12 = cdb12.view()
-const view16 = cdb16.view()
+const { offsets: at6 } = cdb6
+const { offsets: at10 } = cdb10
+const { offsets: at12 } = cdb12
+const { offsets: at16 } = cdb16
 // One object for all CDBs, filled anew for each: the data path makes none.
 const range = { lba: 0, blocks: 0, flags: 0 }
 
 /** SBC-3 §5.10: a 6-byte CDB has 21 bits of LBA, and 0 blocks mean 256. */
 function range6(cdb: Buffer): BlockRange {
-  view6.at(cdb)
-  range.lba = view6.lba & 0x1fffff
-  range.blocks = view6.blocks === 0 ? 256 : view6.blocks
-  range.flags = 0
-  return range
+  const blocks = cdb[at6.blocks]!
+  return ofRange(u24.get(cdb, at6.lba) & 0x1fffff, blocks === 0 ? 256 : blocks, 0)
 }
 
 function range10(cdb: Buffer): BlockRange {
-  return fill(view10.at(cdb))
+  return ofRange(getU32(cdb, at10.lba), u16.get(cdb, at10.blocks), cdb[at10.flags]!)
 }
 
 function range12(cdb: Buffer): BlockRange {
-  return fill(view12.at(cdb))
+  return ofRange(getU32(cdb, at12.lba), getU32(cdb, at12.blocks), cdb[at12.flags]!)
 }
 
 function range16(cdb: Buffer): BlockRange {
-  return fill(view16.at(cdb))
+  return ofRange(u64.get(cdb, at16.lba), getU32(cdb, at16.blocks), cdb[at16.flags]!)
 }
 
-function fill(view: BlockRange): BlockRange {
-  range.lba = view.lba
-  range.blocks = view.blocks
-  range.flags = view.flags
+function ofRange(lba: number, blocks: number, flags: number): BlockRange {
+  range.lba = lba
+  range.blocks = blocks
+  range.flags = flags
   return range
 }
 
