@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process'
 import { statfsSync } from 'node:fs'
 import { cpus, release, totalmem } from 'node:os'
+import { haltPollNs } from './virtual-machine.js'
 
 /** Where something was measured: without it a number says nothing. */
 export interface Machine {
@@ -11,6 +12,8 @@ export interface Machine {
   readonly node: string
   readonly tgtd: string
   readonly fileSystem: string
+  /** How long a virtual processor polls before it stops, nanoseconds. */
+  readonly haltPollNs?: number
 }
 
 export function describeMachine(folder: string): Machine {
@@ -21,7 +24,8 @@ export function describeMachine(folder: string): Machine {
     kernel: release(),
     node: process.version,
     tgtd: /[\d.]+/.exec(execFileSync('tgtd', ['-V'], { encoding: 'utf8' }))?.[0] ?? 'unknown',
-    fileSystem: FILE_SYSTEMS[statfsSync(folder).type] ?? `0x${statfsSync(folder).type.toString(16)}`
+    fileSystem: FILE_SYSTEMS[statfsSync(folder).type] ?? `0x${statfsSync(folder).type.toString(16)}`,
+    haltPollNs: haltPollNs()
   }
 }
 

@@ -90,6 +90,7 @@ export const ROWS: readonly Row[] = [
   {
     ...load('hot-beside-writer', 'p99 of a hot session, depth 1, beside a throttled writer', { hotP99: 1 }, hot(), {
       ...write(64 * KIB, 16),
+      once: false,
       name: 'writer',
       initiator: `${INITIATOR_NAME}-writer`,
       start: HOT_BYTES
@@ -134,13 +135,14 @@ function read(blockLength: number, depth: number): LoadGroup {
   }
 }
 
+/** Blocks that have not been written before: behind the last the run ends. */
 function write(blockLength: number, depth: number): LoadGroup {
   const order = blockLength > 4 * KIB ? 'sequential' : 'shuffled'
-  return { ...read(blockLength, depth), operation: 'write', order }
+  return { ...read(blockLength, depth), operation: 'write', order, once: true }
 }
 
 function overwrite(blockLength: number, depth: number): LoadGroup {
-  return { ...write(blockLength, depth), order: 'shuffled', end: OVERWRITTEN_BYTES, fillFirst: true }
+  return { ...write(blockLength, depth), order: 'shuffled', end: OVERWRITTEN_BYTES, once: false, fillFirst: true }
 }
 
 function hot(): LoadGroup {

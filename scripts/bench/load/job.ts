@@ -14,6 +14,8 @@ export interface LoadGroup {
   readonly end: number
   /** Writes the range once, in sequence, before the clock starts. */
   readonly fillFirst?: boolean
+  /** The run ends early when every block has been met once. */
+  readonly once?: boolean
   /** Sessions of this group are private to it: the initiator's name ends in this and the session's number. */
   readonly initiator: string
 }

@@ -26,10 +26,9 @@ async function run(job: LoadJob): Promise<void> {
   for (const { session } of members) await session.login()
   for (const { session } of members) await session.ready()
   await Promise.all(members.filter(({ group }) => group.fillFirst).map(fill))
-  const quiet = Promise.all(members.map(({ group, session }) => session.run(group)))
-  // One that fails during the times below must not go unheard.
-  const failed = quiet.then(() => pause(2 ** 30))
-  await Promise.race([pause(job.warmUpMs), failed])
+  const quiet = Promise.all(members.map(({ group, session }) => session.run(group, limitOf(group))))
+  // One that fails, or has met all of its blocks, during the times below must not go unheard.
+  await Promise.race([pause(job.warmUpMs), quiet])
   for (const { session } of members) {
     session.times.clear()
     session.longestMs = 0
@@ -37,7 +36,7 @@ async function run(job: LoadJob): Promise<void> {
   tell({ kind: 'begun' })
   const begun = performance.now()
   const cpu = process.cpuUsage()
-  await Promise.race([pause(job.durationMs), failed])
+  await Promise.race([pause(job.durationMs), quiet])
   const seconds = (performance.now() - begun) / 1000
   const used = process.cpuUsage(cpu)
   const groups = job.groups.map((group) => resultOf(group, members, seconds))
@@ -53,6 +52,10 @@ function membersOf(job: LoadJob, group: LoadGroup): Member[] {
     group,
     session: new LoadSession(job, Math.max(group.depth, FILL_DEPTH), `${group.initiator}-${index}`, index + 1)
   }))
+}
+
+function limitOf(group: LoadGroup): number {
+  return group.once ? Math.floor((group.end - group.start) / group.blockLength) : Infinity
 }
 
 async function fill({ group, session }: Member): Promise<void> {
