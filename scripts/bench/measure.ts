@@ -47,8 +47,8 @@ export async function measureRow(row: Row, servers: readonly Server[], timing: T
 }
 
 export async function measureOnce(row: Row, server: Server, timing: Timing): Promise<Sample> {
-  prepareCache(row, server)
   if (!timing.asIs && isFirstTouch(row)) ownMemory(FRESH_BYTES)
+  prepareCache(row, server)
   if (row.dirtyBytes === undefined) return sample(row, server, timing)
   const before = readFileSync(DIRTY_BYTES, 'utf8').trim()
   const ratioBefore = readFileSync(DIRTY_RATIO, 'utf8').trim()
