@@ -91,7 +91,9 @@ What one operation costs at least is what the kernel does for it: on a quiet mac
   percentile for a hot session beside it), regions (1.7 to 3 times), reads of the base without promises, the first access of a
   region through the pool (0.8 times tgtd's percentile), buffers and requests that are used again (0.73 → 0.84 of tgtd's rate on a
   busy machine), and the number of threads, of which the reads of one client have half: 16 threads 0.69 to 0.72 of tgtd's rate, 24
-  0.64, 32 0.88, 48 0.89 to 0.95, 64 0.87, and the 99th percentile of a hot session beside it 1.08, –, 1.01, 2.09 and 1.87: so 32. What is
+  0.64, 32 0.88, 48 0.89 to 0.95, 64 0.87, and the 99th percentile of a hot session beside it 1.08, –, 1.01, 2.09 and 1.87: so
+  32, of which a client that reads beside others has 8 (percentile 0.63 → 0.39 of tgtd's in one run of seven rounds; 1.37 in the one
+  of the table, so this row swings by more than its goal). What is
   left is the price of a hop: 40 µs of the main thread for a cold read, 8 for one that is there. \`preadv2(RWF_NOWAIT)\` would tell a cold page exactly, but needs a
   native module.
 - **A hot session beside a writer.** Both are served by one thread. Tried, 99th percentile of the hot session ÷ tgtd's: turns of a
@@ -125,15 +127,15 @@ measured; \`--workers\` is 1 unless somebody says otherwise.
 `
 
 /** Behind the tables of growth. */
-export const GROWTH_NOTES = `What is not flat, and why:
+export const GROWTH_NOTES = `Neither the size of the image nor that of the delta nor the number of sessions shows beyond the noise of a run, some 2 µs. To be known:
 
 - *A first touch scattered over the image* adds a leaf of the map (4 KiB, filled with zeroes) for nearly each write once the image is
   larger than 4 GiB or so; the leaf counts against the client's limit, and \`cloudx delta show\` tells the memory. File systems do not
   write like that.
-- *Sessions*: a turn is what one connection has sent; with depth 4 a read and a write of the socket are shared by four commands at
-  most, however many connections there are, and with 200 of them the caches of the processor probably hold less of each (not profiled).
 - *A delta that was written at random*: neighbours stay together ([decision 26](decisions/0026-neighbours-stay-together.md)). Where
-  half of the chunks are written, base and delta take turns, and each turn is a system call of its own or up to 8 KiB read twice.
+  half of the chunks are written, base and delta take turns, and each turn is a system call of its own or up to 8 KiB read twice: the
+  rows of one half lie at the goal, 1.1 to 1.7 in five runs. Tried: to read over gaps of 12 and 16 KiB instead of 8, 1.48 and 1.53 at
+  64 KiB, 1.55 and 1.61 at 1 MiB, so no gain.
   Pages that the page cache took in one by one are a tenth to a third dearer to read than those that came as 64 KiB; that is in both columns.`
 
 /** Behind the table of restores. */

@@ -13,7 +13,10 @@ export class SlotFile {
   private readonly reading: Adaptive
   private readonly writing: Adaptive
   private readonly fd: number
-  private readonly share = new PoolShare<() => void>(DELTA_THREADS_MAX, (start) => start())
+  private readonly share = new PoolShare<() => void>(
+    () => DELTA_THREADS_MAX,
+    (start) => start()
+  )
   /** Something was written since a flush last began. */
   dirty = false
 

@@ -51,7 +51,10 @@ export class FileVolume extends Volume {
   private reads = new AdaptiveRegions(true, 0)
   private writes = new Adaptive(true)
   private readonly idleTransfers: Transfer[] = []
-  private readonly share = new PoolShare<Transfer>(FILE_THREADS_MAX, (transfer) => this.start(transfer))
+  private readonly share = new PoolShare<Transfer>(
+    () => FILE_THREADS_MAX,
+    (transfer) => this.start(transfer)
+  )
   /** Requests under way; close() waits for them. */
   private inFlight = 0
   private closing: Promise<void> | undefined

@@ -10,7 +10,7 @@ import { BASE, COPIED, LEAF_BYTES, ZERO, isCopied, isSlot } from '../delta/delta
 import type { DeltaOptions, DeltaReport, RetiredDelta } from '../delta/delta-options.js'
 import { RangeHolds, type Hold } from '../delta/range-holds.js'
 import { ZEROES } from '../drivers/transfer.js'
-import { PoolShare, UNIT_THREADS_MAX } from '../pool-share.js'
+import { Company, CROWDED_UNIT_THREADS_MAX, PoolShare, UNIT_THREADS_MAX } from '../pool-share.js'
 import { readVolume, writeVolume } from '../promises.js'
 import { Volume, type Extent, closedError } from '../volume.js'
 import { ReadMerge } from './read-merge.js'
@@ -98,7 +98,10 @@ export class Overlay extends Volume {
   private readonly merge = new ReadMerge()
   private cut = new WriteCut(1, 0)
   /** Reads of the base that it cannot give at once. */
-  private readonly baseReads = new PoolShare<BlockIo>(UNIT_THREADS_MAX, (io) => this.base.read(io))
+  private readonly baseReads = new PoolShare<BlockIo>(
+    () => (company.isAlone(this) ? UNIT_THREADS_MAX : CROWDED_UNIT_THREADS_MAX),
+    (io) => this.base.read(io)
+  )
   private readonly idleBaseReads: BaseRead[] = []
   /** Asynchronous requests under way. */
   private active = 0
@@ -389,6 +392,7 @@ export class Overlay extends Volume {
     const { map } = delta
     const chunkSize = this.chunkSize
     const { merge } = this
+    company.note(this)
     merge.begin()
     for (let done = 0; done < length;) {
       const at = offset + done
@@ -1143,6 +1147,9 @@ class SlotFill {
     return tail > this.chunk ? Math.min(this.left, tail - this.chunk) : this.left
   }
 }
+
+/** All units of this process read beside each other. */
+const company = new Company()
 
 const NO_CHUNK = -1
 /** Kept for the next cold reads; those out are bounded by the requests of the requesters. */
