@@ -12,6 +12,7 @@ import { plot } from './plot.js'
 import { judge, tableOf } from './report.js'
 import { compareRestores } from './compare-restore.js'
 import { plotComparison, plotGrowth } from './growth-report.js'
+import { runFloor } from './floor.js'
 import { runGrowth } from './growth.js'
 import { runRestore } from './restore.js'
 import { runShred } from './shred.js'
@@ -39,6 +40,7 @@ const HELP = `npm run bench -- [options]: our target beside tgtd, on one machine
   --compare          with --restore: beside cp --reflink on XFS and btrfs (as root), and qemu-img create -b, with tgt
   --growth           CPU of 4 KiB against size of image and delta, sessions, and the order a delta was written in; 5 minutes
   --workers          one worker process beside two, by turns, instead; --rounds, --seconds and --folder hold
+  --floor            4 KiB reads on a server that does nothing else, beside ours and tgtd, instead; options as --workers
   --storm            100 clients that read the same GiB and write 64 MiB each, 200 idle ones, and the maps of deltas, instead
   --as-is            a virtual machine as its host leaves it. Else, as root, idle processors poll for 0.2 ms before they stop,
                      the kernel's preset; and there is free memory before each row whose files grow
@@ -63,6 +65,7 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
       shred: { type: 'boolean' },
       storm: { type: 'boolean' },
       workers: { type: 'boolean' },
+      floor: { type: 'boolean' },
       'cold-start': { type: 'boolean' },
       document: { type: 'boolean' },
       'no-run': { type: 'boolean' },
@@ -130,6 +133,10 @@ export async function main(root: string, args: readonly string[]): Promise<numbe
     warmUpMs: values.quick ? 100 : 300,
     durationMs: 1000 * Number(values.seconds ?? (values.quick ? 0.5 : 1.5)),
     asIs: values['as-is'] ?? false
+  }
+  if (values.floor) {
+    await inFolder(values.folder, (folder) => runFloor(root, folder, timing))
+    return 0
   }
   if (values.workers) {
     await inFolder(values.folder, (folder) => runWorkers(root, folder, timing))

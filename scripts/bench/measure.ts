@@ -38,12 +38,13 @@ export interface Timing {
 
 /** One row: as many pairs as rounds, ours and theirs by turns, whoever was second being first in the next pair. */
 export async function measureRow(row: Row, servers: readonly Server[], timing: Timing): Promise<RowResult> {
-  const samples: Record<ServerName, Sample[]> = { cloudx: [], tgtd: [] }
+  const samples: Record<Server['name'], Sample[]> = { cloudx: [], tgtd: [], minimal: [] }
   for (let round = 0; round < timing.rounds; round++) {
     const order = round % 2 === 0 ? servers : servers.toReversed()
     for (const server of order) samples[server.name].push(await measureOnce(row, server, timing))
   }
-  return { id: row.id, samples }
+  const { cloudx, tgtd } = samples
+  return { id: row.id, samples: { cloudx, tgtd } }
 }
 
 export async function measureOnce(row: Row, server: Server, timing: Timing): Promise<Sample> {

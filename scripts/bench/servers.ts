@@ -3,11 +3,12 @@ import { once } from 'node:events'
 import { closeSync, openSync } from 'node:fs'
 import { connect } from 'node:net'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { schedulerTimes } from './cpu.js'
 
 /** A target that is measured: a process of its own, listening on the loopback address. */
 export interface Server {
-  readonly name: ServerName
+  readonly name: ServerName | 'minimal'
   readonly port: number
   readonly lun: number
   readonly process: ChildProcess
@@ -64,6 +65,14 @@ export async function startTgtd(folder: string, image: string, port: number): Pr
   return server
 }
 
+/** See minimal.ts. */
+export async function startMinimal(folder: string, image: string, port: number): Promise<Server> {
+  await refuseUsed(port)
+  const program = fileURLToPath(new URL('minimal.js', import.meta.url))
+  const child = start(process.execPath, [program, image, `${port}`], folder)
+  return ready({ name: 'minimal', port, lun: 0, child, image })
+}
+
 function tgtadm(env: NodeJS.ProcessEnv, args: readonly string[]): void {
   const { status, stderr, error } = spawnSync('tgtadm', args, { env, encoding: 'utf8' })
   if (error) throw error
@@ -86,7 +95,7 @@ function endWithUs(child: ChildProcess): void {
 }
 
 interface Started {
-  readonly name: ServerName
+  readonly name: Server['name']
   readonly port: number
   readonly lun: number
   readonly child: ChildProcess

@@ -1,9 +1,9 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { measureByTurns, type Rival } from './by-turns.js'
 import { schedulerTimes } from './cpu.js'
 import { makeImage } from './image.js'
-import { measureOnce, type Sample, type Timing } from './measure.js'
-import { median } from './report.js'
+import type { Timing } from './measure.js'
 import { IMAGE_BYTES, ROWS } from './rows.js'
 import { startCloudx, type Server } from './servers.js'
 
@@ -16,33 +16,21 @@ export async function runWorkers(root: string, folder: string, timing: Timing): 
   mkdirSync(folder, { recursive: true })
   const image = join(folder, 'workers.img')
   makeImage(image, IMAGE_BYTES)
-  const row = ROWS.find(({ id }) => id === ROW)!
-  const servers: Server[] = []
-  const samples: Sample[][] = COUNTS.map(() => [])
+  const rivals: Rival[] = []
   try {
     for (const [index, count] of COUNTS.entries()) {
       const own = join(folder, `workers-${count}`)
       mkdirSync(own, { recursive: true })
-      servers.push(withChildren(await startCloudx(root, own, image, PORT + index, ['--workers', `${count}`])))
+      const server = await startCloudx(root, own, image, PORT + index, ['--workers', `${count}`])
+      rivals.push({ title: `${count} worker${count === 1 ? '' : 's'}`, server: withChildren(server) })
     }
-    for (const server of servers) await measureOnce(row, server, timing)
-    for (let round = 0; round < timing.rounds; round++) {
-      const order = [...servers.keys()]
-      for (const index of round % 2 === 0 ? order : order.reverse()) {
-        samples[index]!.push(await measureOnce(row, servers[index]!, timing))
-      }
-    }
-  } finally {
-    for (const server of servers) await server.stop()
-  }
-  process.stdout.write(`${row.title}\n`)
-  for (const [index, count] of COUNTS.entries()) {
-    const of = (key: 'rate' | 'cpuUs') => median(samples[index]!.map((sample) => sample[key]))
-    const ratio = (key: 'rate' | 'cpuUs') =>
-      median(samples[index]!.map((sample, round) => sample[key] / samples[0]![round]![key])).toFixed(2)
-    process.stdout.write(
-      `${count} worker: ${of('rate').toFixed(0)} a second (÷ ${ratio('rate')}), ${of('cpuUs').toFixed(1)} µs of CPU each (÷ ${ratio('cpuUs')})\n`
+    await measureByTurns(
+      ROWS.find(({ id }) => id === ROW)!,
+      rivals,
+      timing
     )
+  } finally {
+    for (const { server } of rivals) await server.stop()
   }
 }
 
