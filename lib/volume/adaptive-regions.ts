@@ -14,6 +14,8 @@ export class AdaptiveRegions {
   private readonly whole: Adaptive
   /** Made when they are first used. */
   private readonly regions: (Adaptive | undefined)[]
+  /** 1 where {@link Adaptive.calm} holds: one byte to look at instead of an object and its numbers, for each access. */
+  private readonly calm: Uint8Array
   private readonly regionBytes: number
 
   /** @param sizeBytes - of the file */
@@ -25,32 +27,50 @@ export class AdaptiveRegions {
     this.whole = new Adaptive(pooled, 'read', medium)
     this.regionBytes = Math.max(Math.ceil(sizeBytes / REGIONS_MAX), REGION_BYTES_MIN)
     this.regions = new Array<Adaptive | undefined>(Math.ceil(sizeBytes / this.regionBytes)).fill(undefined)
+    this.calm = new Uint8Array(this.regions.length)
   }
 
   /** Whether an access there may be synchronous. */
   allows(now: number, offset: number): boolean {
-    return this.whole.allows(now) && this.at(offset).allows(now)
+    if (!this.whole.allows(now)) return false
+    const index = this.indexOf(offset)
+    return this.calm[index] === 1 || this.at(index).allows(now)
   }
 
   /** A synchronous access of that many bytes has ended. */
   took(elapsedMs: number, lengthBytes: number, offset: number): void {
-    const concerned = elapsedMs >= STALL_MS ? this.whole : this.at(offset)
-    concerned.took(elapsedMs, lengthBytes)
+    const index = this.indexOf(offset)
+    if (this.calm[index] === 1 && this.whole.isQuick(elapsedMs, lengthBytes)) return
+    if (elapsedMs >= STALL_MS) return this.whole.took(elapsedMs, lengthBytes)
+    this.at(index).took(elapsedMs, lengthBytes)
+    this.look(index)
   }
 
   poolStarted(offset: number): void {
     this.whole.poolStarted()
-    this.at(offset).poolStarted()
+    const index = this.indexOf(offset)
+    this.at(index).poolStarted()
+    this.look(index)
   }
 
   poolEnded(now: number, offset: number, elapsedMs: number, lengthBytes: number): void {
     this.whole.poolEnded(now, 0, lengthBytes)
-    this.at(offset).poolEnded(now, elapsedMs, lengthBytes)
+    const index = this.indexOf(offset)
+    this.at(index).poolEnded(now, elapsedMs, lengthBytes)
+    this.look(index)
   }
 
-  private at(offset: number): Adaptive {
-    const index = Math.floor(offset / this.regionBytes)
+  private indexOf(offset: number): number {
+    return Math.floor(offset / this.regionBytes)
+  }
+
+  private at(index: number): Adaptive {
     return (this.regions[index] ??= this.untried())
+  }
+
+  /** Whatever changes a part ends here. */
+  private look(index: number): void {
+    this.calm[index] = this.regions[index]!.calm ? 1 : 0
   }
 
   private untried(): Adaptive {

@@ -77,9 +77,20 @@ export class Adaptive {
     this.beginBatch(1)
   }
 
+  /** Any access is allowed, but for idle time, and one that {@link isQuick} changes nothing. */
+  get calm(): boolean {
+    const none = this.pooledLeft === 0 && this.awaited === 0 && this.pooledUntil === -Infinity && !this.heldBack
+    return none && !this.pooled && this.suspicion === 0 && this.penalty === PENALTY_MIN
+  }
+
+  /** An access of that many bytes took no longer than one that waits for nothing. */
+  isQuick(elapsedMs: number, lengthBytes: number): boolean {
+    return elapsedMs <= this.limit.ms + lengthBytes * this.limit.msPerByte
+  }
+
   /** A synchronous access of that many bytes has ended. */
   took(elapsedMs: number, lengthBytes: number): void {
-    if (elapsedMs > this.limit.ms + lengthBytes * this.limit.msPerByte) return this.slow(elapsedMs)
+    if (!this.isQuick(elapsedMs, lengthBytes)) return this.slow(elapsedMs)
     if (this.suspicion > 0) this.suspicion--
     if (this.penalty === PENALTY_MIN || ++this.quickInRow < QUICK_IN_ROW) return
     this.quickInRow = 0

@@ -1,6 +1,8 @@
 import { describe, expect, it } from '@jest/globals'
+import { Adaptive } from '../../lib/volume/adaptive.js'
 import { AdaptiveRegions } from '../../lib/volume/adaptive-regions.js'
 import type { MediumWatch } from '../../lib/volume/medium-watch.js'
+import { Random, seedOf, steps } from '../support/random.js'
 
 const GIB = 2 ** 30
 const COLD: MediumWatch = { waited: () => true }
@@ -103,4 +105,76 @@ describe('the adaptive rule by regions', () => {
     rule.poolEnded(0, 0, 0.04, 4096)
     expect(rule.allows(1, 0)).toBe(false)
   })
+
+  it.each([7001, 7002, 7003, 7004])(
+    'answers as one rule for each region and one for the whole do, seed %d',
+    (written) => {
+      const seed = seedOf(written)
+      const random = new Random(seed)
+      let waited = false
+      const medium: MediumWatch = { waited: () => waited }
+      const rule = new AdaptiveRegions(false, 4 * REGION, medium)
+      const model = new Model(medium)
+      const pooled: number[] = []
+      let now = 0
+      for (let step = 0; step < steps(8000); step++) {
+        waited = random.chance(0.5)
+        now += random.chance(0.001) ? 20_000 : random.next()
+        if (pooled.length > 0 && random.chance(0.3)) {
+          const offset = pooled.splice(random.int(pooled.length), 1)[0]!
+          const elapsedMs = random.pick([0.04, 0.04, 3])
+          for (const each of [rule, model]) each.poolEnded(now, offset, elapsedMs, 4096)
+          continue
+        }
+        const offset = random.int(4 * REGION)
+        const allowed = rule.allows(now, offset)
+        expect(allowed).toBe(model.allows(now, offset))
+        if (!allowed) {
+          pooled.push(offset)
+          for (const each of [rule, model]) each.poolStarted(offset)
+          continue
+        }
+        const elapsedMs = random.pick([...QUICK, 0.05, 0.3, random.chance(0.05) ? 60 : 0.001])
+        for (const each of [rule, model]) each.took(elapsedMs, 4096, offset)
+      }
+    }
+  )
 })
+
+const REGION = 1 << 20
+const QUICK = Array.from({ length: 12 }, () => 0.002)
+
+/** {@link AdaptiveRegions} without the byte that spares it a look at the rule. */
+class Model {
+  private readonly whole: Adaptive
+  private readonly regions: Adaptive[]
+
+  constructor(medium: MediumWatch) {
+    this.whole = new Adaptive(false, 'read', medium)
+    this.regions = Array.from({ length: 4 }, () => new Adaptive(false, 'read', medium, Infinity))
+    for (const region of this.regions) region.beginInPool()
+  }
+
+  allows(now: number, offset: number): boolean {
+    return this.whole.allows(now) && this.at(offset).allows(now)
+  }
+
+  took(elapsedMs: number, lengthBytes: number, offset: number): void {
+    const concerned = elapsedMs >= 50 ? this.whole : this.at(offset)
+    concerned.took(elapsedMs, lengthBytes)
+  }
+
+  poolStarted(offset: number): void {
+    this.whole.poolStarted()
+    this.at(offset).poolStarted()
+  }
+
+  poolEnded(now: number, offset: number, elapsedMs: number, lengthBytes: number): void {
+    this.whole.poolEnded(now, 0, lengthBytes)
+    this.at(offset).poolEnded(now, elapsedMs, lengthBytes)
+  }
+
+  private at(offset: number): Adaptive {
+    return this.regions[Math.floor(offset / REGION)]!
+  }
+}
