@@ -1,4 +1,4 @@
-import { FLAG_FINAL, RESERVED_TAG, setU32 } from '../pdu/bhs.js'
+import { FLAG_FINAL, RESERVED_TAG } from '../pdu/bhs.js'
 import { Opcode } from '../pdu/opcodes.js'
 import { dataIn, FLAG_STATUS } from '../pdu/target.js'
 import { SENT_DATA_LENGTH_MAX } from '../pdu/writer.js'
@@ -66,13 +66,13 @@ function writeHeader(
   burstEnds: boolean
 ): void {
   const { writer } = connection
-  const { buffer } = writer
+  const { buffer, view } = writer
   const last = task.sent + length === total
   buffer[offset + at.opcode] = Opcode.DataIn
-  setU32(buffer, offset + at.initiatorTaskTag, task.initiatorTaskTag)
-  setU32(buffer, offset + at.targetTransferTag, RESERVED_TAG)
-  setU32(buffer, offset + at.dataSn, task.dataSn)
-  setU32(buffer, offset + at.bufferOffset, task.sent)
+  view.setUint32(offset + at.initiatorTaskTag, task.initiatorTaskTag)
+  view.setUint32(offset + at.targetTransferTag, RESERVED_TAG)
+  view.setUint32(offset + at.dataSn, task.dataSn)
+  view.setUint32(offset + at.bufferOffset, task.sent)
   task.dataSn++
   task.sent += length
   connection.dataInBytes += length
@@ -81,13 +81,13 @@ function writeHeader(
     const { flag, count } = residual(task)
     buffer[offset + at.flags] = FLAG_FINAL | FLAG_STATUS | flag
     buffer[offset + at.status] = Status.Good
-    setU32(buffer, offset + at.residualCount, count)
-    setU32(buffer, offset + at.statSn, connection.takeStatSn())
+    view.setUint32(offset + at.residualCount, count)
+    view.setUint32(offset + at.statSn, connection.takeStatSn())
   } else if (burstEnds) {
     // RFC 7143 §11.7.1: F ends a sequence, which is at most MaxBurstLength long.
     buffer[offset + at.flags] = FLAG_FINAL
   }
-  setU32(buffer, offset + at.expCmdSn, session.expCmdSn)
-  setU32(buffer, offset + at.maxCmdSn, session.maxCmdSn)
+  view.setUint32(offset + at.expCmdSn, session.expCmdSn)
+  view.setUint32(offset + at.maxCmdSn, session.maxCmdSn)
   writer.end(length)
 }

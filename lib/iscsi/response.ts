@@ -1,4 +1,4 @@
-import { FLAG_FINAL, setU32 } from '../pdu/bhs.js'
+import { FLAG_FINAL } from '../pdu/bhs.js'
 import { ScsiResponseCode } from '../pdu/codes.js'
 import { Opcode } from '../pdu/opcodes.js'
 import { FLAG_OVERFLOW, FLAG_UNDERFLOW, scsiResponse } from '../pdu/target.js'
@@ -23,18 +23,18 @@ export function respond(connection: Connection, session: Session, task: IscsiTas
   if (offset < 0) return false
   session.answered(task)
   const { flag, count } = residual(task)
-  const { buffer } = writer
+  const { buffer, view } = writer
   buffer[offset + at.opcode] = Opcode.ScsiResponse
   buffer[offset + at.flags] = FLAG_FINAL | flag
   buffer[offset + at.response] = ScsiResponseCode.CompletedAtTarget
   buffer[offset + at.status] = task.scsi.status
-  setU32(buffer, offset + at.initiatorTaskTag, task.initiatorTaskTag)
-  setU32(buffer, offset + at.statSn, connection.takeStatSn())
-  setU32(buffer, offset + at.expCmdSn, session.expCmdSn)
-  setU32(buffer, offset + at.maxCmdSn, session.maxCmdSn)
+  view.setUint32(offset + at.initiatorTaskTag, task.initiatorTaskTag)
+  view.setUint32(offset + at.statSn, connection.takeStatSn())
+  view.setUint32(offset + at.expCmdSn, session.expCmdSn)
+  view.setUint32(offset + at.maxCmdSn, session.maxCmdSn)
   // RFC 7143 §11.4.8: the number of Data-In and R2T PDUs sent for this command.
-  setU32(buffer, offset + at.expDataSn, task.dataSn + task.r2tSn)
-  setU32(buffer, offset + at.residualCount, count)
+  view.setUint32(offset + at.expDataSn, task.dataSn + task.r2tSn)
+  view.setUint32(offset + at.residualCount, count)
   if (sense) {
     buffer.writeUInt16BE(sense.length, writer.dataOffset)
     sense.copy(buffer, writer.dataOffset + 2)

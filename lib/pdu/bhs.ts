@@ -1,7 +1,7 @@
 import { bytes, defineLayout, u16, u24, u32, u8 } from '../layout/layout.js'
 
-/** For the PDUs of the data path, whose fields are read and written by offset. */
-export { getU32, setU32 } from '../layout/layout.js'
+/** For the PDUs of the data path, whose fields are read by offset. */
+export { getU32 } from '../layout/layout.js'
 
 /** Length in bytes of a basic header segment. */
 export const BHS_LENGTH = 48

@@ -32,7 +32,10 @@ export const LONG_BATCH_LENGTH = 2112 * 1024
 export const BUFFERS_PER_WRITER_MAX = 4
 
 const NO_BYTES = Buffer.alloc(0)
+const NO_VIEW = new DataView(new ArrayBuffer(0))
 const NONE = -1
+/** Of TotalAHSLength and DataSegmentLength. */
+const LENGTHS_OFFSET = 4
 
 export class PduWriter implements BufferHolder {
   /** These two may change between PDUs; a begun PDU keeps what held when it was begun. */
@@ -41,6 +44,8 @@ export class PduWriter implements BufferHolder {
 
   /** The bytes of the begun PDU; another buffer after each {@link begin}. */
   buffer: Buffer = NO_BYTES
+  /** The same bytes: for the numbers of a PDU that is written by offsets. */
+  view: DataView = NO_VIEW
   /** Where the payload of the begun PDU goes. */
   dataOffset = 0
 
@@ -83,9 +88,9 @@ export class PduWriter implements BufferHolder {
     assert(length <= this.pool.lengthBytes, 'a PDU is longer than a batch')
     if (!this.makeRoom(length)) return NONE
     const offset = this.position
-    const { buffer } = this
-    // Buffer.fill costs four times as much as so few bytes.
-    for (let index = offset; index < offset + BHS_LENGTH; index++) buffer[index] = 0
+    const { view } = this
+    // Buffer.fill costs many times as much as these six.
+    for (let at = offset; at < offset + BHS_LENGTH; at += 8) view.setFloat64(at, 0)
     this.bhsOffset = offset
     this.reserved = dataLength
     this.hasDataDigest = this.dataDigest
@@ -101,9 +106,8 @@ export class PduWriter implements BufferHolder {
     const { buffer, bhsOffset, dataOffset } = this
     assert(bhsOffset !== NONE, 'a PDU was ended that was not begun')
     assert(dataLength <= this.reserved, 'a PDU has more data than was reserved')
-    buffer[bhsOffset + 5] = dataLength >>> 16
-    buffer[bhsOffset + 6] = dataLength >>> 8
-    buffer[bhsOffset + 7] = dataLength
+    // With TotalAHSLength in the first byte: a target sends no AHS.
+    this.view.setUint32(bhsOffset + LENGTHS_OFFSET, dataLength)
     const headerEnd = bhsOffset + BHS_LENGTH
     if (dataOffset > headerEnd) writeDigest(buffer, headerEnd, crc32c(buffer, bhsOffset, headerEnd))
     let position = dataOffset + dataLength
@@ -181,6 +185,7 @@ export class PduWriter implements BufferHolder {
     this.held++
     this.batch = batch
     this.buffer = batch.bytes
+    this.view = batch.view
     this.start = this.position = 0
     return true
   }

@@ -19,12 +19,15 @@ export interface BufferHolder {
 export class PooledBuffer {
   /** Not zeroed: what has not been written since it was taken may be anybody's. */
   readonly bytes: Buffer
+  /** The same bytes, for numbers: a word at once costs less than its four bytes one by one. */
+  readonly view: DataView
   /** Uses that have not been released, counted by the holder: sends on their way, for example. */
   uses = 0
   holder: BufferHolder | undefined
 
   constructor(lengthBytes: number) {
     this.bytes = Buffer.allocUnsafeSlow(lengthBytes)
+    this.view = new DataView(this.bytes.buffer, this.bytes.byteOffset, lengthBytes)
   }
 
   /** Ends one use. Bound once, so that it can be handed to any number of writes without a closure each. */

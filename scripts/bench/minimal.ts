@@ -1,6 +1,7 @@
 import { fstatSync, openSync, readSync } from 'node:fs'
 import { createServer, Socket } from 'node:net'
-import { BHS_LENGTH, FLAG_FINAL, getU32, RESERVED_TAG, setU32 } from '../../lib/pdu/bhs.js'
+import { setU32 } from '../../lib/layout/layout.js'
+import { BHS_LENGTH, FLAG_FINAL, getU32, RESERVED_TAG } from '../../lib/pdu/bhs.js'
 import { CURRENT_STAGE_MASK, scsiCommand } from '../../lib/pdu/initiator.js'
 import { FLAG_IMMEDIATE, Opcode, OPCODE_MASK } from '../../lib/pdu/opcodes.js'
 import { dataIn, FLAG_STATUS } from '../../lib/pdu/target.js'
