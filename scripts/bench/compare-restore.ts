@@ -14,10 +14,10 @@ import {
 import { join } from 'node:path'
 import { setTimeout } from 'node:timers/promises'
 import { CHUNK, enlarge, headerOf, makeTemplate, mapsBelow } from './large-deltas.js'
-import type { LoadGroup, LoadJob } from './load/job.js'
+import type { LoadGroup } from './load/job.js'
 import { LoadSession } from './load/session.js'
 import { median } from './report.js'
-import { HOST, TARGET_NAME, startCloudx, startTgtd, type Server } from './servers.js'
+import { startCloudx, startTgtd, UNIT, type Server } from './servers.js'
 
 /**
  * From a logout to the next possible login, beside what people do today on the same disk: a copy of the image by
@@ -169,7 +169,7 @@ async function logoutToLogin(server: Server, session: LoadSession, name: string,
 
 async function loggedIn(server: Server, name: string): Promise<LoadSession> {
   const { port, lun } = server
-  const session = new LoadSession({ ...JOB, port, lun }, WRITES.depth, `${CLIENT}:${name}`, 1)
+  const session = new LoadSession({ ...UNIT, port, lun }, WRITES.depth, `${CLIENT}:${name}`, 1)
   await session.login()
   await session.ready()
   return session
@@ -297,14 +297,4 @@ const WRITES: LoadGroup = {
   start: 0,
   end: MIB,
   initiator: CLIENT
-}
-const JOB: LoadJob = {
-  host: HOST,
-  port: PORT,
-  target: TARGET_NAME,
-  lun: 0,
-  digests: false,
-  warmUpMs: 0,
-  durationMs: 0,
-  groups: [WRITES]
 }

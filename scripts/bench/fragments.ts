@@ -1,9 +1,9 @@
 import { closeSync, mkdirSync, openSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
-import type { LoadGroup, LoadJob } from './load/job.js'
+import type { LoadGroup } from './load/job.js'
 import { LoadSession } from './load/session.js'
 import { median } from './report.js'
-import { HOST, TARGET_NAME, startCloudx, type Server } from './servers.js'
+import { startCloudx, UNIT, type Server } from './servers.js'
 
 /**
  * What the order costs in which a delta was written: sequential reads of one that was written in blocks of 4 KiB at
@@ -58,7 +58,7 @@ export async function runFragments(root: string, folder: string, quick: boolean)
 }
 
 async function sessionOf(name: string): Promise<LoadSession> {
-  const session = new LoadSession(JOB, DEPTH_MAX, `${CLIENT}-${name}`, 1)
+  const session = new LoadSession({ ...UNIT, port: PORT }, DEPTH_MAX, `${CLIENT}-${name}`, 1)
   await session.login()
   await session.ready()
   return session
@@ -140,14 +140,4 @@ const READS: LoadGroup = {
   start: 0,
   end: AREA_BYTES,
   initiator: CLIENT
-}
-const JOB: LoadJob = {
-  host: HOST,
-  port: PORT,
-  target: TARGET_NAME,
-  lun: 0,
-  digests: false,
-  warmUpMs: 0,
-  durationMs: 0,
-  groups: [READS]
 }

@@ -3,10 +3,10 @@ import { join } from 'node:path'
 import { runFragments, type FragmentRow } from './fragments.js'
 import { warm, makeImage } from './image.js'
 import { enlarge, headerOf, makeTemplate, mapsBelow } from './large-deltas.js'
-import type { LoadGroup, LoadJob } from './load/job.js'
+import type { LoadGroup } from './load/job.js'
 import { LoadSession } from './load/session.js'
 import { median } from './report.js'
-import { HOST, TARGET_NAME, startCloudx, type Server } from './servers.js'
+import { startCloudx, UNIT, type Server } from './servers.js'
 
 /** CPU of the server for each operation as something grows, in microseconds: the median of the rounds. */
 export interface GrowthSeries {
@@ -174,7 +174,7 @@ function sparse(path: string, bytes: number): string {
 }
 
 async function loggedIn(port: number, name: string): Promise<LoadSession> {
-  const session = new LoadSession({ ...JOB, port }, DEPTH, `${CLIENT}:${name}`, 1)
+  const session = new LoadSession({ ...UNIT, port }, DEPTH, `${CLIENT}:${name}`, 1)
   await session.login()
   await session.ready()
   return session
@@ -216,14 +216,4 @@ const GROUP: LoadGroup = {
   start: 0,
   end: WINDOW_BYTES,
   initiator: CLIENT
-}
-const JOB: LoadJob = {
-  host: HOST,
-  port: PORT,
-  target: TARGET_NAME,
-  lun: 0,
-  digests: false,
-  warmUpMs: 0,
-  durationMs: 0,
-  groups: [GROUP]
 }

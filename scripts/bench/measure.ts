@@ -4,7 +4,7 @@ import { warm } from './image.js'
 import { runLoad } from './load/run.js'
 import { runProgram } from './programs.js'
 import { IMAGE_BYTES, type Row } from './rows.js'
-import { TARGET_NAME, HOST, type Server, type ServerName } from './servers.js'
+import { UNIT, type Server, type ServerName } from './servers.js'
 import { ownMemory } from './virtual-machine.js'
 
 /** What one run of one row against one server has shown. */
@@ -87,7 +87,7 @@ async function sample(row: Row, server: Server, timing: Timing): Promise<Sample>
   }
   const { warmUpMs, durationMs } = timing
   const digests = row.digests ?? false
-  const job = { host: HOST, port: server.port, target: TARGET_NAME, lun: server.lun, digests, groups: tool.groups }
+  const job = { ...UNIT, port: server.port, lun: server.lun, digests, groups: tool.groups }
   const run = await runLoad({ ...job, durationMs, warmUpMs: row.cold ? 0 : warmUpMs }, server)
   const operations = run.groups.reduce((sum, group) => sum + group.operations, 0)
   const first = run.groups[0]!

@@ -13,9 +13,9 @@ import {
   mapsBelow,
   slotsOf
 } from './large-deltas.js'
-import type { LoadGroup, LoadJob } from './load/job.js'
+import type { LoadGroup } from './load/job.js'
 import { LoadSession } from './load/session.js'
-import { HOST, TARGET_NAME, startCloudx } from './servers.js'
+import { startCloudx, UNIT } from './servers.js'
 
 /**
  * How long a restore takes, and a start, by the size of the deltas.
@@ -108,7 +108,7 @@ function nameOf(kind: number, round: number): string {
 }
 
 async function login(initiatorName: string): Promise<LoadSession> {
-  const session = new LoadSession(JOB, WRITES.depth, initiatorName, 1)
+  const session = new LoadSession({ ...UNIT, port: PORT }, WRITES.depth, initiatorName, 1)
   await session.login()
   await session.ready()
   return session
@@ -125,7 +125,7 @@ async function measure(initiatorName: string, times: Times, writes: number): Pro
     await session.ready()
     await session.run(WRITES, writes)
   }
-  const next = new LoadSession(JOB, WRITES.depth, initiatorName, 1)
+  const next = new LoadSession({ ...UNIT, port: PORT }, WRITES.depth, initiatorName, 1)
   await next.connected()
   const before = performance.now()
   await session.logout()
@@ -271,13 +271,3 @@ const WRITES: LoadGroup = {
 }
 /** Blocks that are written, and not flushed, before the logout. */
 const WRITTEN = 4000
-const JOB: LoadJob = {
-  host: HOST,
-  port: PORT,
-  target: TARGET_NAME,
-  lun: 0,
-  digests: false,
-  warmUpMs: 0,
-  durationMs: 0,
-  groups: [WRITES]
-}

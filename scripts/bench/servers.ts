@@ -24,6 +24,8 @@ export type ServerName = 'cloudx' | 'tgtd'
 
 export const TARGET_NAME = 'iqn.2010-04.local.cloudx:bench'
 export const HOST = '127.0.0.1'
+/** Our unit, but for the port. */
+export const UNIT = { host: HOST, target: TARGET_NAME, lun: 0, digests: false }
 
 /**
  * Our own server, built, with every check, the journal and the log on, as a user starts it.

@@ -1,8 +1,8 @@
 import { closeSync, mkdirSync, openSync, truncateSync } from 'node:fs'
 import { join } from 'node:path'
-import type { LoadGroup, LoadJob } from './load/job.js'
+import type { LoadGroup } from './load/job.js'
 import { LoadSession } from './load/session.js'
-import { HOST, TARGET_NAME, startCloudx, type Server } from './servers.js'
+import { startCloudx, UNIT, type Server } from './servers.js'
 
 /**
  * What encryption costs: two servers, one with `--shred`, are given the same commands in turn, so that what else runs on
@@ -45,7 +45,7 @@ async function startSide(root: string, folder: string, name: string, port: numbe
   closeSync(openSync(image, 'w'))
   truncateSync(image, DISK_BYTES)
   const server = await startCloudx(root, own, image, port, more)
-  const session = new LoadSession(jobOf(port), DEPTH, INITIATOR, 1)
+  const session = new LoadSession({ ...UNIT, port }, DEPTH, INITIATOR, 1)
   await session.login()
   await session.ready()
   return { server, session }
@@ -72,19 +72,6 @@ function spread(values: readonly number[]): string {
 
 function row(...cells: string[]): string {
   return `${cells.map((cell) => cell.padEnd(24)).join(' ')}\n`
-}
-
-function jobOf(port: number): LoadJob {
-  return {
-    host: HOST,
-    port,
-    target: TARGET_NAME,
-    lun: 0,
-    digests: false,
-    warmUpMs: 0,
-    durationMs: 0,
-    groups: KINDS
-  }
 }
 
 const PORT = 14296

@@ -13,10 +13,10 @@ import { FaultPlan, FaultVolume } from '../../lib/volume/layers/fault.js'
 import { Overlay } from '../../lib/volume/layers/overlay.js'
 import { readVolume, zeroVolume } from '../../lib/volume/promises.js'
 import { makeImage } from './image.js'
-import type { LoadGroup, LoadJob } from './load/job.js'
+import type { LoadGroup } from './load/job.js'
 import { LoadSession } from './load/session.js'
 import { dropCache } from './measure.js'
-import { HOST, TARGET_NAME, startCloudx, type Server } from './servers.js'
+import { startCloudx, TARGET_NAME, UNIT, type Server } from './servers.js'
 
 /**
  * What many clients cost: bytes that are read from the disk of the image when all of them boot from it at once, memory
@@ -252,7 +252,7 @@ const RETRIMMED: readonly { title: string; size: number; make: (path: string) =>
 ]
 
 async function login(index: number): Promise<LoadSession> {
-  const session = new LoadSession(JOB, DEPTH, `${CLIENT}-${index}`, index + 1)
+  const session = new LoadSession({ ...UNIT, port: PORT }, DEPTH, `${CLIENT}-${index}`, index + 1)
   await session.login()
   await session.ready()
   return session
@@ -316,14 +316,4 @@ const GROUP: LoadGroup = {
   start: 0,
   end: READ_BYTES,
   initiator: CLIENT
-}
-const JOB: LoadJob = {
-  host: HOST,
-  port: PORT,
-  target: TARGET_NAME,
-  lun: 0,
-  digests: false,
-  warmUpMs: 0,
-  durationMs: 0,
-  groups: [GROUP]
 }

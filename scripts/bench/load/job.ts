@@ -20,12 +20,16 @@ export interface LoadGroup {
   readonly initiator: string
 }
 
-export interface LoadJob {
+/** The unit that a session works on. */
+export interface LoadTarget {
   readonly host: string
   readonly port: number
   readonly target: string
   readonly lun: number
   readonly digests: boolean
+}
+
+export interface LoadJob extends LoadTarget {
   readonly warmUpMs: number
   readonly durationMs: number
   readonly groups: readonly LoadGroup[]

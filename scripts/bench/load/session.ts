@@ -6,7 +6,7 @@ import { dataOut, loginRequest, logoutRequest, nopOut, scsiCommand } from '../..
 import { Opcode, OPCODE_MASK } from '../../../lib/pdu/opcodes.js'
 import { dataIn, loginResponse, nopIn, r2t, scsiResponse } from '../../../lib/pdu/target.js'
 import { Histogram } from './histogram.js'
-import type { LoadGroup, LoadJob } from './job.js'
+import type { LoadGroup, LoadTarget } from './job.js'
 
 /**
  * One session of the load generator: it keeps `depth` commands open, and what one read of the socket completes is
@@ -50,15 +50,15 @@ export class LoadSession {
   private segmentDigests = new Map<string, number>()
 
   constructor(
-    private readonly job: LoadJob,
+    private readonly unit: LoadTarget,
     private readonly depth: number,
     private readonly initiatorName: string,
     private readonly number: number
   ) {
     this.startedAt = new Float64Array(depth)
     this.socket = connect({
-      host: job.host,
-      port: job.port,
+      host: unit.host,
+      port: unit.port,
       noDelay: true,
       onread: {
         buffer: () => this.ring.subarray(this.end),
@@ -132,10 +132,10 @@ export class LoadSession {
   // ——— login and control ———
 
   private loginText(): string {
-    const digest = this.job.digests ? 'CRC32C' : 'None'
+    const digest = this.unit.digests ? 'CRC32C' : 'None'
     return [
       `InitiatorName=${this.initiatorName}`,
-      `TargetName=${this.job.target}`,
+      `TargetName=${this.unit.target}`,
       'SessionType=Normal',
       `HeaderDigest=${digest}`,
       `DataDigest=${digest}`,
@@ -180,7 +180,7 @@ export class LoadSession {
     if ((view.flags & FINAL) === 0) return this.sendLogin('')
     this.expectDigests = this.parameters.get('HeaderDigest') === 'CRC32C'
     this.digests = this.expectDigests ? DIGEST_LENGTH : 0
-    if (this.expectDigests !== this.job.digests) return this.fail(new Error('the target wants other digests'))
+    if (this.expectDigests !== this.unit.digests) return this.fail(new Error('the target wants other digests'))
     this.onLogin?.()
     this.onLogin = undefined
   }
@@ -361,7 +361,7 @@ export class LoadSession {
   }
 
   private putLun(buffer: Buffer, offset: number): void {
-    buffer.writeUInt16BE(this.job.lun, offset)
+    buffer.writeUInt16BE(this.unit.lun, offset)
   }
 
   // ——— answers in ———
