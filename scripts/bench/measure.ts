@@ -48,8 +48,9 @@ export async function measureRow(row: Row, servers: readonly Server[], timing: T
 }
 
 export async function measureOnce(row: Row, server: Server, timing: Timing): Promise<Sample> {
-  if (!timing.asIs && isFirstTouch(row)) ownMemory(FRESH_BYTES)
+  const release = !timing.asIs && isFirstTouch(row) ? ownMemory(FRESH_BYTES) : undefined
   prepareCache(row, server)
+  release?.()
   if (row.dirtyBytes === undefined) return sample(row, server, timing)
   const before = readFileSync(DIRTY_BYTES, 'utf8').trim()
   const ratioBefore = readFileSync(DIRTY_RATIO, 'utf8').trim()
@@ -120,7 +121,7 @@ export function dropCache(image: string): void {
   if (status !== 0) throw new Error(`dd: ${stderr}`)
 }
 
-/** What a run of the fastest row writes, and some more. */
-const FRESH_BYTES = 3 * 2 ** 30
+/** Several times what a run of the fastest row writes: the host is quick to take what is free. */
+const FRESH_BYTES = 6 * 2 ** 30
 const DIRTY_BYTES = '/proc/sys/vm/dirty_bytes'
 const DIRTY_RATIO = '/proc/sys/vm/dirty_ratio'

@@ -6,6 +6,7 @@ npm run bench                                   # all rows, a quarter of an hour
 npm run bench -- --rows read-4k,write-4k        # some of them; --list names all
 npm run bench -- --quick                        # does everything run? Keeps nothing
 npm run bench -- --micro                        # the parts, without any server
+npm run bench -- --floor                        # beside a server that does nothing but read, see below
 npm run bench -- --growth --document            # cost of growth, and this page
 npm run bench -- --restore --compare --document # restores beside others (root, xfsprogs, btrfs-progs), and this page
 npm run bench -- --no-run --document            # this page and its plot, from the JSON
@@ -38,7 +39,8 @@ What one operation costs at least is what the kernel does for it: on a quiet mac
   call: 300, and 100 when 5 GB have been written to memory and freed right before (850 MB/s, and 2 GB/s); the same with a flush in
   each second or without. For the server, one run of 5 rounds of 1 s with such memory: 64 KiB 2.5 times tgtd's rate at 0.36 of its CPU,
   256 KiB 3.1 and 0.33, 1 MiB 2.5 and 0.36; with \`--flush-interval 0\` 2.1, 2.9 and 2.8. So the bench writes and frees memory first,
-  but the host takes it back within two seconds, and these rows swing by a factor of two from run to run.
+  6 GiB, since the host begins to take it back at once: with 3 GiB and a little more time before the run 64 KiB, 256 KiB and 1 MiB had 1.2, 0.6 and
+  0.9 of tgtd's rate, with 6 GiB 1.5, 1.7 and 2.3, a quarter of an hour later.
 - **The flush.** While the file system gives blocks to what is being flushed, whoever writes to new places of the same file
   waits (\`ext4_da_get_block_prep\`, 100 to 300 ms at worst for one write in the loop above): that is the 99th percentile of these rows. Tried
   with the loop: two files by turns, so that nobody writes into the one that is being flushed, 5 to 30 ms at worst, four files 3 to
@@ -71,21 +73,34 @@ What one operation costs at least is what the kernel does for it: on a quiet mac
 - **Reads of 64 KiB and more** read each batch from the page cache into a buffer and send it from there. Tried, CPU µs for each
   read of 64 KiB in the same run: a buffer that is used again as soon as the kernel has taken its bytes, and so is still in the
   processor's cache, 52 → 34 (256 KiB: 251 → 167); sending at 128 KiB or 64 KiB instead of a whole batch, 56 and 70.
-  And batches of 2 MiB instead of 320 KiB, so that what a client asked for at once leaves at once and wakes it once: 56 → 40 µs
-  and 1.3 times the rate (1 MiB: 700 → 540 µs, 1.5 times), medians of four runs of fresh servers.
-  The rate at 64 KiB was 1.44 to 2.03 times tgtd's in six runs of a day, at 0.44 to 0.50 of its CPU: both targets and the load are limited by
-  how quickly this machine copies, each byte four times on its way, and the goal of 1.8 lies within what it varies by.
-- **Depth 1.** Of 38 µs 24 are the kernel's: to wake up (18 %), to send (27 %), to wait. So a server in C that did nothing else
-  would have half of tgtd's CPU, and a minimal one in Node (150 lines: a login that grants everything and READ(10), no checks, no
-  delta) has 0.51 to 0.64 of it in the same runs in which this server has 0.71 to 0.90. The goal of 0.6 is what Node itself takes.
-  Where the host of a virtual machine has turned polling off, both need 90 to 110 µs, nearly all of it for waking up.
-- **4 KiB, depth 4 × 16 sessions.** A turn is what one connection has sent, four commands at most, so a read and a write of the
-  socket and the ways through Node are shared by four instead of by 32. The minimal server of the row above needs 8.2 µs for a read
-  here (0.20 to 0.23 of tgtd's CPU) and 5.2 at depth 32; this one 9.4 to 14 and 7 to 9. Its JavaScript takes 1.1 to 1.5 µs when it runs in a
-  loop without the kernel, and three times that between two system calls, when the processor's caches have been used by others.
-  Tried: headers by offset instead of by accessors (6.6 → 5.9 µs for a turn of four, without the kernel), longer inlining
-  (\`--max-inlined-bytecode-size-cumulative\` 2500 and 4000: in the loop as quick as the best of other runs, in the server no gain),
-  \`--use-largepages\` (no gain). Fairness was 0.76 to 0.84 on a quiet machine, since the kernel tells in an order that hardly changes who has
+  And batches of 832 KiB instead of 320 KiB, so that not much of what a client asked for at once leaves alone and wakes it for
+  itself; with 2 MiB, which holds all of it, client and target take turns. Each of these was measured beside 2 MiB in five sets of
+  fresh servers, 832 KiB: 1.23 to 1.37 times the rate at 64 KiB, 1.05 to 1.33 at 256 KiB, 0.96 to 1.13 at 1 MiB; 384 KiB 0.97,
+  0.83 and 0.75 in one set, 576 KiB 0.97, 1.06 and 1.01, 1088 KiB 0.99, 1.04 and 0.84, and 704 KiB in four 1.16 to 1.43, 0.91 to 1.27
+  and 0.78 to 0.99.
+- **Depth 1, and depth 4 × 16 sessions.** What the least takes that a server in Node can do shows \`npm run bench -- --floor\`: a
+  server that grants every login and answers READ(10) with one read of the socket, one of the file and one write, and checks
+  nothing, no window, no access, no bounds, no delta (\`scripts/bench/minimal.ts\`, 150 lines). Five rounds, by turns:
+
+  |                              | tgtd µs | this server | ÷ tgtd | nothing but reads | ÷ tgtd | goal |
+  | ---------------------------- | ------- | ----------- | ------ | ----------------- | ------ | ---- |
+  | 4 KiB, depth 32              | 45.4    | 6.5         | 0.15   | 4.9               | 0.11   | 0.25 |
+  | 4 KiB, depth 1               | 49.8    | 38.2        | 0.70   | 27.5              | 0.57   | 0.6  |
+  | 4 KiB, depth 4 × 16 sessions | 38.0    | 12.1        | 0.31   | 8.6               | 0.22   | 0.25 |
+
+  In another such run the second row was 0.69 and 0.53, the third 0.30 and 0.18. So of the goals Node itself takes nine tenths. At
+  depth 1 both spend some 24 µs in the kernel, to wake up and to send; then Node's own code takes 6 to 9, and this server's JavaScript 4.6
+  instead of 1. Where the host of a virtual machine has turned polling off, both need 90 to 110 µs, nearly all of it for waking up.
+  In 16 sessions a turn is what one connection has sent, four commands at most, so a read and a write of the socket are shared by
+  four instead of by 32; the kernel takes 6.4 µs of a command, Node 1.9, the JavaScript 2.8. All of that is compiled and optimized,
+  spread over a dozen functions of 2 to 4 KiB, none with more than an eighth of it.
+  What helped, JavaScript of a turn of four reads on 16 sessions with cold caches, at best of many runs: 4.9 µs at first; one byte
+  instead of an object for a region whose reads are quick 4.4; words instead of bytes in headers 4.1. A quarter of what is left
+  are the three readings of the clock, of 85 ns each on this machine: they tell a cold page from a cached one.
+  The same loop takes twice as long whenever somebody else uses the other half of the processor's core, the load generator for one.
+  Tried without gain: less inlining (a quarter dearer at depth 1), more inlining, no loop peeling, a young generation of 1 MiB and of 64 MiB, one
+  thread for all of V8, \`--use-largepages\`.
+  Fairness was 0.76 to 0.84 on a quiet machine, since the kernel tells in an order that hardly changes who has
   sent something, and whoever is last in it misses rounds; now every 17th read in a crowd lets the others go first: 0.97 to 0.99.
 - **Cold reads.** A cold read goes through the thread pool, because Node has no other way to wait for a file: two hops between
   threads, of 10 to 20 µs each on a virtual machine; 36 % of the samples are the kernel changing threads. tgtd has the same
@@ -95,7 +110,7 @@ What one operation costs at least is what the kernel does for it: on a quiet mac
   busy machine), and the number of threads, of which the reads of one client have half: 16 threads 0.69 to 0.72 of tgtd's rate, 24
   0.64, 32 0.88, 48 0.89 to 0.95, 64 0.87, and the 99th percentile of a hot session beside it 1.08, –, 1.01, 2.09 and 1.87: so
   32, of which a client that reads beside others has 8 (percentile 0.63 → 0.39 of tgtd's in one run of seven rounds; 1.37 in the one
-  of the table, so this row swings by more than its goal). What is
+  of another, so this row swings by more than its goal). What is
   left is the price of a hop: 40 µs of the main thread for a cold read, 8 for one that is there. \`preadv2(RWF_NOWAIT)\` would tell a cold page exactly, but needs a
   native module.
 - **A hot session beside a writer.** Both are served by one thread. Tried, 99th percentile of the hot session ÷ tgtd's: turns of a
@@ -122,10 +137,10 @@ one that has no head to move; one that turns was not measured.
 ## Workers
 
 \`npm run bench -- --workers\`: 4 KiB random reads, depth 4 × 16 sessions, on a server of one process and on one of two workers, by
-turns. On two processors that other programs kept busy (17 programs were ready to run on average), medians of 5 pairs: 29,300 a
-second and 16 µs of CPU each with one process, 7,100 and 35 µs with two. So where there is no processor to spare two workers lose:
-each wakes up for less, and waits for its turn beside the load generator. What they gain where processors are free was not
-measured; \`--workers\` is 1 unless somebody says otherwise.
+turns, medians of 5 pairs. Nobody else on two processors: 72,100 a second and 12.5 µs of CPU each with one process, 101,800 and
+12.6 µs with two, the load generator on the same processors. Both kept busy by others (17 programs ready to run on average): 29,300
+and 16 µs with one, 7,100 and 35 µs with two. So where there is no processor to spare two workers lose: each wakes up for
+less, and waits for its turn. \`--workers\` is 1 unless somebody says otherwise.
 `
 
 /** Behind the tables of growth. */

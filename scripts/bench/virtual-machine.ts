@@ -27,19 +27,19 @@ export function haltPollNs(): number | undefined {
   return existsSync(HALT_POLL) ? Number(readFileSync(HALT_POLL, 'utf8')) : undefined
 }
 
-/** Has so much memory free that the host need not be asked for it in the next seconds. */
-export function ownMemory(bytes: number): void {
-  if (!existsSync(SHARED_MEMORY)) return
+/**
+ * Takes so much memory from the host. What is returned gives it back to this machine, whose host needs some two seconds to
+ * find it.
+ */
+export function ownMemory(bytes: number): () => void {
+  if (!existsSync(SHARED_MEMORY)) return () => undefined
   const { type, bavail, bsize } = statfsSync(SHARED_MEMORY)
-  if (type !== TMPFS_MAGIC || bavail * bsize < 2 * bytes) return
+  if (type !== TMPFS_MAGIC || bavail * bsize < 2 * bytes) return () => undefined
   const path = `${SHARED_MEMORY}/cloudx-bench-${process.pid}`
   const fd = openSync(path, 'w')
-  try {
-    rmSync(path)
-    for (let written = 0; written < bytes; written += PIECE.length) writeSync(fd, PIECE)
-  } finally {
-    closeSync(fd)
-  }
+  rmSync(path)
+  for (let written = 0; written < bytes; written += PIECE.length) writeSync(fd, PIECE)
+  return () => closeSync(fd)
 }
 
 function setHaltPoll(ns: number): void {
