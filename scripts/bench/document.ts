@@ -57,10 +57,11 @@ of its sessions. The last rows are the same kind of load from \`iscsi-perf\` and
 const AS_IS = `## A virtual machine as its host leaves it
 
 The table above was measured with what \`scripts/bench/virtual-machine.ts\` does first, for both targets: processors poll for 0.2 ms before
-they stop, the kernel's preset, which this host had turned off; and before each run of a row whose files grow 3 GiB of memory
+they stop, the kernel's preset, which this host had turned off; and before each run of a row whose files grow 6 GiB of memory
 are written and freed, so that it is the machine's and not its host's. A PC of one's own needs neither. Without them,
 \`--as-is\`, a wake-up costs both targets some 50 µs, and what is new in the page cache 5 µs for 4 KiB instead of 1, which only the
-target pays whose files grow. Measured some hours before the table above, with a build that had neither 32 threads nor even turns:`
+target pays whose files grow. Measured an
+hour behind the table above, with the same build; in the first two rows both targets had a third of their usual rate.`
 
 function words(machine: Machine | undefined): string {
   if (!machine) return 'no machine yet'

@@ -40,7 +40,8 @@ What one operation costs at least is what the kernel does for it: on a quiet mac
   each second or without. For the server, one run of 5 rounds of 1 s with such memory: 64 KiB 2.5 times tgtd's rate at 0.36 of its CPU,
   256 KiB 3.1 and 0.33, 1 MiB 2.5 and 0.36; with \`--flush-interval 0\` 2.1, 2.9 and 2.8. So the bench writes and frees memory first,
   6 GiB, since the host begins to take it back at once: with 3 GiB and a little more time before the run 64 KiB, 256 KiB and 1 MiB had 1.2, 0.6 and
-  0.9 of tgtd's rate, with 6 GiB 1.5, 1.7 and 2.3, a quarter of an hour later.
+  0.9 of tgtd's rate, with 6 GiB 1.5, 1.7 and 2.3, a quarter of an hour later, and with none at
+  all, half an hour later again, 1.9, 1.7 and 1.3: it depends on what the host is short of.
 - **The flush.** While the file system gives blocks to what is being flushed, whoever writes to new places of the same file
   waits (\`ext4_da_get_block_prep\`, 100 to 300 ms at worst for one write in the loop above): that is the 99th percentile of these rows. Tried
   with the loop: two files by turns, so that nobody writes into the one that is being flushed, 5 to 30 ms at worst, four files 3 to
