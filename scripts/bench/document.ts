@@ -60,8 +60,8 @@ The table above was measured with what \`scripts/bench/virtual-machine.ts\` does
 they stop, the kernel's preset, which this host had turned off; and before each run of a row whose files grow 6 GiB of memory
 are written and freed, so that it is the machine's and not its host's. A PC of one's own needs neither. Without them,
 \`--as-is\`, a wake-up costs both targets some 50 µs, and what is new in the page cache 5 µs for 4 KiB instead of 1, which only the
-target pays whose files grow. Measured an
-hour behind the table above, with the same build; in the first two rows both targets had a third of their usual rate.`
+target pays whose files grow. Measured an hour behind the table above, with the same build; in the first two rows both targets had
+a third of their usual rate.`
 
 function words(machine: Machine | undefined): string {
   if (!machine) return 'no machine yet'

@@ -1,9 +1,9 @@
 import { mkdirSync } from 'node:fs'
 import { join } from 'node:path'
-import { measureByTurns, type Rival } from './by-turns.js'
 import { makeImage } from './image.js'
 import type { Timing } from './measure.js'
-import { IMAGE_BYTES, ROWS } from './rows.js'
+import { compare, type Rival } from './rivals.js'
+import { IMAGE_BYTES } from './rows.js'
 import { startCloudx, startMinimal, startTgtd } from './servers.js'
 
 /** How much of what a read costs is Node's and the kernel's: tgtd, our server and {@link startMinimal}, by turns. */
@@ -16,12 +16,7 @@ export async function runFloor(root: string, folder: string, timing: Timing): Pr
     rivals.push({ title: 'tgtd', server: await startTgtd(folder, images[1], PORT) })
     rivals.push({ title: 'cloudx', server: await startCloudx(root, folder, images[0], PORT + 1) })
     rivals.push({ title: 'minimal', server: await startMinimal(folder, images[0], PORT + 2) })
-    for (const id of IDS)
-      await measureByTurns(
-        ROWS.find((row) => row.id === id)!,
-        rivals,
-        timing
-      )
+    for (const id of IDS) await compare(id, rivals, timing)
   } finally {
     for (const { server } of rivals) await server.stop()
   }

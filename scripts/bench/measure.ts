@@ -36,15 +36,23 @@ export interface Timing {
   readonly asIs?: boolean
 }
 
-/** One row: as many pairs as rounds, ours and theirs by turns, whoever was second being first in the next pair. */
+/** One row: as many pairs as rounds, ours and theirs by turns. */
 export async function measureRow(row: Row, servers: readonly Server[], timing: Timing): Promise<RowResult> {
-  const samples: Record<Server['name'], Sample[]> = { cloudx: [], tgtd: [], minimal: [] }
+  const samples = await measureInTurns(row, servers, timing)
+  const of = (name: ServerName) => samples[servers.findIndex((server) => server.name === name)] ?? []
+  return { id: row.id, samples: { cloudx: of('cloudx'), tgtd: of('tgtd') } }
+}
+
+/** The samples of each server; in every round one after another, whoever was last being first in the next. */
+export async function measureInTurns(row: Row, servers: readonly Server[], timing: Timing): Promise<Sample[][]> {
+  const samples: Sample[][] = servers.map(() => [])
   for (let round = 0; round < timing.rounds; round++) {
-    const order = round % 2 === 0 ? servers : servers.toReversed()
-    for (const server of order) samples[server.name].push(await measureOnce(row, server, timing))
+    const order = [...servers.keys()]
+    for (const index of round % 2 === 0 ? order : order.reverse()) {
+      samples[index]!.push(await measureOnce(row, servers[index]!, timing))
+    }
   }
-  const { cloudx, tgtd } = samples
-  return { id: row.id, samples: { cloudx, tgtd } }
+  return samples
 }
 
 export async function measureOnce(row: Row, server: Server, timing: Timing): Promise<Sample> {

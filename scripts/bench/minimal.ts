@@ -9,7 +9,7 @@ import { dataIn, FLAG_STATUS } from '../../lib/pdu/target.js'
 /**
  * What Node itself costs: a server that grants every login and answers READ(10), any other command with GOOD, and checks
  * nothing. One read of the socket and one write for a turn, one read of the file for a command, into the place from which
- * it leaves: nothing that a target needs, so no target in Node is cheaper. `minimal.js IMAGE PORT`, for floor.ts alone.
+ * it leaves: nothing that a target needs, so a target in Node is hardly cheaper. `minimal.js IMAGE PORT`, for floor.ts alone.
  */
 const [image, port] = process.argv.slice(2)
 const fd = openSync(image!, 'r')

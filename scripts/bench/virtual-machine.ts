@@ -28,17 +28,22 @@ export function haltPollNs(): number | undefined {
 }
 
 /**
- * Takes so much memory from the host. What is returned gives it back to this machine, whose host needs some two seconds to
- * find it.
+ * Takes so much memory from the host. What is returned gives it back to this machine, whose host will find it in its turn;
+ * undefined where it cannot be had.
  */
-export function ownMemory(bytes: number): () => void {
-  if (!existsSync(SHARED_MEMORY)) return () => undefined
+export function ownMemory(bytes: number): (() => void) | undefined {
+  if (!existsSync(SHARED_MEMORY)) return undefined
   const { type, bavail, bsize } = statfsSync(SHARED_MEMORY)
-  if (type !== TMPFS_MAGIC || bavail * bsize < 2 * bytes) return () => undefined
+  if (type !== TMPFS_MAGIC || bavail * bsize < 2 * bytes) return undefined
   const path = `${SHARED_MEMORY}/cloudx-bench-${process.pid}`
   const fd = openSync(path, 'w')
-  rmSync(path)
-  for (let written = 0; written < bytes; written += PIECE.length) writeSync(fd, PIECE)
+  try {
+    rmSync(path)
+    for (let written = 0; written < bytes; written += PIECE.length) writeSync(fd, PIECE)
+  } catch (error) {
+    closeSync(fd)
+    throw error
+  }
   return () => closeSync(fd)
 }
 

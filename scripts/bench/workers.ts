@@ -1,10 +1,10 @@
 import { mkdirSync, readFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { measureByTurns, type Rival } from './by-turns.js'
 import { schedulerTimes } from './cpu.js'
 import { makeImage } from './image.js'
 import type { Timing } from './measure.js'
-import { IMAGE_BYTES, ROWS } from './rows.js'
+import { compare, type Rival } from './rivals.js'
+import { IMAGE_BYTES } from './rows.js'
 import { startCloudx, type Server } from './servers.js'
 
 /**
@@ -24,11 +24,7 @@ export async function runWorkers(root: string, folder: string, timing: Timing): 
       const server = await startCloudx(root, own, image, PORT + index, ['--workers', `${count}`])
       rivals.push({ title: `${count} worker${count === 1 ? '' : 's'}`, server: withChildren(server) })
     }
-    await measureByTurns(
-      ROWS.find(({ id }) => id === ROW)!,
-      rivals,
-      timing
-    )
+    await compare(ROW, rivals, timing)
   } finally {
     for (const { server } of rivals) await server.stop()
   }

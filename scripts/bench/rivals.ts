@@ -1,6 +1,6 @@
-import { measureOnce, type Sample, type Timing } from './measure.js'
+import { measureInTurns, measureOnce, type Sample, type Timing } from './measure.js'
 import { median } from './report.js'
-import type { Row } from './rows.js'
+import { ROWS } from './rows.js'
 import type { Server } from './servers.js'
 
 /** A server under the name that the table shows. */
@@ -9,16 +9,12 @@ export interface Rival {
   readonly server: Server
 }
 
-/** One row on any number of servers: a warm-up each, then one after another, whoever was last being first in the next round. */
-export async function measureByTurns(row: Row, rivals: readonly Rival[], timing: Timing): Promise<void> {
-  const samples: Sample[][] = rivals.map(() => [])
-  for (const { server } of rivals) await measureOnce(row, server, timing)
-  for (let round = 0; round < timing.rounds; round++) {
-    const order = [...rivals.keys()]
-    for (const index of round % 2 === 0 ? order : order.reverse()) {
-      samples[index]!.push(await measureOnce(row, rivals[index]!.server, timing))
-    }
-  }
+/** Prints one row on any number of servers, each of which has had a run before. */
+export async function compare(id: string, rivals: readonly Rival[], timing: Timing): Promise<void> {
+  const row = ROWS.find((one) => one.id === id)!
+  const servers = rivals.map(({ server }) => server)
+  for (const server of servers) await measureOnce(row, server, timing)
+  const samples = await measureInTurns(row, servers, timing)
   process.stdout.write(`${row.title}\n`)
   const width = Math.max(...rivals.map(({ title }) => title.length))
   for (const [index, { title }] of rivals.entries()) {
